@@ -1,0 +1,58 @@
+"""lowland: neural architecture search for networks that lie in wide, low valleys of the loss surface.
+
+The public table of contents. Everything here is imported on first use, so that `import lowland` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Config": "lowland.config",
+    "Genotype": "lowland.genotype",
+    "LowlandError": "lowland.errors",
+    "flatness": "lowland.measures.landscape",
+    "load": "lowland.export",
+    "run": "lowland.pipeline",
+    "resume": "lowland.pipeline",
+    "spaces": "",
+    "measures": "",
+}
+
+if TYPE_CHECKING:
+    from lowland import measures, spaces
+    from lowland.config import Config
+    from lowland.errors import LowlandError
+    from lowland.export import load
+    from lowland.genotype import Genotype
+    from lowland.measures.landscape import flatness
+    from lowland.pipeline import resume, run
+
+__all__ = [
+    "Config",
+    "Genotype",
+    "LowlandError",
+    "__version__",
+    "flatness",
+    "load",
+    "measures",
+    "resume",
+    "run",
+    "spaces",
+]
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lowland' has no attribute {name!r}")
+    if not _HOMES[name]:
+        return importlib.import_module(f"lowland.{name}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

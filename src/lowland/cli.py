@@ -1,0 +1,357 @@
+"""The command line: verbs only. Parse, call the pipeline, print."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lowland.errors import InterruptedRun, LowlandError, LowlandWarning
+
+app = typer.Typer(
+    name="lowland",
+    help="Find, train and deliver neural networks that lie in wide, low valleys of the loss surface.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+out = Console()
+err = Console(stderr=True)
+
+Data = Annotated[
+    str | None, typer.Option("--data", help="Data set name, image folder or .npz file.", show_default=False)
+]
+SpaceName = Annotated[str | None, typer.Option("--space", help="Search space (`lowland spaces`).", show_default=False)]
+MeasureName = Annotated[
+    str | None, typer.Option("--measure", help="Measure or sum of measures (`lowland measures`).", show_default=False)
+]
+Strategy = Annotated[
+    str | None, typer.Option("--strategy", help="evolution, random or exhaustive.", show_default=False)
+]
+MaxParams = Annotated[
+    str | None, typer.Option("--max-params", help="Largest number of parameters, such as 1.0M.", show_default=False)
+]
+MaxMacs = Annotated[
+    str | None, typer.Option("--max-macs", help="Most multiply-accumulates, such as 50M.", show_default=False)
+]
+Preset = Annotated[
+    str | None, typer.Option("--preset", help="quick, standard, paper; add +compat for the public code's quirks.")
+]
+Recipe = Annotated[
+    str | None,
+    typer.Option("--recipe", help="Retraining recipe: quick, cifar, imagenet, nasbench201.", show_default=False),
+]
+Top = Annotated[
+    int | None, typer.Option("--top", help="How many of the best genotypes to retrain.", show_default=False)
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", help="Supernet training epochs.", show_default=False)]
+RetrainEpochs = Annotated[int | None, typer.Option("--retrain-epochs", help="Retraining epochs.", show_default=False)]
+Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="Run directory to make.", show_default=False)]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Folder of torchvision data sets.", show_default=False)
+]
+Download = Annotated[bool, typer.Option("--download", help="Let torchvision download a missing data set.")]
+ImageSize = Annotated[
+    int | None, typer.Option("--image-size", help="Resize images to this square.", show_default=False)
+]
+Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", show_default=False)]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Any setting: section.key=value. Repeatable.", show_default=False)
+]
+RunDirectory = Annotated[Path, typer.Argument(help="Run directory.")]
+
+
+@app.command()
+def run(
+    data: Data = None,
+    space: SpaceName = None,
+    measure: MeasureName = None,
+    strategy: Strategy = None,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    preset: Preset = None,
+    recipe: Recipe = None,
+    top: Top = None,
+    epochs: Epochs = None,
+    retrain_epochs: RetrainEpochs = None,
+    seed: Seed = None,
+    image_size: ImageSize = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    out_path: Out = None,
+) -> None:
+    """Search, retrain, judge and deliver a network: everything, in one go."""
+    _new(locals(), last="report")
+
+
+@app.command()
+def search(
+    run_directory: Annotated[Path | None, typer.Argument(help="Existing run directory; without it a new run.")] = None,
+    data: Data = None,
+    space: SpaceName = None,
+    measure: MeasureName = None,
+    strategy: Strategy = None,
+    max_params: MaxParams = None,
+    max_macs: MaxMacs = None,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    image_size: ImageSize = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    out_path: Out = None,
+) -> None:
+    """Train the supernet and rank candidates; nothing is retrained."""
+    given = {key: value for key, value in locals().items() if key != "run_directory"}
+    if run_directory is None:
+        _new(given, last="search")
+        return
+    options = _layers(given)
+    _continue(run_directory, last="search", changes=options)
+
+
+@app.command()
+def supernet(run_directory: RunDirectory) -> None:
+    """Train the supernet of a run, and stop there."""
+    _continue(run_directory, last="supernet")
+
+
+@app.command()
+def train(
+    run_directory: RunDirectory, top: Top = None, recipe: Recipe = None, retrain_epochs: RetrainEpochs = None
+) -> None:
+    """Train the best genotypes of a run from scratch (after supernet and search, if those are missing)."""
+    _continue(
+        run_directory, last="train", changes=_layers({"top": top, "recipe": recipe, "retrain_epochs": retrain_epochs})
+    )
+
+
+@app.command()
+def evaluate(run_directory: RunDirectory) -> None:
+    """Judge the delivered networks of a run on its test images."""
+    _continue(run_directory, last="evaluate")
+
+
+@app.command()
+def report(run_directory: RunDirectory) -> None:
+    """Write report.html from whatever stages of a run are done."""
+    from lowland import pipeline
+
+    out.print(f"report   {pipeline.report(run_directory)}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def resume(run_directory: RunDirectory) -> None:
+    """Continue a stopped run to its end."""
+    _continue(run_directory, last="report")
+
+
+@app.command()
+def status(run_directory: RunDirectory) -> None:
+    """Show what stage a run is in, how far, the best so far and the time left."""
+    from lowland.display import status_table
+    from lowland.run import Run
+
+    out.print(status_table(Run.open(run_directory, read_only=True).status()))
+
+
+@app.command()
+def flatness(
+    model: Annotated[
+        str, typer.Argument(help="Run or network folder, timm:NAME, torchvision:NAME, or package.module:function.")
+    ],
+    data: Data = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help=".safetensors, or a .pt state dict.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, search or test images.")] = "search",
+    sigmas: Annotated[str, typer.Option("--sigmas", help="Noise levels, comma-separated.")] = "2e-3,1e-2,2e-2",
+    alpha: Annotated[float, typer.Option("--alpha", help="Weight of the depth term.")] = 1.0,
+    draws: Annotated[int, typer.Option("--draws", help="Noise draws per level.")] = 3,
+    relative: Annotated[bool, typer.Option("--relative", help="Noise in proportion to each weight.")] = False,
+    images: Annotated[int, typer.Option("--images", help="Most images used.")] = 1000,
+    seed: Seed = None,
+    image_size: ImageSize = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure flatness and depth of a trained PyTorch model, with standard errors."""
+    from lowland import probe
+
+    given = {"data": data, "seed": seed, "image_size": image_size, "data_root": data_root, "download": download}
+    result = probe.flatness_of(
+        model,
+        _assemble(_layers(given | {"device": device})),
+        data_given=data is not None,
+        weights=weights,
+        split=split,
+        sigmas=_numbers("--sigmas", sigmas),
+        alpha=alpha,
+        draws=draws,
+        relative=relative,
+        images=images,
+    )
+    if json_output:
+        import json
+
+        typer.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        out.print(result.summary(), highlight=False, markup=False)
+
+
+@app.command()
+def export(
+    run_directory: Annotated[Path, typer.Argument(help="Run or network folder.")],
+    form: Annotated[str, typer.Option("--format", help="pt2 (torch.export) or onnx.")] = "pt2",
+    out_path: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default=False)] = None,
+) -> None:
+    """Write a delivered network as a torch.export program or as ONNX."""
+    from lowland import export as delivery
+    from lowland.errors import ConfigError
+
+    writers = {"pt2": delivery.to_program, "onnx": delivery.to_onnx}
+    if form not in writers:
+        raise ConfigError(f"unknown export format {form!r}; choose pt2 or onnx")
+    path = out_path or Path(f"network.{form}")
+    writers[form](delivery.load(run_directory), path)
+    out.print(f"written  {path}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def spaces() -> None:
+    """List the search spaces."""
+    from lowland.spaces import get, registered
+
+    found = [get(name) for name in registered()]
+    _listing([(space.name, f"{space.summary} ({space.size:.3g} genotypes)", space.source) for space in found])
+
+
+@app.command()
+def measures() -> None:
+    """List the measures; sums such as angle+flatness combine them."""
+    from lowland.measures import registered
+
+    _listing([(measure.name, measure.summary, measure.source) for measure in registered().values()])
+
+
+@app.command()
+def data() -> None:
+    """List the data sets known by name; image folders and .npz files work by path."""
+    from lowland.data import catalogue
+
+    _listing([(entry.name, entry.summary, entry.source) for entry in catalogue()])
+
+
+def _listing(rows: list[tuple[str, str, str]]) -> None:
+    table = Table.grid(padding=(0, 2))
+    for name, summary, source in rows:
+        table.add_row(f"[bold]{name}[/bold]", summary, f"[dim]{source}[/dim]")
+    out.print(table)
+
+
+def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """Settings from the command line, weakest first: the YAML file, then options, then --set."""
+    from lowland.config import assignment, count, nested, read
+
+    keys = {
+        "data": "data.name",
+        "space": "space",
+        "measure": "measure.name",
+        "strategy": "search.strategy",
+        "preset": "preset",
+        "recipe": "retrain.recipe",
+        "top": "retrain.top",
+        "epochs": "supernet.epochs",
+        "retrain_epochs": "retrain.epochs",
+        "seed": "seed",
+        "image_size": "data.image_size",
+        "data_root": "data.root",
+        "device": "compute.device",
+    }
+    layers = [read(given["config"])] if given.get("config") else []
+    layers += [nested(key, _plain(given[name])) for name, key in keys.items() if given.get(name) is not None]
+    if given.get("download"):
+        layers.append(nested("data.download", True))
+    for name in ("max_params", "max_macs"):
+        if given.get(name) is not None:
+            layers.append(nested(f"search.{name}", count(f"--{name.replace('_', '-')}", given[name])))
+    return layers + [assignment(text) for text in given.get("settings") or []]
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def _assemble(layers: list[dict[str, Any]]) -> Any:
+    from lowland.presets import assemble
+
+    return assemble(*layers)
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    from lowland.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} must be numbers separated by commas, such as 2e-3,1e-2") from error
+
+
+def _new(given: dict[str, Any], last: str) -> None:
+    config = _assemble(_layers(given))
+    from lowland import pipeline
+    from lowland.display import Display, stoppable
+
+    display = Display(out)
+    with stoppable(display):
+        _show(pipeline.run(config, given["out_path"], monitor=display, last=last))
+
+
+def _continue(path: Path, last: str, changes: list[dict[str, Any]] | None = None) -> None:
+    from lowland import pipeline
+    from lowland.display import Display, stoppable
+
+    display = Display(out)
+    with stoppable(display):
+        _show(pipeline.resume(path, monitor=display, last=last, changes=changes))
+
+
+def _show(outcome: Any) -> None:
+    from lowland.display import outcome_lines
+
+    for line in outcome_lines(outcome):
+        out.print(line, highlight=False, soft_wrap=isinstance(line, str))
+
+
+def main() -> None:
+    """Entry point: errors a person can act on become one sentence and exit code 2."""
+    warnings.showwarning = _warn
+    try:
+        app()
+    except InterruptedRun as stop:
+        err.print(str(stop), highlight=False, markup=False, soft_wrap=True)
+        sys.exit(130)
+    except LowlandError as error:
+        err.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _warn(message: Any, category: type[Warning], *rest: Any) -> None:
+    if issubclass(category, LowlandWarning):
+        err.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,332 @@
+"""Settings: one YAML file, every key checked, unknown keys refused with a suggestion; presets are only values."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lowland.errors import ConfigError
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Rate = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown keys are an error."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+
+
+class DataConfig(Section):
+    """What the networks learn from."""
+
+    name: str = Field("fashion-mnist-6k", description="data set name, image folder or .npz file")
+    root: Path | None = Field(None, description="folder of torchvision data sets")
+    download: bool = Field(False, description="let torchvision download a missing data set into root")
+    image_size: Annotated[int, Field(ge=4)] | None = Field(
+        None,
+        description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
+    )
+    search_fraction: Fraction = Field(0.2, description="share of the training images held out to score candidates")
+    test_fraction: Fraction = Field(0.2, description="share held out for the test where a folder has no test/ or val/")
+    limit: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="use at most this many training images (class-balanced)"
+    )
+    memory_gb: Rate = Field(4.0, description="larger sets are streamed from disk instead of held in memory")
+    flip: bool | None = Field(
+        None, description="mirror training images left-right; default: where it makes sense (not for digits)"
+    )
+    crop_padding: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="random crop after padding by this many pixels; default: image_size / 8"
+    )
+
+
+class OptimizationConfig(Section):
+    """How weights are learned; shared by the supernet and by retraining."""
+
+    epochs: Positive = 12
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: Rate = 0.025
+    final_learning_rate: NonNegative = 1e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_epochs: NonNegative = 0.0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = False
+    weight_decay: NonNegative = 3e-4
+    clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of the erased square, pixels; 0: none")
+    zero_grad: Literal["none", "zeros"] = Field(
+        "none", description="operations not sampled in a step: untouched, or decayed and moved as in torch < 2"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov needs momentum above 0")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
+        return self
+
+
+class SupernetConfig(OptimizationConfig):
+    """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
+
+    channels: Positive = 16
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all")
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    path: Literal["shared", "per-cell"] = Field("shared", description="one sampled genotype for all cells, or one each")
+    random_labels: bool = Field(False, description="train on fixed random labels (RLNAS)")
+
+
+class MeasureConfig(Section):
+    """How a candidate is judged."""
+
+    name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
+    sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
+    alpha: NonNegative = Field(1.0, description="weight of the depth term in flatness (Eq. 4); 0 gives Eq. 3")
+    gamma: NonNegative = Field(16.0, description="weight of flatness in a sum (Eq. 5)")
+    beta: Rate | None = Field(None, description="scale of flatness in a sum; default 1/σ₁")
+    draws: Positive = Field(1, description="independent noise draws per σ")
+    noise: Literal["shared", "independent"] = Field(
+        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    )
+    levels: Literal["absolute", "incremental"] = Field(
+        "absolute", description="noise of std σᵢ each time, or increments σᵢ − σᵢ₋₁ added up as in the public code"
+    )
+    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
+    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    calibration: Literal["cumulative", "batch", "ema-14"] = Field(
+        "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
+    )
+    calibration_images: Positive = 512
+    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    batch_size: Positive = 500
+    angle: Literal["cells+fixed", "cells"] = Field(
+        "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
+    )
+    angle_bn_scale: Literal["once", "twice"] = Field(
+        "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
+    )
+
+    @model_validator(mode="after")
+    def _increasing(self) -> MeasureConfig:
+        if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
+            raise ValueError(f"sigmas must be at least two increasing values, got {list(self.sigmas)}")
+        return self
+
+
+class SearchConfig(Section):
+    """How candidates are chosen."""
+
+    strategy: Literal["evolution", "random", "exhaustive"] = "evolution"
+    population: Annotated[int, Field(ge=2)] = 50
+    generations: Positive = 20
+    parents: Positive = 10
+    mutations: Annotated[int, Field(ge=0)] = 25
+    crossovers: Annotated[int, Field(ge=0)] = 25
+    mutation_probability: Probability = 0.1
+    mutated_genes: Literal["all", "first-half"] = Field(
+        "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+    )
+    candidates: Positive = Field(1000, description="number of genotypes scored by the random strategy")
+    max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
+    max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SearchConfig:
+        if self.parents > self.population:
+            raise ValueError(f"parents ({self.parents}) must not exceed population ({self.population})")
+        if self.mutations + self.crossovers > self.population:
+            raise ValueError(
+                f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
+                f"({self.population})"
+            )
+        return self
+
+
+class NetworkConfig(Section):
+    """The delivered network's size."""
+
+    channels: Positive | Literal["fit"] = Field(16, description="initial width, or `fit`: the widest within the limits")
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all")
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+
+
+class RetrainConfig(OptimizationConfig):
+    """How the winner is trained from scratch."""
+
+    recipe: str = Field("quick", description="named defaults for this section: quick, cifar, imagenet, nasbench201")
+    top: Positive = Field(1, description="how many of the best genotypes to retrain")
+    epochs: Positive = 20
+    learning_rate: Rate = 0.1
+    final_learning_rate: NonNegative = 0.0
+    warmup_epochs: NonNegative = 1.0
+    nesterov: bool = True
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="final rate, reached linearly")
+    auxiliary_weight: NonNegative = Field(0.0, description="weight of the auxiliary head's loss (DARTS); 0: no head")
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
+    include_search_split: bool = Field(True, description="train on training and search images together")
+
+
+class EvaluateConfig(Section):
+    """How the trained networks are judged, on test images only."""
+
+    batch_size: Positive = 500
+    corruptions: tuple[str, ...] | Literal["all", "none"] = "all"
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+    corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
+    curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
+    curve_draws: Positive = 3
+    curve_images: Positive = 1000
+    random_genotypes: Annotated[int, Field(ge=0)] = Field(8, description="random genotypes in the loss-vs-σ figure")
+
+
+class ComputeConfig(Section):
+    """Where and how the arithmetic runs."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
+    checkpoint_seconds: Rate = 30.0
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    preset: str = "quick"
+    space: str = "nasbench201"
+    data: DataConfig = DataConfig()
+    supernet: SupernetConfig = SupernetConfig()
+    measure: MeasureConfig = MeasureConfig()
+    search: SearchConfig = SearchConfig()
+    network: NetworkConfig = NetworkConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+
+def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every setting as a dotted key, such as `search.max_params`."""
+    keys: list[str] = []
+    for name, entry in model.model_fields.items():
+        if isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
+            keys += known_keys(entry.annotation, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the nested values of `over` written on top; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def assignment(text: str) -> dict[str, Any]:
+    """A `section.key=value` argument as nested settings; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
+    try:
+        return nested(key.strip(), yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """`section.key` and a value as nested settings."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]
+
+
+def count(option: str, text: str | int) -> int:
+    """A number of parameters or MACs written by a person: `750k`, `1.0M`, `2G`, `1e6`."""
+    units = {"k": 1e3, "m": 1e6, "g": 1e9}
+    stripped = str(text).strip().lower().replace("_", "")
+    try:
+        number = float(stripped[:-1]) * units[stripped[-1]] if stripped[-1:] in units else float(stripped)
+        whole = round(number)
+    except (ValueError, OverflowError, KeyError) as error:
+        raise ConfigError(f"{option} {text!r} is not a count; write it like 750k, 1.0M or 2000000") from error
+    if whole < 1:
+        raise ConfigError(f"{option} {text!r} must be at least 1")
+    return whole
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings written in a YAML file, not yet checked."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"settings file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} cannot be read as UTF-8 text: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f"settings file {path} must hold `section: {{key: value}}` lines, not a {type(content).__name__}"
+        )
+    return content
+
+
+def build(values: dict[str, Any]) -> Config:
+    """Checked settings; the first fault becomes one sentence with the key, the value and what is allowed."""
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(_sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    names = _all_names()
+    parts = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        key = ".".join(parts)
+        return f"unknown setting {key!r}{_suggestion(key)}"
+    # pydantic appends union branches and list positions to the location; a person wrote only the key.
+    key = ".".join(part for part in parts if part in names) or "settings"
+    message = fault["msg"].removeprefix("Value error, ")
+    shown = "" if isinstance(fault["input"], dict) else f"={fault['input']!r}"
+    return f"setting {key}{shown}: {message[0].lower()}{message[1:]}"
+
+
+def _all_names() -> set[str]:
+    return {part for key in known_keys() for part in key.split(".")}
+
+
+def _suggestion(key: str) -> str:
+    keys = known_keys()
+    candidates = [*keys, *Config.model_fields]
+    near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.6)
+    if not near:
+        last = key.rsplit(".", 1)[-1]
+        ends = {known.rsplit(".", 1)[-1]: known for known in reversed(keys)}
+        near = [ends[match] for match in difflib.get_close_matches(last, ends, n=1, cutoff=0.6)]
+    return f"; did you mean {near[0]!r}?" if near else f"; sections are {', '.join(Config.model_fields)}"
+
+
+def dump(config: Config) -> str:
+    """The settings as YAML, complete, so that a run does not depend on later changes of presets."""
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text

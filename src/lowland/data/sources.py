@@ -1,0 +1,206 @@
+"""Sources: from a data set's name, a folder or a file to training, search and test images ready for networks."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lowland import seeds
+from lowland.config import DataConfig
+from lowland.data.arrays import DIGITS_ORIGIN, FASHION_ORIGIN, open_digits, open_fashion_mnist_6k, open_npz
+from lowland.data.folder import open_folder
+from lowland.data.images import Images, Source
+from lowland.data.selection import Indices, groups, held_out, interleaved, limited
+from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit
+from lowland.data.torchvision_sets import SETS, open_torchvision
+from lowland.errors import DataError
+
+STATISTICS_IMAGES = 2048
+"""Images whose mean and standard deviation stand for a streamed set's: a standard error of about 0.004 of the mean."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEntry:
+    """One data set that can be loaded by name.
+
+    Attributes:
+        name: What to write in `data.name`.
+        summary: What it shows, in a few words.
+        source: Where it comes from and under which licence.
+    """
+
+    name: str
+    summary: str
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _BuiltIn:
+    open: Callable[[], Source]
+    summary: str
+    source: str
+
+
+_BUILT_IN = {
+    "fashion-mnist-6k": _BuiltIn(
+        open=open_fashion_mnist_6k,
+        summary="6,000 pieces of clothing, 28×28 grey, 10 classes; comes with lowland",
+        source=FASHION_ORIGIN,
+    ),
+    "digits": _BuiltIn(
+        open=open_digits,
+        summary="1,797 handwritten digits, 8×8 grey, 10 classes; comes with scikit-learn",
+        source=DIGITS_ORIGIN,
+    ),
+}
+
+
+def catalogue() -> list[DataEntry]:
+    """The data sets known by name; image folders and .npz files are given by path instead."""
+    built_in = [DataEntry(name=name, summary=e.summary, source=e.source) for name, e in _BUILT_IN.items()]
+    return built_in + [DataEntry(name=name, summary=e.summary, source=e.origin) for name, e in SETS.items()]
+
+
+def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -> DataSet:
+    """The data set of `config`: found, split, and decoded unless it is larger than `config.memory_gb` GB (10⁹ bytes).
+
+    Which images train, score candidates and test is a function of `seed`, the labels and the fractions alone, and is
+    settled before any image is decoded. Test images never enter the other splits.
+
+    Args:
+        config: The data settings of a run.
+        seed: The run's seed.
+        device: Where images and labels are kept, or, for streamed sets, delivered.
+
+    Raises:
+        DataError: If the data set is missing, damaged or too small; the message names the file, class or array.
+    """
+    source = _open(config)
+    chosen = _choose(source, config, seed)
+    test_images = source.test or source.train
+    homes = {"train": source.train, "search": source.train, "test": test_images}
+    channels = max(images.channels(chosen[part]) for part, images in homes.items())
+    size = config.image_size or source.train.natural_size(np.concatenate((chosen["train"], chosen["search"])))
+    total_bytes = sum(map(len, chosen.values())) * channels * size * size
+    streamed = total_bytes > config.memory_gb * 1e9
+
+    digest = hashlib.sha256(repr((source.classes, channels, size)).encode())
+    splits: dict[str, Split] = {}
+    for part, images in homes.items():
+        indices = chosen[part]
+        labels = images.labels_N[indices]
+        digest.update(labels.astype("<i8").tobytes())
+        images.sign(digest, indices)
+        labels_N = torch.from_numpy(labels).to(device)
+        read = partial(_read, images, indices, channels, size)
+        if streamed:
+            splits[part] = StreamedSplit(read, labels_N)
+        else:
+            splits[part] = MemorySplit(read(None).to(device), labels_N)
+    mean, std = _statistics(splits["train"], seed)
+    return DataSet(
+        name=source.name,
+        train=splits["train"],
+        search=splits["search"],
+        test=splits["test"],
+        classes=source.classes,
+        mean=mean,
+        std=std,
+        in_channels=channels,
+        image_size=size,
+        flip=source.flip if config.flip is None else config.flip,
+        crop_padding=size // 8 if config.crop_padding is None else config.crop_padding,
+        source=source.origin,
+        fingerprint=digest.hexdigest(),
+    )
+
+
+def _open(config: DataConfig) -> Source:
+    """The data set by name if there is one of that name, else the folder or file at that path."""
+    name = config.name
+    if name in _BUILT_IN:
+        return _BUILT_IN[name].open()
+    if name in SETS:
+        return open_torchvision(name, config.root, download=config.download)
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return open_folder(path)
+    if path.suffix.lower() == ".npz" and path.is_file():
+        return open_npz(path)
+    if path.exists():
+        raise DataError(f"{path} is neither a folder of images nor an .npz file; unpack or convert it first")
+    if path.suffix.lower() == ".npz" or os.sep in name or "/" in name:
+        raise DataError(f"data {path} does not exist; check the path (the current folder is {Path.cwd()})")
+    known = [entry.name for entry in catalogue()]
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    guess = f"did you mean {near[0]!r}? " if near else ""
+    raise DataError(
+        f"no data set, folder or file is called {name!r}; {guess}give the path of an image folder or .npz file, or one "
+        f"of {', '.join(known)}"
+    )
+
+
+def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]:
+    """The indices of each split: of `source.train` for train and search, of `source.test` or, without it, the same."""
+    num_classes = len(source.classes)
+    by_class = groups(source.train.labels_N, num_classes, seeds.numpy_rng(seed, "data", "train"))
+    if source.test is None:
+        _check_counts(source, by_class, 3, "images are needed: one to train on, one to score candidates, one to test")
+        by_class, test = held_out(by_class, config.test_fraction)
+    else:
+        _check_counts(source, by_class, 2, "training images are needed: one to train on, one to score candidates")
+        test = groups(source.test.labels_N, num_classes, seeds.numpy_rng(seed, "data", "test"))
+        _check_counts(source, test, 1, "test image is needed")
+    if config.limit is not None:
+        if config.limit < 2 * num_classes:
+            raise DataError(
+                f"data.limit={config.limit} is too small for the {num_classes} classes of {source.name}: each needs "
+                f"one image to train on and one to score candidates; raise it to {2 * num_classes} or more"
+            )
+        by_class = limited(by_class, config.limit)
+    train, search = held_out(by_class, config.search_fraction)
+    return {"train": interleaved(train), "search": interleaved(search), "test": interleaved(test)}
+
+
+def _check_counts(source: Source, by_class: list[Indices], least: int, need: str) -> None:
+    for name, group in zip(source.classes, by_class, strict=True):
+        if len(group) < least:
+            raise DataError(
+                f"class {name!r} of {source.name} has {len(group)}, but at least {least} {need}; add images or remove "
+                f"the class"
+            )
+
+
+def _read(images: Images, chosen: Indices, channels: int, size: int, places: Tensor | None) -> Tensor:
+    """The chosen images at `places`, or all, as uint8 (B, C, H, W)."""
+    return torch.from_numpy(images.load(chosen if places is None else chosen[places.numpy()], channels, size))
+
+
+def _statistics(train: Split, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel, in units of 255 levels, exact over the images looked at.
+
+    All training images are looked at if they are in memory, else a random sample of 2,048. The deviation is at least
+    one level, so that normalising constant images divides by something.
+    """
+    places = np.arange(len(train))
+    if train.streamed and len(train) > STATISTICS_IMAGES:
+        places = np.sort(seeds.numpy_rng(seed, "data", "statistics").permutation(len(train))[:STATISTICS_IMAGES])
+    counts: Tensor | int = 0
+    for start in range(0, len(places), 256):
+        x_NCHW = train.images(torch.from_numpy(places[start : start + 256]))
+        counts = counts + torch.stack([torch.bincount(x.flatten(), minlength=256).cpu() for x in x_NCHW.unbind(1)])
+    assert isinstance(counts, Tensor)
+    share = counts.double() / counts.sum(1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    mean = share @ levels
+    std = (share * (levels - mean[:, None]) ** 2).sum(1).sqrt().clamp(min=1 / 255)
+    return tuple(mean.tolist()), tuple(std.tolist())

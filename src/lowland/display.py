@@ -1,0 +1,140 @@
+"""Live progress and tables in the terminal (rich), and the handling of Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lowland.monitor import Monitor, Rate
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as a person says them: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def millions(count: int) -> str:
+    """A count of parameters or MACs in millions, three significant digits."""
+    return f"{count / 1e6:.3g} M"
+
+
+class Display(Monitor):
+    """Shows every stage as one line: bar, count, rate, time left and a few facts. Plain lines where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.rate = Rate(0)
+        self.stage = self.unit = ""
+        self.printed = 0.0
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """Begin a line."""
+        self.finish()
+        self.stage, self.unit, self.rate = stage, unit, Rate(total, done)
+        if self.console.is_terminal:
+            self.progress = Progress(
+                TextColumn("{task.description:<12.12}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[facts]}", style="dim"),
+                console=self.console,
+                refresh_per_second=4,
+            )
+            self.progress.start()
+            self.task = self.progress.add_task(stage, total=total, completed=done, speed="", facts="")
+
+    def advance(self, done: int, **facts: Any) -> None:
+        """Move the line on."""
+        self.rate.update(done)
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=done, speed=self._speed(), facts=self._facts(facts))
+
+    def _speed(self) -> str:
+        left = self.rate.seconds_left
+        per_second = self.rate.per_second
+        text = f"{per_second:.1f} {self.unit}/s" if per_second >= 1 else f"{per_second * 60:.1f} {self.unit}/min"
+        return f"{text}, {clock(left)} left" if left is not None else text
+
+    def _facts(self, facts: dict[str, Any]) -> str:
+        return "  ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+        )
+
+    def note(self, message: str) -> None:
+        """Print one line above the bar."""
+        self.console.print(message, style="yellow", markup=False, highlight=False)
+
+    def finish(self) -> None:
+        """End the line."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+        elif self.stage:
+            self.console.print(
+                f"{self.stage:<12.12} {self.rate.done}/{self.rate.total} {self._speed_done()}", highlight=False
+            )
+        self.stage = ""
+
+    def _speed_done(self) -> str:
+        return f"{self.rate.per_second:.1f} {self.unit}/s"
+
+
+@contextmanager
+def stoppable(monitor: Monitor) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the stage to stop where everything is safe; a second one stops at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if monitor.stopping:
+            raise KeyboardInterrupt
+        monitor.stopping = True
+        monitor.note("stopping at the next safe point; press Ctrl-C again to stop at once")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def results(entries: list[dict[str, Any]]) -> Table:
+    """The table at the end of a run: one row per delivered network."""
+    table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False)
+    for column in ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "mean corruption accuracy"):
+        table.add_column(column, overflow="fold", justify="left" if column == "genotype" else "right")
+    for entry in entries:
+        table.add_row(
+            str(entry["rank"]),
+            entry["genotype"],
+            millions(entry["parameters"]),
+            millions(entry["macs"]),
+            estimate(entry["score"], entry["score_error"], "{:.4g}"),
+            estimate(entry["top1"], entry["top1_error"], "{:.2f}", " %"),
+            estimate(entry["shift"], entry["shift_error"], "{:.2f}", " %"),
+        )
+    return table
+
+
+def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:
+    """`value ± standard error unit`; a dash where there is no value."""
+    if value is None:
+        return "–"
+    return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit

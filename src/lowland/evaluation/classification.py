@@ -1,0 +1,159 @@
+"""Classification: top-1 and top-5 accuracy, likelihood and calibration of a trained network, with standard errors.
+
+Tensor names: N images, B images of one batch, C channels, H height, W width, K classes, J bins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.errors import DataError, LowlandError
+
+if TYPE_CHECKING:
+    from lowland.data import Split
+    from lowland.device import Compute
+
+BINS = 15
+"""Confidence bins of the expected calibration error (Guo et al. 2017, section 5)."""
+
+
+@contextmanager
+def evaluating(*models: nn.Module) -> Iterator[None]:
+    """Put networks in evaluation mode without gradients; every submodule's mode is restored afterwards."""
+    modules = [module for model in models for module in model.modules()]
+    modes = [module.training for module in modules]
+    for model in models:
+        model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        for module, mode in zip(modules, modes, strict=True):
+            module.training = mode
+
+
+def batch_logits(
+    model: nn.Module, images_BCHW: Tensor, normalise: Callable[[Tensor], Tensor], compute: Compute
+) -> Tensor:
+    """Logits (B, K) of uint8 images, float32 on the CPU; call it inside `evaluating`.
+
+    Raises:
+        LowlandError: a logit is NaN or infinite, so no accuracy would mean anything.
+    """
+    x_BCHW = normalise(compute.place(images_BCHW))
+    with compute.autocast():
+        logits_BK: Tensor = model(x_BCHW)
+    logits_BK = logits_BK.float().cpu()
+    broken = int((~logits_BK.isfinite()).any(dim=1).sum())
+    if broken:
+        raise LowlandError(
+            f"the network's outputs are NaN or infinite for {broken} of {len(logits_BK)} images, so it cannot be "
+            "judged: retrain it with a lower retrain.learning_rate, or evaluate with compute.precision=fp32"
+        )
+    return logits_BK
+
+
+def predict(
+    model: nn.Module,
+    split: Split,
+    normalise: Callable[[Tensor], Tensor],
+    compute: Compute,
+    batch_size: int,
+) -> tuple[Tensor, Tensor]:
+    """Logits (N, K) float32 and labels (N,) int64 of a whole split, both on the CPU, in the split's order.
+
+    Args:
+        model: A network on the compute device; it runs in evaluation mode.
+        split: Images and labels.
+        normalise: uint8 images → what the network was trained on.
+        compute: Device and precision.
+        batch_size: Images per forward pass; the result does not depend on it beyond rounding.
+
+    Raises:
+        DataError: the split is empty.
+        LowlandError: the network's outputs are not finite.
+    """
+    if len(split) == 0:
+        raise DataError(
+            "there are no test images to evaluate on; give the data set a test split or raise test_fraction"
+        )
+    logits, labels = [], []
+    with evaluating(model):
+        for start in range(0, len(split), batch_size):
+            indices_B = torch.arange(start, min(start + batch_size, len(split)))
+            logits.append(batch_logits(model, split.images(indices_B), normalise, compute))
+            labels.append(split.labels_N[indices_B].cpu())
+    return torch.cat(logits), torch.cat(labels)
+
+
+def ranks(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
+    """How many classes stand before the true one, (N,) int64; among equal logits the lower class index stands first."""
+    true_N1 = logits_NK.gather(1, labels_N[:, None])
+    classes_K = torch.arange(logits_NK.shape[1])
+    ahead_NK = (logits_NK > true_N1) | ((logits_NK == true_N1) & (classes_K < labels_N[:, None]))
+    return ahead_NK.sum(dim=1)
+
+
+def classification(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
+    """How well logits name the true class.
+
+    - `top1`, `top5`: percent of images whose true class is the first, or among the first five; `top5` is None where
+      K ≤ 5, since it would be 100 for every network.
+    - `nll`: mean −log softmax(logits)[label], nats.
+    - `ece`: expected calibration error Σ_b (n_b / N) |accuracy_b − confidence_b|, percent, over 15 equal-width bins
+      ((b−1)/15, b/15] of the largest probability (Guo et al. 2017, Eq. 3).
+    - `*_standard_error`: of each over the draw of test images, in the same unit: binomial for accuracies, s/√N for the
+      likelihood, and for calibration that of the mean of ±(correct − confidence), each bin's sign held fixed (delta
+      method). None where N = 1.
+    - `n`: number of images.
+
+    Raises:
+        DataError: there are no images.
+    """
+    n, num_classes = logits_NK.shape
+    if n == 0:
+        raise DataError("accuracy needs at least one image, got none; evaluate on a split that is not empty")
+    rank_N = ranks(logits_NK, labels_N)
+    top1 = float((rank_N == 0).double().mean())
+    top5 = float((rank_N < 5).double().mean()) if num_classes > 5 else None
+
+    log_probability_NK = logits_NK.double().log_softmax(dim=1)
+    nll_N = -log_probability_NK.gather(1, labels_N[:, None]).squeeze(1)
+    confidence_N = log_probability_NK.amax(dim=1).exp()
+    gap_N = (rank_N == 0).double() - confidence_N
+    bin_N = ((confidence_N * BINS).ceil().long() - 1).clamp(0, BINS - 1)
+    gap_J = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_N, gap_N)
+    signed_N = gap_N * gap_J.sign()[bin_N]
+
+    return {
+        "top1": 100 * top1,
+        "top1_standard_error": _binomial(top1, n),
+        "top5": None if top5 is None else 100 * top5,
+        "top5_standard_error": None if top5 is None else _binomial(top5, n),
+        "nll": float(nll_N.mean()),
+        "nll_standard_error": standard_error(nll_N),
+        "ece": 100 * float(gap_J.abs().sum()) / n,
+        "ece_standard_error": _percent(standard_error(signed_N)),
+        "n": n,
+    }
+
+
+def standard_error(values_N: Tensor) -> float | None:
+    """s/√N with the unbiased standard deviation s; None for a single value, which says nothing about its spread."""
+    n = len(values_N)
+    return float(values_N.double().std()) / math.sqrt(n) if n > 1 else None
+
+
+def _binomial(share: float, n: int) -> float | None:
+    """100·√(p(1−p)/n), percent."""
+    return 100 * math.sqrt(share * (1 - share) / n) if n > 1 else None
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

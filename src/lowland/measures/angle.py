@@ -1,0 +1,99 @@
+"""Angle between a candidate's initial and trained weights (RLNAS): the further training turned them, the better."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+from torch import Tensor, nn
+
+from lowland.config import MeasureConfig
+from lowland.errors import RunError
+from lowland.genotype import Genotype
+from lowland.measures.measure import Context, Measure, Score, register
+from lowland.spaces.space import AngleTerm, Supernet, is_searched
+
+Products = tuple[float, float, float]
+"""⟨w₀, w⟩, ⟨w₀, w₀⟩ and ⟨w, w⟩."""
+
+
+@dataclass
+class _Table:
+    """Products per parameter of one supernet, so that a candidate's angle is a handful of additions.
+
+    An entry holds for one version of the parameter (torch counts in-place writes) at one place in memory.
+    """
+
+    initial: Mapping[str, Tensor]
+    entries: dict[str, tuple[tuple[int, int], Products]] = field(default_factory=dict)
+
+    def products(self, name: str, parameter: nn.Parameter) -> Products:
+        version = (parameter._version, parameter.data_ptr())
+        known = self.entries.get(name)
+        if known is not None and known[0] == version:
+            return known[1]
+        if name not in self.initial or self.initial[name].shape != parameter.shape:
+            raise RunError(
+                f"the initial weights do not fit the supernet: {name} of shape {tuple(parameter.shape)} is expected; "
+                "use the initial weights that this supernet was trained from"
+            )
+        # On the CPU, which always has float64; flattened by index, so that memory formats may differ.
+        now = parameter.detach().cpu().double().flatten()
+        before = self.initial[name].cpu().double().flatten()
+        products = (float(before @ now), float(before @ before), float(now @ now))
+        self.entries[name] = (version, products)
+        return products
+
+
+@register
+class Angle(Measure):
+    """arccos(⟨v₀, v⟩ / (|v₀|·|v|)) in radians, in [0, π], between architecture vectors before and after training.
+
+    Sums run in float64 and the cosine is clamped to [−1, 1]. Where no route is alive (no terms), or a vector has no
+    length, the angle is 0. It is exact: there is no standard error.
+    """
+
+    name = "angle"
+    summary = "angle (radians) between the weights before and after training, without looking at data"
+    source = "RLNAS (Zhang et al., CVPR 2021), Eq. 4 and 5"
+
+    def __init__(self, config: MeasureConfig) -> None:
+        super().__init__(config)
+        self._tables: WeakKeyDictionary[Supernet, _Table] = WeakKeyDictionary()
+
+    def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
+        """The angle of one candidate.
+
+        Raises:
+            RunError: `context.initial` does not belong to this supernet.
+        """
+        terms = context.space.angle_terms(supernet, genotype, bn_scale=self.config.angle_bn_scale)
+        if self.config.angle == "cells":
+            terms = [term for term in terms if term.name is None or is_searched(term.name)]
+        dot, initial, trained = self._sums(supernet, terms, context.initial)
+        length = math.sqrt(initial) * math.sqrt(trained)
+        angle = math.acos(max(-1.0, min(1.0, dot / length))) if length > 0.0 else 0.0
+        return Score(
+            angle,
+            None,
+            {"initial_norm": math.sqrt(initial), "trained_norm": math.sqrt(trained), "terms": len(terms)},
+        )
+
+    def _sums(self, supernet: Supernet, terms: list[AngleTerm], initial: Mapping[str, Tensor]) -> Products:
+        table = self._tables.get(supernet)
+        if table is None or table.initial is not initial:
+            table = self._tables[supernet] = _Table(initial)
+        products: list[Products] = []
+        for term in terms:
+            if term.name is None:
+                products.append((term.times * term.square,) * 3)
+            else:
+                dot, before, now = table.products(term.name, supernet.get_parameter(term.name))
+                products.append((term.times * dot, term.times * before, term.times * now))
+        return (
+            math.fsum(dot for dot, _, _ in products),
+            math.fsum(before for _, before, _ in products),
+            math.fsum(now for _, _, now in products),
+        )

@@ -1,0 +1,125 @@
+"""A candidate: one path of a supernet, calibrated once and evaluated on demand, shared by all measures of a sum."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from torch import nn
+
+from lowland.config import MeasureConfig
+from lowland.errors import DataError
+from lowland.genotype import Genotype
+from lowland.measures import per_image
+from lowland.measures.calibration import calibrated
+from lowland.measures.measure import Context, Measure, Score
+from lowland.measures.per_image import Array, Outcome, sampling_error
+from lowland.spaces.space import Supernet, is_searched
+
+
+class Candidate:
+    """A path of a supernet whose batch-norm statistics are calibrated. Made by `candidate`, valid within its block."""
+
+    def __init__(self, supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig) -> None:
+        self.supernet = supernet
+        self.genotype = genotype
+        self.context = context
+        self.config = config
+
+    @cached_property
+    def clean(self) -> Outcome:
+        """The outcome on the search split without noise, computed on first use."""
+        return self.evaluate()
+
+    @cached_property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters to perturb: all on the path, or those of searched operations (`measure.position`)."""
+        on_path = self.supernet.path_parameters(self.genotype)
+        if self.config.position == "all":
+            return on_path
+        return {name: value for name, value in on_path.items() if is_searched(name)}
+
+    def evaluate(self) -> Outcome:
+        """The outcome on the search split with the weights as they are now."""
+        return per_image.evaluate(
+            lambda x_NCHW: self.supernet(x_NCHW, self.genotype), self.context.scored, self.context.compute
+        )
+
+    def losses_under_noise(self) -> Array:
+        """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for."""
+        shared = self.config.noise == "shared"
+        return per_image.losses_under_noise(
+            self.evaluate,
+            self.parameters,
+            sigmas=self.config.sigmas,
+            draws=self.config.draws,
+            seed=self.context.seed,
+            levels=self.config.levels,
+            keys=() if shared else (self.context.space.key(self.genotype),),
+            antithetic=self.config.antithetic,
+            remember=shared,
+        )
+
+    def loss_at(self, sigma: float, draw: int, *, sign: Literal[1, -1] = 1) -> Outcome:
+        """The outcome under noise of standard deviation `sigma`, for curves of loss against σ."""
+        return per_image.loss_under_noise(self.evaluate, self.parameters, sigma, draw, self.context.seed, sign=sign)
+
+
+@contextmanager
+def candidate(supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig) -> Iterator[Candidate]:
+    """A calibrated candidate; after the block the supernet is bit-identical to what it was, also after an exception.
+
+    Raises:
+        DataError: there are no calibration images or no scored images.
+    """
+    if not context.scored:
+        raise DataError("no images to score candidates on; enlarge data.search_fraction or the data set")
+    images = [x_NCHW for x_NCHW, _ in context.calibration]
+    with calibrated(supernet, genotype, images, config.calibration, context.compute):
+        yield Candidate(supernet, genotype, context, config)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A value estimated from images and, perhaps, noise draws.
+
+    Attributes:
+        value: Greater is better.
+        influence_N: How much each image moves the value: the sampling variance over images is Σ U²/N².
+        noise_variance: Variance of the value over the choice of noise, 0 where there is none or it is not estimated.
+        details: JSON facts worth keeping.
+    """
+
+    value: float
+    influence_N: Array
+    noise_variance: float = 0.0
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def standard_error(self) -> float | None:
+        """√(Σ U²/N² + noise variance); None for a single image, which says nothing about sampling."""
+        if len(self.influence_N) < 2:
+            return None
+        return math.hypot(sampling_error(self.influence_N), math.sqrt(self.noise_variance))
+
+    def score(self) -> Score:
+        """The estimate as the score of a candidate."""
+        return Score(self.value, self.standard_error, self.details)
+
+
+class CandidateMeasure(Measure):
+    """A measure that looks at the outputs of a calibrated candidate; parts of a sum share one candidate."""
+
+    def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
+        """Calibrate the path, judge it, and put the supernet back."""
+        with candidate(supernet, genotype, context, self.config) as calibrated_path:
+            return self.judge(calibrated_path).score()
+
+    @abstractmethod
+    def judge(self, candidate: Candidate) -> Estimate:
+        """Judge a calibrated candidate."""

@@ -1,0 +1,88 @@
+"""Sums of measures (GeNAS, Eq. 5): S + γ·β·F."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from lowland.config import MeasureConfig
+from lowland.errors import ConfigError
+from lowland.genotype import Genotype
+from lowland.measures.candidate import CandidateMeasure, Estimate, candidate
+from lowland.measures.measure import Context, Measure, Score, registered
+from lowland.measures.per_image import Array
+from lowland.spaces.space import Supernet
+
+
+def weight(name: str, config: MeasureConfig) -> float:
+    """What a measure's value is multiplied by in a sum.
+
+    Flatness: γ·β with β = 1/σ₁ unless set (Eq. 5). Angle: 1/π, so that it is in [0, 1]. Every other measure enters in
+    its own unit: accuracy in [0, 1], loss as −L in nats.
+    """
+    if name == "flatness":
+        beta = config.beta if config.beta is not None else 1.0 / config.sigmas[0]
+        return config.gamma * beta
+    return 1.0 / math.pi if name == "angle" else 1.0
+
+
+class Combined(Measure):
+    """Weighted sum of measures of one candidate.
+
+    Batch norm is calibrated and the clean network evaluated once, whatever the parts. Parts that look at the same
+    images (accuracy, loss, flatness) add up their influences image by image before the standard error is taken, so
+    their covariance counts; the errors of all other parts are independent and add in quadrature. Parts without a
+    standard error (the angle) are exact.
+    """
+
+    source = "GeNAS (Jeong et al., IJCAI 2023), Eq. 5"
+
+    def __init__(self, config: MeasureConfig, parts: Sequence[str]) -> None:
+        """Set up the parts.
+
+        Args:
+            config: Settings, shared by all parts.
+            parts: Names of registered measures.
+
+        Raises:
+            ConfigError: a measure appears twice.
+        """
+        super().__init__(config)
+        if len(set(parts)) < len(parts):
+            raise ConfigError(f"measure.name={config.name!r} names a measure twice; weights are set by measure.gamma")
+        self.name = "+".join(parts)
+        self.summary = "sum of " + " and ".join(parts)
+        known = registered()
+        self.parts = [known[part](config) for part in parts]
+
+    def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
+        """Judge one candidate by all parts; a part that raises makes the sum raise."""
+        value, variance = 0.0, 0.0
+        influence_N: Array | None = None
+        details: dict[str, Any] = {}
+        with ExitStack() as stack:
+            if any(isinstance(part, CandidateMeasure) for part in self.parts):
+                shared = stack.enter_context(candidate(supernet, genotype, context, self.config))
+            for part in self.parts:
+                scale = weight(part.name, self.config)
+                if isinstance(part, CandidateMeasure):
+                    estimate = part.judge(shared)
+                    influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)
+                    variance += scale**2 * estimate.noise_variance
+                    found = estimate.score()
+                else:
+                    found = part.score(supernet, genotype, context)
+                    variance += (scale * (found.standard_error or 0.0)) ** 2
+                value += scale * found.value
+                details[part.name] = {
+                    "value": found.value,
+                    "standard_error": found.standard_error,
+                    "weight": scale,
+                    **found.details,
+                }
+        if influence_N is not None:
+            total = Estimate(value=value, influence_N=influence_N, noise_variance=variance, details=details)
+            return total.score()
+        return Score(value, math.sqrt(variance) if variance > 0.0 else None, details)

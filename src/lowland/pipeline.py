@@ -1,0 +1,208 @@
+"""The main job on one page: data → supernet → search → train → evaluate → report, each stage once, in order."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lowland import measures as measuring
+from lowland import spaces
+from lowland.config import Config, build, merge
+from lowland.data import DataSet, load
+from lowland.device import resolve
+from lowland.errors import ConfigError
+from lowland.monitor import Monitor
+from lowland.presets import RECIPES
+from lowland.run import STAGES, Run
+from lowland.session import Recorded, Session, check_limits
+from lowland.stages import STAGE, corruption_names, network_folder
+from lowland.training import supernet as supernet_training
+from lowland.training.parallel import barrier, join
+
+AFFECTS = {"measure": "search", "search": "search", "network": "search", "retrain": "train", "evaluate": "evaluate"}
+"""The first stage that a section of the settings decides; the sections left out decide the supernet."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run stands when control comes back.
+
+    Attributes:
+        path: The run directory.
+        stages: Names of the stages that are done.
+        networks: One row per delivered network, best first.
+        report: report.html, once written.
+        network: Folder of the delivered network, once trained.
+    """
+
+    path: Path
+    stages: tuple[str, ...]
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    report: Path | None = None
+    network: Path | None = None
+
+
+def run(
+    config: Config, path: Path | str | None = None, *, monitor: Monitor | None = None, last: str = "report"
+) -> Outcome:
+    """Start a run and carry it to stage `last`.
+
+    Args:
+        config: All settings.
+        path: Run directory to make; None: a dated one in `runs/`.
+        monitor: Hears how it goes.
+        last: supernet, search, train, evaluate or report.
+
+    Raises:
+        LowlandError: a setting, the data or the machine does not allow it; no run directory is then left behind.
+        InterruptedRun: the monitor asked for a stop; `resume` continues.
+    """
+    world = join()
+    if path is None and world.size > 1:
+        raise ConfigError("under torchrun every process must be told the run directory: add --out")
+    data = check(config)
+    folder = Path(path) if path is not None else vacant(config, data)
+    if world.main:
+        Run.create(folder, config).close()
+    barrier(world)
+    return resume(folder, monitor=monitor, last=last, data=data)
+
+
+def resume(
+    path: Path | str,
+    *,
+    monitor: Monitor | None = None,
+    last: str = "report",
+    restart: str | None = None,
+    changes: Sequence[dict[str, Any]] = (),
+    data: DataSet | None = None,
+) -> Outcome:
+    """Continue the run at `path` to stage `last`; stages already done are not done again.
+
+    Args:
+        path: Run directory.
+        monitor: Hears how it goes.
+        last: supernet, search, train, evaluate or report.
+        restart: Do this stage and all later ones again.
+        changes: New settings; the stages they decide are done again.
+        data: The data set, where the caller has loaded it already.
+    """
+    world = join()
+    with Run.open(path, read_only=not world.main) as opened:
+        if world.main:
+            reconfigure(opened, changes, restart)
+        barrier(world)
+        session = Session(opened, monitor or Monitor(), world)
+        if data is not None:
+            session.data = data
+        for stage in STAGES[: STAGES.index(last) + 1]:
+            perform(session, stage, monitor or Monitor())
+        return outcome(opened)
+
+
+def report(path: Path | str) -> Path:
+    """Write report.html from whatever stages of the run at `path` are done."""
+    with Run.open(path) as opened:
+        if opened.stage_done("report"):
+            opened.reset_stage("report")
+        session = Session(opened, Monitor())
+        if opened.stage_done("evaluate"):
+            perform(session, "report", Monitor())
+        else:
+            STAGE["report"](session)
+    return Path(path) / "report.html"
+
+
+def perform(session: Session, stage: str, monitor: Monitor) -> None:
+    """Do one stage unless it is done. Under torchrun all ranks train; the first alone searches, judges and reports."""
+    world = session.world
+    barrier(world)
+    if not world.main:
+        session.run = Run.open(session.run.path, read_only=True)
+    barrier(world)  # every rank has now read the same manifest
+    if session.run.stage_done(stage):
+        return
+    if world.main:
+        session.run.start_stage(stage)
+        session.monitor = Recorded(session.run, monitor, stage)
+    if world.main or stage in ("supernet", "train"):
+        STAGE[stage](session)
+
+
+def check(config: Config) -> DataSet:
+    """Everything that can be wrong before the first step, found before anything is written; gives the data set."""
+    space = spaces.get(config.space)
+    measuring.get(config.measure)
+    corruption_names(config.evaluate.corruptions)
+    compute = resolve(config.compute)
+    data = load(config.data, seed=config.seed, device=compute.device)
+    space.check(supernet_training.shape(config, data))
+    check_limits(config, data)
+    return data
+
+
+def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> None:
+    """Write changed settings into a run, and clear the stages they or `restart` ask to be done again."""
+    if restart is not None and restart not in STAGES:
+        raise ConfigError(f"unknown stage {restart!r}; the stages are {', '.join(STAGES)}")
+    old = opened.config.model_dump(mode="json")
+    new = old
+    for change in changes:
+        recipe = change.get("retrain", {}).get("recipe") if isinstance(change.get("retrain"), dict) else None
+        new = merge(merge(new, {"retrain": RECIPES.get(recipe, {})} if recipe else {}), change)
+    config = build(new)
+    affected = [section for section, value in config.model_dump(mode="json").items() if value != old[section]]
+    fixed = [section for section in affected if section not in AFFECTS]
+    if fixed:
+        raise ConfigError(
+            f"{fixed[0]} cannot be changed in {opened.path}, whose supernet depends on it; start a new run with another --out"
+        )
+    again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
+    if affected:
+        opened.reconfigure(config)
+    if again:
+        opened.reset_stage(min(again, key=STAGES.index))
+
+
+def vacant(config: Config, data: DataSet) -> Path:
+    """A dated run directory in `runs/` that does not exist yet."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{data.name}-{config.space}-{stamp}")
+    return Path("runs") / (name if not (Path("runs") / name).exists() else f"{name}-{os.getpid()}")
+
+
+def outcome(opened: Run) -> Outcome:
+    """What a finished or unfinished run has to show."""
+    done = tuple(stage for stage in STAGES if opened.stage_done(stage))
+    rows: list[dict[str, Any]] = []
+    if "search" in done:
+        ranking = opened.read_json("search.json")["ranking"][: opened.config.retrain.top]
+        judged = opened.read_json("evaluation.json")["networks"] if "evaluate" in done else {}
+        for rank, entry in enumerate(ranking, start=1):
+            test, shift = judged.get(str(rank), {}).get("test", {}), judged.get(str(rank), {}).get("shift", {})
+            rows.append(
+                {
+                    "rank": rank,
+                    "genotype": entry["genotype"],
+                    "parameters": entry["parameters"],
+                    "macs": entry["macs"],
+                    "score": entry["value"],
+                    "score_error": entry["standard_error"],
+                    "top1": test.get("top1"),
+                    "top1_error": test.get("top1_standard_error"),
+                    "shift": shift.get("mean"),
+                    "shift_error": shift.get("standard_error"),
+                }
+            )
+    return Outcome(
+        path=opened.path,
+        stages=done,
+        networks=rows,
+        report=opened.path / "report.html" if "report" in done else None,
+        network=opened.path / network_folder(1) if "train" in done else None,
+    )

@@ -1,0 +1,163 @@
+"""Presets: named settings per search space. They only fill in values; nothing anywhere asks which preset is on."""
+
+from __future__ import annotations
+
+import difflib
+from functools import reduce
+from typing import Any
+
+from lowland.config import Config, build, merge
+from lowland.errors import ConfigError
+
+Values = dict[str, Any]
+
+# GeNAS §5 and the public README: σ per space; §6: evolution. RLNAS: evolution on NAS-Bench-201.
+_DARTS_SIGMAS: Values = {"measure": {"sigmas": [1e-3, 3e-3, 6e-3]}}
+
+QUICK: dict[str, Values] = {
+    "nasbench201": {},
+    "darts": _DARTS_SIGMAS
+    | {
+        "supernet": {"channels": 8, "cells": 3},
+        "network": {"channels": 8, "cells": 3},
+    },
+}
+
+STANDARD: dict[str, Values] = {
+    "nasbench201": {
+        "supernet": {"cells": 2, "epochs": 60},
+        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "network": {"cells": 5},
+        "retrain": {"epochs": 100, "cutout": 0},
+    },
+    "darts": _DARTS_SIGMAS
+    | {
+        "supernet": {"channels": 16, "cells": 5, "epochs": 60},
+        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "network": {"channels": 16, "cells": 8},
+        "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
+    },
+}
+
+PAPER: dict[str, Values] = {
+    # RLNAS on NAS-Bench-201: population 100, top 30, 50 + 50; a path per cell.
+    "nasbench201": {
+        "supernet": {
+            "cells": 5,
+            "epochs": 250,
+            "learning_rate": 0.025,
+            "final_learning_rate": 1e-3,
+            "nesterov": True,
+            "weight_decay": 5e-4,
+            "path": "per-cell",
+        },
+        "data": {"search_fraction": 0.5},
+        "search": {"population": 100, "generations": 20, "parents": 30, "mutations": 50, "crossovers": 50},
+        "network": {"cells": 5},
+        "retrain": {"recipe": "nasbench201"},
+    },
+    "darts": _DARTS_SIGMAS
+    | {
+        "supernet": {
+            "cells": 8,
+            "epochs": 250,
+            "learning_rate": 0.025,
+            "final_learning_rate": 1e-3,
+            "weight_decay": 3e-4,
+        },
+        "data": {"search_fraction": 0.5},
+        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "network": {"channels": 36, "cells": 20},
+        "retrain": {"recipe": "cifar"},
+    },
+}
+
+# What the public GeNAS code does, fault by fault (spec §2, §3, §5, §6).
+COMPAT: dict[str, Values] = {
+    space: {
+        "supernet": {"zero_grad": "zeros"},
+        "measure": {
+            "levels": "incremental",
+            "calibration": "ema-14",
+            "noise": "independent",
+            "angle_bn_scale": "twice",
+        },
+        "search": {"mutated_genes": "first-half" if space == "darts" else "all"},
+    }
+    for space in ("nasbench201", "darts")
+}
+
+PRESETS = {"quick": QUICK, "standard": STANDARD, "paper": PAPER, "compat": COMPAT}
+
+RECIPES: dict[str, Values] = {
+    "quick": {},
+    # DARTS' CIFAR recipe: 600 epochs, batch 96, cutout 16, auxiliary head 0.4, drop-path 0.2.
+    "cifar": {
+        "epochs": 600,
+        "batch_size": 96,
+        "learning_rate": 0.025,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 0.0,
+        "nesterov": False,
+        "weight_decay": 3e-4,
+        "label_smoothing": 0.0,
+        "cutout": 16,
+        "drop_path": 0.2,
+        "auxiliary_weight": 0.4,
+    },
+    # GeNAS §7.
+    "imagenet": {
+        "epochs": 250,
+        "batch_size": 1024,
+        "learning_rate": 0.5,
+        "final_learning_rate": 0.0,
+        "schedule": "linear",
+        "warmup_epochs": 5.0,
+        "nesterov": False,
+        "weight_decay": 3e-5,
+        "label_smoothing": 0.1,
+        "auxiliary_weight": 0.4,
+        "drop_path": 0.0,
+    },
+    # NAS-Bench-201: 200 epochs, batch 256, Nesterov 0.9, lr 0.1, weight decay 5e-4.
+    "nasbench201": {
+        "epochs": 200,
+        "batch_size": 256,
+        "learning_rate": 0.1,
+        "final_learning_rate": 0.0,
+        "warmup_epochs": 0.0,
+        "label_smoothing": 0.0,
+        "clip": 0.0,
+    },
+}
+
+
+def assemble(*layers: Values) -> Config:
+    """Settings from layers, later ones over earlier ones, all over what preset and recipe say.
+
+    The preset may be a sum such as `paper+compat`.
+
+    Raises:
+        ConfigError: naming the first key or value at fault.
+    """
+    values = reduce(merge, layers, {})
+    # Space and preset decide the base, so their types are checked first.
+    named = build({key: values[key] for key in ("space", "preset") if key in values})
+    base: Values = {}
+    for preset in named.preset.split("+"):
+        base = merge(base, _named(preset, PRESETS, "preset").get(named.space, {}))
+    retrain = merge(base, values).get("retrain")
+    recipe = retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick"
+    base = merge({"retrain": _named(recipe, RECIPES, "retrain.recipe")}, base)
+    if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
+        base = merge(base, {"retrain": RECIPES[recipe]})
+    return build(merge(base, values))
+
+
+def _named(name: Any, table: dict[str, Any], what: str) -> Any:
+    if name not in table:
+        near = difflib.get_close_matches(str(name), table, n=1)
+        raise ConfigError(
+            f"unknown {what} {name!r}; choose from {', '.join(table)}" + (f" (did you mean {near[0]}?)" if near else "")
+        )
+    return table[name]

@@ -1,0 +1,307 @@
+"""The archive: every evaluated candidate of a search in one SQLite file, the only truth about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import sqlite3
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from lowland.errors import LowlandWarning, RunError
+from lowland.files import explained
+from lowland.genotype import Genotype
+
+SCHEMA = 1
+"""Version of the table below, kept in `PRAGMA user_version`; an archive of another version is refused."""
+
+_TABLE = """
+CREATE TABLE IF NOT EXISTS candidates (
+    id INTEGER PRIMARY KEY,
+    space TEXT NOT NULL,
+    genes TEXT NOT NULL,
+    key TEXT NOT NULL,
+    generation INTEGER NOT NULL,
+    origin TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('scored', 'failed')),
+    reason TEXT NOT NULL,
+    measure TEXT NOT NULL,
+    value REAL CHECK ((value IS NOT NULL) = (status = 'scored')),
+    standard_error REAL,
+    details TEXT NOT NULL,
+    parameters INTEGER NOT NULL,
+    macs INTEGER NOT NULL,
+    seconds REAL NOT NULL,
+    created TEXT NOT NULL,
+    UNIQUE (measure, key)
+)
+"""
+
+_COLUMNS = (
+    "space, genes, key, generation, origin, status, reason, measure, value, standard_error, details, parameters, macs, "
+    "seconds, created"
+)
+
+_NOT_YET = "there is no archive {} yet: the search of this run has not begun; resume the run first"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One evaluated genotype.
+
+    Attributes:
+        genotype: The architecture.
+        key: Its isomorphism key: equal for genotypes that compute the same function.
+        measure: Full identity of the measure, settings included; scores compare only under equal identities.
+        generation: Generation of the search that proposed it, from 0.
+        origin: How it was proposed: `random`, `mutation`, `crossover` or `exhaustive`.
+        status: `scored`, or `failed` with a `reason` of one line.
+        value: Score, greater is better; None where it failed.
+        standard_error: Of the score, where it was estimated.
+        details: What the measure noted besides, as JSON (NaN and infinities as the strings `nan`, `inf`, `-inf`).
+        parameters: Scalar weights of the delivered network.
+        macs: Its multiply-accumulates for one image.
+        seconds: Time the scoring took.
+        created: When it was recorded, UTC; set by the archive.
+    """
+
+    genotype: Genotype
+    key: str
+    measure: str
+    generation: int
+    origin: str
+    status: Literal["scored", "failed"]
+    reason: str = ""
+    value: float | None = None
+    standard_error: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int = 0
+    macs: int = 0
+    seconds: float = 0.0
+    created: str = ""
+
+    @property
+    def rank(self) -> tuple[bool, float, int, tuple[int, ...]]:
+        """Sort key, best first: value, then fewer parameters, then genes; failed candidates come last."""
+        value = -math.inf if self.value is None else self.value
+        return self.status == "failed", -value, self.parameters, self.genotype.genes
+
+
+class Archive:
+    """The archive at `path`, made where there is none (unless `read_only`). Use it as a context manager or close it.
+
+    A recorded candidate is durable (write-ahead log, `synchronous=FULL`) before `record` returns.
+
+    Raises:
+        RunError: The file is damaged, of another schema version or no archive, or it cannot be opened or written.
+    """
+
+    def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
+        self.path = Path(path)
+        self.read_only = read_only
+        if read_only and not self.path.is_file():
+            raise RunError(_NOT_YET.format(self.path))
+        with self._explained():
+            self._connection = sqlite3.connect(
+                _uri(self.path, read_only=read_only), uri=True, timeout=30.0, isolation_level=None
+            )
+        try:
+            with self._explained():
+                self._prepare()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if version == 0 and not tables:
+            if self.read_only:
+                raise RunError(_NOT_YET.format(self.path))
+            self._use_log()
+            # One transaction: a stop within it leaves an empty file, which counts as no archive.
+            self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLE}; PRAGMA user_version = {SCHEMA}; COMMIT")
+            return
+        if "candidates" not in tables:
+            raise RunError(f"{self.path} is not a lowland archive: it holds no candidates; choose another file")
+        if version != SCHEMA:
+            raise RunError(
+                f"archive {self.path} has schema version {version}, but this lowland reads version {SCHEMA}: use the "
+                f"version of lowland that wrote it, or search again in another --out"
+            )
+        verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        if not self.read_only:
+            self._use_log()
+
+    def _use_log(self) -> None:
+        mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if mode != "wal":
+            warnings.warn(
+                f"the file system of {self.path} has no shared memory for a write-ahead log: using a rollback journal, "
+                f"which is as safe, but makes readers wait for writers",
+                LowlandWarning,
+                stacklevel=4,
+            )
+
+    def close(self) -> None:
+        """Fold the log into the file and close it; calling it again does nothing."""
+        if not self.read_only:
+            # A reader may still hold the log open, so that closing alone would not fold it in. Where that cannot be
+            # done, nothing is lost: the log stays beside the file and is read with it.
+            with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def record(self, candidate: Candidate) -> Candidate:
+        """Store a candidate durably and return it as stored.
+
+        A value that is NaN or infinite makes it a failed one; a standard error that is not finite becomes None.
+
+        Raises:
+            RunError: A candidate with this key was recorded for this measure before, or the disk refuses.
+        """
+        stored = dataclasses.replace(_finite(candidate), created=datetime.now(UTC).isoformat(timespec="milliseconds"))
+        details = json.dumps(_plain(stored.details), allow_nan=False)
+        row = (
+            stored.genotype.space,
+            ",".join(map(str, stored.genotype.genes)),
+            stored.key,
+            stored.generation,
+            stored.origin,
+            stored.status,
+            stored.reason,
+            stored.measure,
+            stored.value,
+            stored.standard_error,
+            details,
+            stored.parameters,
+            stored.macs,
+            stored.seconds,
+            stored.created,
+        )
+        with self._explained():
+            try:
+                self._connection.execute(
+                    f"INSERT INTO candidates ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
+                )
+            except sqlite3.IntegrityError as error:
+                raise RunError(
+                    f"archive {self.path} cannot take candidate {stored.genotype} ({error}): its key was recorded for "
+                    f"this measure before; look it up with Archive.get first"
+                ) from error
+        return dataclasses.replace(stored, details=json.loads(details))
+
+    def get(self, measure: str, key: str) -> Candidate | None:
+        """The candidate recorded for `measure` under isomorphism key `key`, or None."""
+        found = self._select("WHERE measure = ? AND key = ?", measure, key)
+        return found[0] if found else None
+
+    def candidates(self, measure: str | None = None, order: Literal["value", "created"] = "value") -> list[Candidate]:
+        """All candidates (of one measure, or of all): best first and failed last, or as they were recorded."""
+        found = self._select("WHERE measure = ?", measure) if measure is not None else self._select("")
+        return sorted(found, key=lambda candidate: candidate.rank) if order == "value" else found
+
+    def best(self, measure: str, n: int) -> list[Candidate]:
+        """The `n` best scored candidates; ties go to fewer parameters, then to smaller genes. Failed never rank."""
+        return [c for c in self.candidates(measure) if c.status == "scored"][:n]
+
+    def count(self, measure: str | None = None) -> int:
+        """Number of candidates recorded for a measure, or in all, failed ones included."""
+        where, values = ("", ()) if measure is None else ("WHERE measure = ?", (measure,))
+        with self._explained():
+            return int(self._connection.execute(f"SELECT count(*) FROM candidates {where}", values).fetchone()[0])
+
+    def forget_failed(self, measure: str) -> int:
+        """Delete the failed candidates of a measure, so that they are scored again; returns how many there were."""
+        with self._explained():
+            return self._connection.execute(
+                "DELETE FROM candidates WHERE measure = ? AND status = 'failed'", (measure,)
+            ).rowcount
+
+    def _select(self, where: str, *values: object) -> list[Candidate]:
+        with self._explained():
+            rows = self._connection.execute(f"SELECT {_COLUMNS} FROM candidates {where} ORDER BY id", values).fetchall()
+        return [_candidate(row) for row in rows]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn SQLite's refusals into one sentence with what to do."""
+        try:
+            with explained(self.path):
+                yield
+        except sqlite3.Error as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name.startswith("SQLITE_FULL"):
+                advice = "the disk is full; every recorded score is intact: free some space and resume"
+            elif name.startswith(("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")):
+                advice = "it cannot be opened or written; check the folder and its permissions"
+            elif name.startswith("SQLITE_BUSY"):
+                advice = "another process is writing it; wait until it has finished, or stop it"
+            elif isinstance(error, sqlite3.ProgrammingError):
+                advice = "it is closed"
+            elif name.startswith("SQLITE_IOERR"):
+                advice = "the disk cannot be read or written; check it, and the space left on it"
+            else:
+                advice = (
+                    "it is damaged; put back a good copy, or delete it and resume: candidates are then scored again"
+                )
+            raise RunError(f"archive {self.path}: {advice} (SQLite: {error})") from error
+
+
+def _uri(path: Path, *, read_only: bool) -> str:
+    base = path.absolute().as_uri()
+    if not read_only:
+        return base
+    # A finished archive in a folder that cannot be written has no log, and SQLite could not make one to read it.
+    fixed = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
+    return f"{base}?mode=ro&immutable=1" if fixed else f"{base}?mode=ro"
+
+
+def _finite(candidate: Candidate) -> Candidate:
+    error = candidate.standard_error
+    if error is not None and not math.isfinite(error):
+        candidate = dataclasses.replace(candidate, standard_error=None)
+    if candidate.status == "scored" and (candidate.value is None or not math.isfinite(candidate.value)):
+        reason = f"the measure gave {candidate.value}"
+        return dataclasses.replace(candidate, status="failed", reason=reason, value=None, standard_error=None)
+    return candidate
+
+
+def _plain(value: Any) -> Any:
+    """`value` in JSON's own types: arrays and scalars of NumPy or torch as lists and numbers, non-finite as strings."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(float(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
+
+
+def _candidate(row: tuple[Any, ...]) -> Candidate:
+    space, genes, *rest = row
+    names = _COLUMNS.split(", ")[2:]
+    values = dict(zip(names, rest, strict=True))
+    values["details"] = json.loads(values["details"])
+    return Candidate(genotype=Genotype(space, tuple(map(int, genes.split(",")))), **values)

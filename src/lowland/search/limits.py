@@ -1,0 +1,172 @@
+"""Size limits: which genotypes may be proposed, how to draw one where few may, and the smallest there is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lowland.errors import BudgetError
+from lowland.genotype import Genotype
+from lowland.seeds import numpy_rng
+
+if TYPE_CHECKING:
+    from lowland.config import SearchConfig
+    from lowland.spaces.space import Cost, Space
+
+ENUMERABLE = 100_000
+"""Spaces of at most this many genotypes are listed in full where that gives an exact answer."""
+
+UNIFORM_ATTEMPTS = 1000
+"""Uniform draws tried for one new genotype within the limits before `sample` turns to its second method."""
+
+_WALKS = 200
+"""Walks tried for one new genotype before the legal part of a large space counts as exhausted."""
+
+_DESCENTS = 4
+_TRIES_PER_GENE = 8
+
+
+class Limits:
+    """The limits `search.max_params` and `search.max_macs` on the delivered network of a genotype.
+
+    Args:
+        space: The search space.
+        config: Holds the limits; either may be absent.
+        cost: Size of the delivered network of a genotype.
+        seed: Run seed.
+    """
+
+    def __init__(self, space: Space, config: SearchConfig, cost: Callable[[Genotype], Cost], seed: int) -> None:
+        self.space = space
+        self.max_params = config.max_params
+        self.max_macs = config.max_macs
+        self._cost = cost
+        self._seed = seed
+        self._rare = False
+        self.rejected = 0
+
+    def excess(self, genotype: Genotype) -> float:
+        """The larger of parameters / max_params and MACs / max_macs; 0 without limits, at most 1 where it may be."""
+        if self.max_params is None and self.max_macs is None:
+            return 0.0
+        size = self._cost(genotype)
+        return max(
+            size.parameters / self.max_params if self.max_params is not None else 0.0,
+            size.macs / self.max_macs if self.max_macs is not None else 0.0,
+        )
+
+    def allow(self, genotype: Genotype) -> bool:
+        """Whether the network is within the limits; a refusal is counted in `rejected`."""
+        allowed = self.excess(genotype) <= 1.0
+        self.rejected += not allowed
+        return allowed
+
+    def sample(self, accept: Callable[[Genotype], bool], seen: Collection[str], *keys: object) -> Genotype | None:
+        """A genotype within the limits whose isomorphism key is not in `seen`; None where there is none left.
+
+        Uniform over such genotypes, by rejection from the space's uniform draw. Where 1000 draws in a row are refused
+        (the limits are near the smallest network, or most genotypes were seen), the draw turns, for the rest of the
+        search, to a second method: a space of at most 100,000 genotypes is listed and the draw stays exactly uniform;
+        in a larger one it is the end of a random walk of mutations that starts at the smallest network and never leaves
+        the limits (Metropolis' rule for a uniform target: close to uniform over what such a walk can reach), and
+        "none left" then means that 200 walks met nothing new.
+
+        Args:
+            accept: Whether a drawn genotype is within the limits and not in `seen`; called once per draw.
+            seen: Isomorphism keys of the genotypes proposed before.
+            keys: What this draw is for (generation, slot), so that it does not depend on any other.
+
+        Raises:
+            BudgetError: No network of the space is within the limits.
+        """
+        if not self._rare:
+            for attempt in range(UNIFORM_ATTEMPTS):
+                genotype = self.space.sample(numpy_rng(self._seed, "search", *keys, "uniform", attempt))
+                if accept(genotype):
+                    return genotype
+            self._rare = True
+        self.require_any()
+        rng = numpy_rng(self._seed, "search", *keys, "rare")
+        if self.listed is not None:
+            left = [genotype for genotype, key in self.listed if key not in seen]
+            return left[int(rng.integers(len(left)))] if left else None
+        walks = (self._walk(rng) for _ in range(_WALKS))
+        return next(filter(accept, walks), None)
+
+    @cached_property
+    def listed(self) -> list[tuple[Genotype, str]] | None:
+        """Every genotype within the limits with its isomorphism key; None where the space is too large to list."""
+        if self.space.size > ENUMERABLE:
+            return None
+        return [(genotype, self.space.key(genotype)) for genotype in self.space.all() if self.excess(genotype) <= 1.0]
+
+    @cached_property
+    def smallest(self) -> Genotype:
+        """The genotype of least excess: exact where the space can be listed, else the best of four descents.
+
+        A descent starts from a uniform genotype and takes every mutation, of one gene or of several, that makes the
+        network smaller, until a full round over all genes brings nothing.
+        """
+        if self.space.size <= ENUMERABLE:
+            return min(self.space.all(), key=self._size)
+        ends = [self._descend(numpy_rng(self._seed, "search", "smallest", start)) for start in range(_DESCENTS)]
+        return min(ends, key=self._size)
+
+    def require_any(self) -> None:
+        """Raise BudgetError, naming the smallest network and what to change, where none is within the limits."""
+        if self.excess(self.smallest) <= 1.0:
+            return
+        size = self._cost(self.smallest)
+        asked, given, remedy = [], [], []
+        if self.max_params is not None:
+            asked.append(f"{self.max_params:,} parameters")
+            given.append(f"{size.parameters:,} parameters")
+            if size.parameters > self.max_params:
+                remedy.append(f"search.max_params to {size.parameters}")
+        if self.max_macs is not None:
+            asked.append(f"{self.max_macs:,} multiply-accumulates")
+            given.append(f"{size.macs:,} multiply-accumulates")
+            if size.macs > self.max_macs:
+                remedy.append(f"search.max_macs to {size.macs}")
+        which = "nearest" if len(asked) > 1 else "smallest"
+        found = "" if self.space.size <= ENUMERABLE else " found"
+        raise BudgetError(
+            f"no network of {self.space.name} has at most {' and '.join(asked)}: the {which}{found} has "
+            f"{' and '.join(given)}; raise {' and '.join(remedy)}, or lower network.channels or network.cells"
+        )
+
+    def _size(self, genotype: Genotype) -> tuple[float, int, tuple[int, ...]]:
+        return self.excess(genotype), self._cost(genotype).parameters, genotype.genes
+
+    def _descend(self, rng: np.random.Generator) -> Genotype:
+        best = self.space.sample(rng)
+        size = self._size(best)
+        genes = len(best.genes)
+        improved = True
+        while improved:
+            improved = False
+            for gene in range(genes):
+                for attempt in range(_TRIES_PER_GENE):
+                    # Where genes hang together (two inputs per node), some steps need several of them to change.
+                    several = attempt % 4 == 3
+                    child = (
+                        self.space.mutate(best, rng, min(1.0, 2 / genes), None)
+                        if several
+                        else self.space.mutate(best, rng, 1.0, range(gene, gene + 1))
+                    )
+                    child_size = self._size(child)
+                    if child_size < size:
+                        best, size, improved = child, child_size, True
+        return best
+
+    def _walk(self, rng: np.random.Generator) -> Genotype:
+        current = self.smallest
+        genes = len(current.genes)
+        for _ in range(10 * genes):
+            step = self.space.mutate(current, rng, min(1.0, 2 / genes), None)
+            if self.excess(step) <= 1.0:
+                current = step
+        return current

@@ -1,0 +1,181 @@
+"""A session: what the stages of one run share, made when first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor
+
+from lowland import spaces
+from lowland.config import Config
+from lowland.data import DataSet, batches, load, order
+from lowland.device import Compute, resolve
+from lowland.errors import ConfigError, DataError
+from lowland.genotype import Genotype
+from lowland.measures import Context
+from lowland.monitor import Monitor, Rate
+from lowland.run import Run
+from lowland.search import Limits
+from lowland.seeds import numpy_rng
+from lowland.spaces import Cost, Shape, Space, Supernet
+from lowland.training import supernet as supernet_training
+from lowland.training.parallel import World
+
+
+class Recorded(Monitor):
+    """Passes everything on to another monitor and writes progress.json, which `lowland status` reads."""
+
+    def __init__(self, run: Run, inner: Monitor, stage: str) -> None:
+        self.run, self.inner, self.stage = run, inner, stage
+        self.rate = Rate(0)
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def stopping(self) -> bool:  # type: ignore[override]
+        """Whether the outer monitor was asked to stop."""
+        return self.inner.stopping
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """Pass on."""
+        self.rate = Rate(total, done)
+        self.inner.start(stage, total, unit, done)
+
+    def advance(self, done: int, **facts: Any) -> None:
+        """Pass on and record."""
+        self.rate.update(done)
+        if "best" in facts:
+            self.best = {"genotype": facts.pop("genotype", ""), "score": facts["best"]}
+        self.run.progress(self.stage, done, self.rate.total, self.rate.per_second or None, self.best)
+        self.inner.advance(done, **facts)
+
+    def note(self, message: str) -> None:
+        """Pass on."""
+        self.inner.note(message)
+
+    def finish(self) -> None:
+        """Pass on."""
+        self.inner.finish()
+
+
+@dataclass
+class Session:
+    """What the stages of one run share. Data, device and supernet are made when first needed."""
+
+    run: Run
+    monitor: Monitor
+    world: World = World()
+
+    @property
+    def config(self) -> Config:
+        """The run's settings."""
+        return self.run.config
+
+    @cached_property
+    def space(self) -> Space:
+        """The search space."""
+        return spaces.get(self.config.space)
+
+    @cached_property
+    def compute(self) -> Compute:
+        """Device, precision and threads."""
+        return resolve(self.config.compute)
+
+    @cached_property
+    def data(self) -> DataSet:
+        """The data set, checked to be the one this run began with."""
+        data = load(self.config.data, seed=self.config.seed, device=self.compute.device)
+        known = self.run.manifest.setdefault("data", {"fingerprint": data.fingerprint})
+        if known["fingerprint"] != data.fingerprint:
+            raise DataError(
+                f"data set {self.config.data.name} has changed since {self.run.path} was started; restore it, or start "
+                "a new run with another --out"
+            )
+        return data
+
+    @cached_property
+    def supernet(self) -> Supernet:
+        """The trained supernet, in eval mode."""
+        supernet = supernet_training.initial(self.config, self.data)
+        supernet.load_state_dict(self.run.load_tensors("supernet/trained.safetensors")[0])
+        return self.compute.prepare(supernet).eval()
+
+    @cached_property
+    def context(self) -> Context:
+        """What a measure may look at: the search split, and training images for batch-norm statistics."""
+        measure = self.config.measure
+        calibration = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
+        scored = order(len(self.data.search), seed=self.config.seed, keys=("scored images",))
+        count = measure.images or len(scored)
+        return Context(
+            space=self.space,
+            scored=self._batches(self.data.search, scored[:count].sort().values, measure.batch_size),
+            calibration=self._batches(
+                self.data.train, calibration[: measure.calibration_images], measure.batch_size
+            ),
+            initial=self.run.load_tensors("supernet/initial.safetensors")[0],
+            compute=self.compute,
+            seed=self.config.seed,
+        )
+
+    def _batches(self, split: Any, indices: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        pairs = batches(split, min(size, len(indices)), indices)
+        return [(self.compute.place(self.data.normalise(x_NCHW)), labels_N) for x_NCHW, labels_N in pairs]
+
+    def network_shape(self, genotype: Genotype) -> Shape:
+        """The delivered network's size: as set, or with `channels: fit` the widest within the limits."""
+        return network_shape(self.config, self.data, genotype)
+
+    def cost(self, genotype: Genotype) -> Cost:
+        """Parameters and multiply-accumulates of the delivered network."""
+        return self.space.cost(genotype, self.network_shape(genotype))
+
+    def ranking(self) -> list[dict[str, Any]]:
+        """The best candidates of the finished search, best first."""
+        ranking: list[dict[str, Any]] = self.run.read_json("search.json")["ranking"]
+        return ranking
+
+
+def network_shape(config: Config, data: DataSet, genotype: Genotype) -> Shape:
+    """The delivered network's size for one genotype. With `channels: fit`, the largest even width within the limits."""
+    space, limits = spaces.get(config.space), config.search
+
+    def shape(channels: int) -> Shape:
+        return Shape(
+            in_channels=data.in_channels,
+            image_size=data.image_size,
+            num_classes=data.num_classes,
+            channels=channels,
+            cells=config.network.cells,
+            stem=config.network.stem,
+        )
+
+    if config.network.channels != "fit":
+        return shape(config.network.channels)
+
+    def fits(channels: int) -> bool:
+        cost = space.cost(genotype, shape(channels))
+        return (limits.max_params is None or cost.parameters <= limits.max_params) and (
+            limits.max_macs is None or cost.macs <= limits.max_macs
+        )
+
+    low, high = 4, 1024  # even widths; at 4 the genotype may still be too large, and the search then rejects it
+    while high - low > 2:
+        middle = (low + high) // 4 * 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return shape(low)
+
+
+def check_limits(config: Config, data: DataSet) -> None:
+    """Raise BudgetError, or ConfigError for an impossible size, before anything is computed."""
+    space = spaces.get(config.space)
+    if config.network.channels == "fit" and config.search.max_params is None and config.search.max_macs is None:
+        raise ConfigError("network.channels=fit needs a limit to fit: add --max-params or --max-macs")
+
+    def shape(genotype: Genotype) -> Shape:
+        return network_shape(config, data, genotype)
+
+    limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)
+    space.check(shape(limits.smallest if config.network.channels == "fit" else space.sample(numpy_rng(config.seed))))
+    limits.require_any()

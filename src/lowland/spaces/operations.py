@@ -1,0 +1,94 @@
+"""Candidate operations and building blocks shared by the cell-based spaces (DARTS; NAS-Bench-201).
+
+Tensor names: N batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class ConvBN(nn.Sequential):
+    """[ReLU →] convolution → batch norm, "same" padding."""
+
+    def __init__(
+        self,
+        c_in: int,
+        c_out: int,
+        kernel: int,
+        stride: int = 1,
+        *,
+        dilation: int = 1,
+        affine: bool = True,
+        relu: bool = True,
+    ) -> None:
+        padding = dilation * (kernel - 1) // 2
+        layers: list[nn.Module] = [nn.ReLU()] if relu else []
+        layers += [
+            nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation=dilation, bias=False),
+            nn.BatchNorm2d(c_out, affine=affine),
+        ]
+        super().__init__(*layers)
+
+
+def _depthwise(channels: int, kernel: int, stride: int, dilation: int) -> nn.Conv2d:
+    padding = dilation * (kernel - 1) // 2
+    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation=dilation, groups=channels, bias=False)
+
+
+class DilatedConv(nn.Sequential):
+    """ReLU → dilated depthwise convolution → 1×1 convolution → batch norm (DARTS `dil_conv`, dilation 2)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, *, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            _depthwise(c_in, kernel, stride, 2),
+            nn.Conv2d(c_in, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out, affine=affine),
+        )
+
+
+class SeparableConv(nn.Sequential):
+    """Twice ReLU → depthwise → 1×1 convolution → batch norm; the stride is on the first (DARTS `sep_conv`)."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, *, affine: bool = True) -> None:
+        super().__init__(
+            nn.ReLU(),
+            _depthwise(c_in, kernel, stride, 1),
+            nn.Conv2d(c_in, c_in, 1, bias=False),
+            nn.BatchNorm2d(c_in, affine=affine),
+            nn.ReLU(),
+            _depthwise(c_in, kernel, 1, 1),
+            nn.Conv2d(c_in, c_out, 1, bias=False),
+            nn.BatchNorm2d(c_out, affine=affine),
+        )
+
+
+class FactorizedReduce(nn.Module):
+    """Halve the resolution without losing pixels: two 1×1 stride-2 convolutions, one shifted by a pixel, concatenated.
+
+    An odd input is zero-padded by one row and column on the far side for the shifted half.
+    """
+
+    def __init__(self, c_in: int, c_out: int, *, affine: bool = True) -> None:
+        super().__init__()
+        self.relu = nn.ReLU()
+        self.conv_1 = nn.Conv2d(c_in, c_out // 2, 1, stride=2, bias=False)
+        self.conv_2 = nn.Conv2d(c_in, c_out - c_out // 2, 1, stride=2, bias=False)
+        self.bn = nn.BatchNorm2d(c_out, affine=affine)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """(N, C_in, H, W) → (N, C_out, ⌈H/2⌉, ⌈W/2⌉)."""
+        x_NCHW = self.relu(x_NCHW)
+        odd_h, odd_w = x_NCHW.shape[2] % 2, x_NCHW.shape[3] % 2
+        shifted_NCHW = nn.functional.pad(x_NCHW, (0, odd_w, 0, odd_h))[:, :, 1:, 1:]
+        out_NCHW: Tensor = self.bn(torch.cat([self.conv_1(x_NCHW), self.conv_2(shifted_NCHW)], dim=1))
+        return out_NCHW
+
+
+def drop_path(x_NCHW: Tensor, probability: float) -> Tensor:
+    """Zero whole images of `x_NCHW` with `probability` and rescale the rest (stochastic depth per sample)."""
+    keep = 1.0 - probability
+    mask_N111 = torch.empty(x_NCHW.shape[0], 1, 1, 1, device=x_NCHW.device, dtype=x_NCHW.dtype).bernoulli_(keep)
+    return x_NCHW * mask_N111 / keep

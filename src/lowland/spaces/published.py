@@ -1,0 +1,158 @@
+"""Networks that papers report on ImageNet in the DARTS space, with their published size and accuracy.
+
+Sizes are those of the ImageNet network: 14 cells, 224×224 pixels, 1000 classes, ImageNet stem, without auxiliary head.
+MACs follow the papers' profiler: convolutions, and the classifier as (2·in − 1)·out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lowland.errors import ConfigError
+from lowland.genotype import Genotype
+from lowland.spaces.darts_genotype import Pair, from_pairs, parse_genotype
+from lowland.spaces.space import Shape
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedNetwork:
+    """A found network and what its paper, or the GeNAS comparison, reports for it.
+
+    Attributes:
+        name: Short name, `<method>-<data set searched on>`.
+        genotype: Its genotype.
+        channels: Initial width C of the ImageNet network.
+        mmacs: Published multiply-accumulates for one image, millions (profiler convention).
+        mparams: Published number of weights, millions, without auxiliary head.
+        top1: Published ImageNet top-1 accuracy, percent.
+        source: The paper that found it.
+    """
+
+    name: str
+    genotype: Genotype
+    channels: int
+    mmacs: float
+    mparams: float
+    top1: float
+    source: str
+
+    @property
+    def shape(self) -> Shape:
+        """The ImageNet network's shape."""
+        return Shape(image_size=224, num_classes=1000, channels=self.channels, cells=14, stem="imagenet")
+
+
+_GENAS = "Jeong et al., GeNAS, IJCAI 2023 (arXiv 2305.08611)"
+_RLNAS = "Zhang et al., RLNAS, CVPR 2021 (arXiv 2101.11834)"
+_SDARTS = "Chen and Hsieh, SDARTS, ICML 2020 (arXiv 2002.05283)"
+
+_SHORT = {
+    "mx": "max_pool_3x3",
+    "av": "avg_pool_3x3",
+    "sk": "skip_connect",
+    "s3": "sep_conv_3x3",
+    "s5": "sep_conv_5x5",
+    "d3": "dil_conv_3x3",
+    "d5": "dil_conv_5x5",
+}
+
+# Genotypes as genes, `|` between the cells, or as (operation, source) pairs in short, two per node, `;` between the
+# cells. Columns: name, genotype, channels, MMACs, Mparams, ImageNet top-1 (%), source.
+_TABLE: tuple[tuple[str, str, int, float, float, float, str], ...] = (
+    (
+        "genas-flatness-cifar10",
+        "3,6,0,4,4,0,6,6,0,0,0,0,4,3 | 5,2,0,6,4,0,3,0,6,0,0,5,0,7",
+        *(52, 610.89, 5.56, 75.95, _GENAS),
+    ),
+    (
+        "genas-angle-flatness-cifar10",
+        "5,4,4,4,0,4,5,0,0,4,0,0,0,4 | 7,7,2,3,0,4,1,0,0,0,0,0,5,6",
+        *(44, 593.61, 5.34, 76.06, _GENAS),
+    ),
+    (
+        "genas-flatness-cifar100",
+        "3,5,0,4,4,0,0,4,5,0,4,0,0,7 | 6,3,2,0,5,0,5,0,7,0,1,1,0,0",
+        *(46, 580.21, 5.20, 76.05, _GENAS),
+    ),
+    (
+        "genas-angle-flatness-cifar100",
+        "3,5,1,4,0,0,4,0,4,0,4,0,0,5 | 6,4,0,7,2,1,3,0,0,0,4,0,0,7",
+        *(48, 603.17, 5.41, 75.72, _GENAS),
+    ),
+    (
+        "rlnas-cifar100",
+        "5,5,2,5,0,4,4,0,0,0,4,0,0,4 | 3,3,0,3,2,3,7,0,0,3,0,0,0,4",
+        *(46, 607.28, 5.43, 75.00, _RLNAS),
+    ),
+    (
+        "pc-darts-cifar100",
+        "d5,1 d3,0 d5,1 mx,0 d3,0 s3,3 s3,0 s3,2 ; mx,0 mx,1 mx,0 sk,2 s5,2 sk,1 s3,0 s3,2",
+        *(50, 587.03, 5.28, 74.8, "Xu et al., PC-DARTS, ICLR 2020 (arXiv 1907.05737)"),
+    ),
+    (
+        "p-darts-cifar10",
+        "sk,0 d3,1 sk,0 s3,1 s3,1 s3,3 s3,0 d5,4 ; av,0 s5,1 s3,0 d5,2 mx,0 d3,1 d3,1 d5,3",
+        *(48, 543.59, 4.94, 75.6, "Chen et al., P-DARTS, ICCV 2019 (arXiv 1904.12760)"),
+    ),
+    (
+        "sdarts-rs-cifar10",
+        "s3,1 s3,0 s5,1 sk,0 s3,3 sk,1 s3,1 d3,2 ; mx,0 s3,1 sk,2 mx,0 d5,3 mx,0 s3,2 s5,3",
+        *(50, 613.76, 5.51, 75.5, _SDARTS),
+    ),
+    (
+        "sdarts-adv-cifar10",
+        "s3,0 s3,1 s3,1 sk,0 s5,0 d3,3 d3,4 sk,0 ; mx,0 s5,1 sk,2 mx,0 sk,3 sk,2 sk,2 s5,4",
+        *(52, 620.73, 5.51, 75.6, _SDARTS),
+    ),
+    (
+        "dropnas-cifar100",
+        "sk,0 s3,1 s3,1 mx,2 s3,1 s5,2 s5,0 s5,1 ; mx,0 s5,1 d5,2 s5,1 d5,2 d5,3 d5,2 d5,4",
+        *(46, 571.16, 5.13, 75.1, "Hong et al., DropNAS, IJCAI 2020 (arXiv 2201.10493)"),
+    ),
+    (
+        "darts-v2-cifar10",
+        "s3,0 s3,1 s3,0 s3,1 s3,1 sk,0 sk,0 d3,2 ; mx,0 mx,1 sk,2 mx,1 mx,0 sk,2 sk,2 mx,1",
+        *(48, 530.68, 4.72, 73.3, "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"),
+    ),
+    (
+        "rlnas-cifar10",
+        "s5,0 s3,1 d3,0 s5,2 s3,0 d5,3 d5,1 d3,2 ; s5,0 d3,1 s3,0 s5,2 d3,1 s3,3 mx,1 s5,2",
+        *(46, 580.55, 5.26, 75.7, _RLNAS),
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def networks() -> tuple[PublishedNetwork, ...]:
+    """All published networks, in the order of GeNAS' tables (found ones first, then those it compares with)."""
+    return tuple(
+        PublishedNetwork(
+            name=name,
+            genotype=parse_genotype(text) if "|" in text else _from_short(text),
+            channels=channels,
+            mmacs=mmacs,
+            mparams=mparams,
+            top1=top1,
+            source=source,
+        )
+        for name, text, channels, mmacs, mparams, top1, source in _TABLE
+    )
+
+
+def get(name: str) -> PublishedNetwork:
+    """The published network called `name`; raises ConfigError naming the known ones."""
+    for network in networks():
+        if network.name == name:
+            return network
+    known = ", ".join(network.name for network in networks())
+    raise ConfigError(f"unknown published network {name!r}; known ones: {known}")
+
+
+def _from_short(text: str) -> Genotype:
+    normal, reduction = (_pairs(cell) for cell in text.split(";"))
+    return from_pairs(normal, reduction)
+
+
+def _pairs(cell: str) -> list[Pair]:
+    return [(_SHORT[word[:2]], int(word[3:])) for word in cell.split()]

@@ -1,0 +1,289 @@
+"""The search space: what can be built, counted, varied and trained.
+
+Tensor names: N batch, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lowland.errors import ConfigError, GenotypeError
+from lowland.genotype import Genotype
+
+Path = Genotype | Sequence[Genotype]
+"""What a supernet runs: one genotype for all cells, or one per cell."""
+
+Stem = Literal["auto", "cifar", "imagenet"]
+ClassifierCount = Literal["in*out", "profiler"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shape:
+    """What a network sees and how large it is.
+
+    Attributes:
+        in_channels: Image channels (1 grey, 3 colour).
+        image_size: Height and width of the square input, pixels.
+        num_classes: Number of classes K.
+        channels: Initial width C.
+        cells: Depth in the space's own unit (NAS-Bench-201: cells per stage; DARTS: cells in all).
+        stem: `cifar` keeps the resolution, `imagenet` divides it by 4 or 8 (the space says which), `auto` picks.
+    """
+
+    in_channels: int = 3
+    image_size: int = 32
+    num_classes: int = 10
+    channels: int = 16
+    cells: int = 8
+    stem: Stem = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Size of one network: scalar weights, and multiply-accumulates for one image."""
+
+    parameters: int
+    macs: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.parameters + other.parameters, self.macs + other.macs)
+
+
+@dataclass(frozen=True, slots=True)
+class AngleTerm:
+    """One part of the architecture vector whose rotation the angle measure takes (RLNAS).
+
+    Attributes:
+        name: Supernet parameter, or None for a constant part that training cannot turn.
+        square: Squared norm of a constant part (average pooling: 9·C entries of 1/9; skip: the C ones of an identity).
+        times: How often the part is repeated in the concatenated vector.
+    """
+
+    name: str | None
+    square: float = 0.0
+    times: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class CellGraph:
+    """One cell as a picture: nodes by name, edges (source, target, operation)."""
+
+    title: str
+    nodes: tuple[str, ...]
+    edges: tuple[tuple[str, str, str], ...]
+
+
+class Supernet(nn.Module, ABC):
+    """A weight-sharing network that contains every genotype of its space.
+
+    Parameters of searched operations, and only they, have `.edges.` in their name.
+    """
+
+    shape: Shape
+    num_cells: int
+
+    @abstractmethod
+    def forward(self, x_NCHW: Tensor, path: Path) -> Tensor:
+        """Logits (N, K) of the network named by `path`, computing live operations only."""
+
+    @abstractmethod
+    def inherited(self, genotype: Genotype) -> Mapping[str, str]:
+        """Standalone state-dict key → supernet state-dict key, for every parameter and buffer on the path.
+
+        The standalone network is `space.network(genotype, supernet.shape, like_supernet=True)`.
+        """
+
+    def path_parameters(self, path: Path) -> dict[str, nn.Parameter]:
+        """Supernet parameters that lie on `path`, by supernet name, in the order of `named_parameters()`."""
+        wanted: set[str] = set()
+        if isinstance(path, Genotype):
+            wanted.update(self.inherited(path).values())
+        else:
+            for cell, genotype in enumerate(path):
+                wanted.update(v for v in self.inherited(genotype).values() if _cell_of(v) in (None, cell))
+        return {name: value for name, value in self.named_parameters() if name in wanted}
+
+
+def _cell_of(name: str) -> int | None:
+    """The cell index in a supernet name `cells.<i>.…`, or None for stem, reduction and head."""
+    head, _, rest = name.partition(".")
+    return int(rest.partition(".")[0]) if head == "cells" else None
+
+
+def is_searched(name: str) -> bool:
+    """Whether a supernet parameter belongs to a searched operation ("search cells only" in GeNAS Table 7)."""
+    return ".edges." in name
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkOptions:
+    """How a standalone network is built, besides genotype and shape.
+
+    Attributes:
+        auxiliary: Add DARTS' auxiliary head; in training mode the network then returns (logits, auxiliary logits).
+        drop_path: Probability of dropping an operation's output per image, in training mode (set `network.drop_path`
+            during training to change it).
+        like_supernet: Keep what only the supernet has (batch norm after pooling, batch norm without affine
+            parameters), so that inherited weights give the supernet's outputs exactly.
+    """
+
+    auxiliary: bool = False
+    drop_path: float = 0.0
+    like_supernet: bool = False
+
+
+class Space(ABC):
+    """A search space. Stateless: size and data enter through `Shape`."""
+
+    name: str
+    summary: str
+    source: str
+    gene_names: tuple[str, ...]
+    """One short label per gene, such as `normal 2←0`."""
+
+    default_supernet: Mapping[str, int]
+    """`channels` and `cells` of the published supernet."""
+
+    # --- genotypes -----------------------------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of legal genotypes."""
+
+    @abstractmethod
+    def validate(self, genotype: Genotype) -> None:
+        """Raise GenotypeError, saying which gene is wrong and what is legal, unless `genotype` is legal."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator) -> Genotype:
+        """One legal genotype, uniform over all of them."""
+
+    def sample_path(self, rng: np.random.Generator, cells: int, *, per_cell: bool) -> Path:
+        """A path for one training step: one genotype for all cells, or an independent one per cell.
+
+        A space may restrict this to connected cells (NAS-Bench-201 redraws a node while all its edges are `none`).
+        """
+        return [self.sample(rng) for _ in range(cells)] if per_cell else self.sample(rng)
+
+    @abstractmethod
+    def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float, genes: range | None) -> Genotype:
+        """A legal genotype in which every gene (or every gene in `genes`) changed with `probability`."""
+
+    @abstractmethod
+    def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
+        """A legal genotype that takes each independent decision from either parent with probability 1/2."""
+
+    def all(self) -> Iterator[Genotype]:
+        """Every legal genotype, once; raises ConfigError where there are too many to enumerate."""
+        raise ConfigError(
+            f"space {self.name} has {self.size:.3g} genotypes, too many to list: use --strategy evolution or random"
+        )
+
+    @abstractmethod
+    def parse(self, text: str) -> Genotype:
+        """A legal genotype from the space's published text form, or from comma-separated genes."""
+
+    @abstractmethod
+    def format(self, genotype: Genotype) -> str:
+        """The space's published text form; `parse(format(g)) == g`."""
+
+    def key(self, genotype: Genotype) -> str:
+        """Equal for genotypes that compute the same function, so that they are scored once."""
+        return str(genotype)
+
+    @abstractmethod
+    def encode(self, genotype: Genotype) -> np.ndarray:
+        """A float vector of fixed length for surrogate models: one-hot per gene."""
+
+    @abstractmethod
+    def graphs(self, genotype: Genotype) -> list[CellGraph]:
+        """The cell(s) of a genotype, to be drawn."""
+
+    # --- networks ------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def check(self, shape: Shape) -> None:
+        """Raise ConfigError, saying what to change, where no network of this shape can be built."""
+
+    @abstractmethod
+    def cost(
+        self,
+        genotype: Genotype,
+        shape: Shape,
+        *,
+        classifier: ClassifierCount = "in*out",
+        auxiliary: bool = False,
+    ) -> Cost:
+        """Exact size of `network(genotype, shape)`, computed without building or running it.
+
+        MACs count convolutions and the classifier (in·out, or `profiler`: (2·in − 1)·out as the DARTS papers did).
+        """
+
+    @abstractmethod
+    def supernet(self, shape: Shape) -> Supernet:
+        """A freshly initialised supernet. Initialisation draws from torch's global generator."""
+
+    @abstractmethod
+    def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
+        """A freshly initialised standalone network: (N, C, H, W) → logits (N, K)."""
+
+    @abstractmethod
+    def angle_terms(
+        self, supernet: Supernet, genotype: Genotype, *, bn_scale: Literal["once", "twice"] = "once"
+    ) -> list[AngleTerm]:
+        """The architecture vector of `genotype` as terms; empty where no route is alive (the angle is then 0).
+
+        `bn_scale="twice"` repeats the batch-norm scale of dilated convolutions, as the public code does.
+        """
+
+
+@dataclass
+class _Registry:
+    factories: dict[str, Callable[[], Space]] = field(default_factory=dict)
+    built: dict[str, Space] = field(default_factory=dict)
+
+
+_REGISTRY = _Registry()
+
+
+def register(cls: type[Space]) -> type[Space]:
+    """Class decorator: make a space available by its `name`."""
+    if cls.name in _REGISTRY.factories:
+        raise ValueError(f"space {cls.name!r} is registered twice")
+    _REGISTRY.factories[cls.name] = cls
+    return cls
+
+
+def registered() -> list[str]:
+    """Names of all registered spaces, sorted."""
+    return sorted(_REGISTRY.factories)
+
+
+def get(name: str) -> Space:
+    """The space registered as `name`; raises ConfigError naming the known ones."""
+    if name not in _REGISTRY.factories:
+        raise ConfigError(f"unknown space {name!r}; known spaces: {', '.join(registered())}")
+    if name not in _REGISTRY.built:
+        _REGISTRY.built[name] = _REGISTRY.factories[name]()
+    return _REGISTRY.built[name]
+
+
+def inherit(supernet: Supernet, network: nn.Module, genotype: Genotype) -> None:
+    """Copy the weights and buffers of one path of `supernet` into a standalone network built `like_supernet`."""
+    state = supernet.state_dict()
+    source = supernet.inherited(genotype)
+    own = network.state_dict()
+    missing = own.keys() - source.keys()
+    if missing:
+        raise GenotypeError(f"network and supernet path differ: {sorted(missing)[:3]} have no counterpart")
+    with torch.no_grad():
+        for name, value in own.items():
+            value.copy_(state[source[name]])

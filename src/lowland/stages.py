@@ -1,0 +1,288 @@
+"""The stages of a run: supernet, search, train, evaluate, report. Each reads and writes only the run directory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
+
+from torch import nn
+
+from lowland import export
+from lowland import measures as measuring
+from lowland.config import Config
+from lowland.data import CORRUPTIONS, DataSet
+from lowland.device import Compute, environment
+from lowland.errors import ConfigError
+from lowland.evaluation import classification, corruption_accuracy, loss_curve, predict
+from lowland.genotype import Genotype
+from lowland.measures import candidate
+from lowland.measures.landscape import Outcome, evaluator, loss_under_noise
+from lowland.monitor import Monitor
+from lowland.report import write
+from lowland.report.gather import gather
+from lowland.run import ARCHIVE
+from lowland.search import Archive, Candidate, Evaluator, Limits, LocalScorer, search
+from lowland.seeds import derive
+from lowland.session import Session
+from lowland.spaces import Shape
+from lowland.training import network as network_training
+from lowland.training import supernet as supernet_training
+from lowland.training.loop import fit
+from lowland.training.parallel import barrier
+
+
+def train_supernet(session: Session) -> None:
+    """Train the one-shot supernet; keep its weights before and after."""
+    run, config, compute = session.run, session.config, session.compute
+    supernet = compute.prepare(supernet_training.initial(config, session.data))
+    if session.world.main:
+        run.save_tensors("supernet/initial.safetensors", supernet.state_dict())
+    history = fit(
+        supernet_training.job(config, session.data, supernet, compute),
+        checkpoints=run,
+        checkpoint_seconds=config.compute.checkpoint_seconds,
+        monitor=session.monitor,
+        world=session.world,
+    )
+    if not session.world.main:
+        return
+    run.save_tensors("supernet/trained.safetensors", supernet.state_dict())
+    facts = {
+        "loss": history.loss,
+        "images_per_second": history.images_per_second,
+        "parameters": sum(p.numel() for p in supernet.parameters()),
+    }
+    run.write_json("supernet/history.json", facts)
+    run.finish_stage("supernet", [], {"images_per_second": history.images_per_second})
+    run.drop_checkpoint("supernet")
+
+
+def search_architectures(session: Session) -> None:
+    """Score candidates on the search split and keep every one in the archive."""
+    run, config, monitor = session.run, session.config, session.monitor
+    measure = measuring.get(config.measure)
+    supernet, context = session.supernet, session.context
+    began = False
+
+    def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
+        nonlocal began
+        if not began:
+            monitor.start("search", total, "network", done - 1)
+            began = True
+        found = {"best": best.value, "genotype": session.space.format(best.genotype)} if best is not None else {}
+        monitor.advance(done, **found)
+        if candidate.status == "failed":
+            monitor.note(f"candidate {session.space.format(candidate.genotype)} failed: {candidate.reason}")
+        monitor.check()
+
+    identity = measure_identity(config, run.manifest["files"]["supernet/trained.safetensors"])
+    scorer = LocalScorer(lambda genotype: measure.score(supernet, genotype, context))
+    with Archive(run.path / ARCHIVE) as archive:
+        evaluator = Evaluator(session.space, scorer, archive, identity, session.cost)
+        result = search(session.space, config.search, config.seed, evaluator, report)
+    monitor.finish()
+    if result.summary.note:
+        monitor.note(result.summary.note)
+    ranking = [
+        {
+            "genotype": session.space.format(candidate.genotype),
+            "genes": list(candidate.genotype.genes),
+            "parameters": candidate.parameters,
+            "macs": candidate.macs,
+            "value": candidate.value,
+            "standard_error": candidate.standard_error,
+            "details": candidate.details,
+        }
+        for candidate in result.ranking[: max(10, config.retrain.top)]
+    ]
+    images = sum(len(labels_N) for _, labels_N in context.scored)
+    summary = asdict(result.summary)
+    run.write_json("search.json", {"ranking": ranking, "summary": summary, "measure": identity, "images": images})
+    run.finish_stage("search", [ARCHIVE], {"proposed": result.summary.proposed, "failed": result.summary.failed})
+
+
+def measure_identity(config: Config, supernet_digest: str) -> str:
+    """What makes two scores comparable: the measure's settings, the supernet's weights, the data settings and seed."""
+    parts = {
+        "measure": config.measure.model_dump(mode="json"),
+        "supernet": supernet_digest,
+        "seed": config.seed,
+        "precision": config.compute.precision,
+    }
+    return json.dumps(parts, sort_keys=True)
+
+
+def train_networks(session: Session) -> None:
+    """Train the best genotypes from scratch and deliver them: the first in network/, others in networks/<rank>/."""
+    run, config, compute = session.run, session.config, session.compute
+    files: list[str] = []
+    for rank, entry in enumerate(session.ranking()[: config.retrain.top], start=1):
+        genotype = Genotype(config.space, tuple(entry["genes"]))
+        folder = network_folder(rank)
+        files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
+        shape = session.network_shape(genotype)
+        task = training_task(config, shape, genotype, session.data)
+        if export.facts(run.path / folder).get("task") == task:
+            continue  # trained before a stop, or before `--top` was raised
+        body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
+        job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
+        history = fit(
+            job,
+            checkpoints=run,
+            checkpoint_seconds=config.compute.checkpoint_seconds,
+            monitor=session.monitor,
+            world=session.world,
+        )
+        if session.world.main:
+            facts = {"rank": rank, "score": entry["value"], "loss": history.loss, "task": task}
+            export.save(run.path / folder, body, genotype, shape, session.data, facts)
+            run.drop_checkpoint(job.name)
+        barrier(session.world)
+    if session.world.main:
+        delivered = range(1, len(files) // 2 + 1)
+        run.write_json(
+            "training.json", {str(rank): export.facts(run.path / network_folder(rank)) for rank in delivered}
+        )
+        run.finish_stage("train", files, {"networks": len(delivered)})
+
+
+def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet) -> str:
+    """A digest of everything that decides a retrained network's weights."""
+    recipe = config.retrain.model_dump(mode="json", exclude={"top", "recipe"})
+    parts = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    return f"{derive(config.seed, 'training task', *parts):016x}"
+
+
+def network_folder(rank: int) -> str:
+    """Where the network of a rank is delivered, relative to the run directory."""
+    return "network" if rank == 1 else f"networks/{rank}"
+
+
+def evaluate_networks(session: Session) -> None:
+    """Judge the delivered networks, as loaded from disk and in fp32, on test images; draw the loss curves."""
+    run, config, data = session.run, session.config, session.data
+    judge = replace(session.compute, autocast_dtype=None)
+    ranking = session.ranking()[: config.retrain.top]
+    models: dict[str, nn.Module] = {
+        str(rank): judge.prepare(export.load(run.path / network_folder(rank)).body).eval()
+        for rank in range(1, len(ranking) + 1)
+    }
+    settings = config.evaluate
+    results: dict[str, Any] = {}
+    for rank, model in models.items():
+        logits_NK, labels_N = predict(model, data.test, data.normalise, judge, settings.batch_size)
+        results[rank] = {"test": classification(logits_NK, labels_N)}
+    names = corruption_names(settings.corruptions)
+    if names:
+        with progressing(session.monitor, "corruptions", "batch") as progress:
+            shift = corruption_accuracy(
+                models,
+                data.test,
+                data.normalise,
+                judge,
+                names=names,
+                severities=settings.severities,
+                seed=config.seed,
+                limit=settings.corruption_images,
+                batch_size=settings.batch_size,
+                progress=progress,
+            )
+        for rank, values in shift.items():
+            results[rank]["shift"] = values
+    curves = loss_curves(session, models["1"], judge)
+    facts = environment(session.compute)
+    run.write_json("evaluation.json", {"networks": results, "curves": curves, "environment": facts})
+    run.finish_stage("evaluate", [], {})
+
+
+def corruption_names(setting: Sequence[str] | str) -> list[str]:
+    """The corruptions asked for; raises ConfigError for an unknown one."""
+    if setting == "none":
+        return []
+    names = list(CORRUPTIONS) if setting == "all" else list(setting)
+    unknown = [name for name in names if name not in CORRUPTIONS]
+    if unknown:
+        raise ConfigError(f"unknown corruption {unknown[0]!r} in evaluate.corruptions; known: {', '.join(CORRUPTIONS)}")
+    return names
+
+
+def loss_curves(session: Session, winner: nn.Module, judge: Compute) -> list[dict[str, Any]]:
+    """Loss against σ: winner and random genotypes with inherited weights, and the retrained winner (Fig. 2 and 3).
+
+    On the search split, never on test images. (The retrained network may have learned from that split too; its curve
+    shows the shape of the minimum, not generalisation.)
+    """
+    settings, config, monitor = session.config.evaluate, session.config, session.monitor
+    context = session.context
+    images = sum(len(labels_N) for _, labels_N in context.scored)
+    entries = [("winner", Genotype(config.space, tuple(session.ranking()[0]["genes"])))]
+    entries += [("random", genotype) for genotype in random_genotypes(session, settings.random_genotypes)]
+    curves: list[dict[str, Any]] = []
+    monitor.start("loss curves", len(entries) + 1, "network")
+
+    def keep(kind: str, genotype: Genotype, loss_at: Callable[[float, int], Outcome]) -> None:
+        curve = loss_curve(lambda sigma, draw: loss_at(sigma, draw).loss, settings.curve_sigmas, settings.curve_draws)
+        curves.append(curve | {"kind": kind, "label": session.space.format(genotype), "images": images})
+        monitor.advance(len(curves))
+        monitor.check()
+
+    for kind, genotype in entries:
+        with candidate(session.supernet, genotype, context, config.measure) as path:
+            keep(kind, genotype, path.loss_at)
+    evaluate = evaluator(winner, context.scored, judge)
+    parameters = dict(winner.named_parameters())
+    keep("retrained", entries[0][1], lambda s, draw: loss_under_noise(evaluate, parameters, s, draw, config.seed))
+    monitor.finish()
+    return curves
+
+
+def random_genotypes(session: Session, number: int) -> list[Genotype]:
+    """Distinct uniform random genotypes within the limits; fewer where the limits leave fewer."""
+    limits = Limits(session.space, session.config.search, session.cost, session.config.seed)
+    found: dict[str, Genotype] = {}
+
+    def accept(genotype: Genotype) -> bool:
+        return session.space.key(genotype) not in found and limits.allow(genotype)
+
+    for index in range(number):
+        genotype = limits.sample(accept, found.keys(), "loss curves", index)
+        if genotype is None:
+            break
+        found[session.space.key(genotype)] = genotype
+    return list(found.values())
+
+
+def write_report(session: Session) -> None:
+    """Make report.html from what the run directory holds."""
+    write(gather(session.run), session.run.path / "report.html")
+    if session.run.stage_done("evaluate"):
+        session.run.finish_stage("report", ["report.html"], {})
+
+
+@contextmanager
+def progressing(monitor: Monitor, stage: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """A (done, total) callback that feeds the monitor and stops where it asks for a stop."""
+    began = False
+
+    def progress(done: int, total: int) -> None:
+        nonlocal began
+        if not began:
+            monitor.start(stage, total, unit)
+            began = True
+        monitor.advance(done)
+        monitor.check()
+
+    yield progress
+    monitor.finish()
+
+
+STAGE: dict[str, Callable[[Session], None]] = {
+    "supernet": train_supernet,
+    "search": search_architectures,
+    "train": train_networks,
+    "evaluate": evaluate_networks,
+    "report": write_report,
+}

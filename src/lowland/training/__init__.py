@@ -1,0 +1,1 @@
+"""Training: how weights are learned."""

@@ -1,0 +1,254 @@
+"""The training loop of supernets and single networks: same steps, same checkpoints, same data-parallel path.
+
+A step is a function of (run seed, step): batch order, augmentation, sampled path and dropout are all derived from it. So
+a run stopped anywhere and resumed from its checkpoint ends in the same weights.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lowland.config import OptimizationConfig
+from lowland.data import DataSet, Split, augment, batches, order
+from lowland.device import Compute
+from lowland.errors import LowlandError
+from lowland.monitor import Monitor
+from lowland.seeds import derive, torch_generator
+from lowland.training.optimization import learning_rate, optimizer, pack, unpack
+from lowland.training.parallel import World, average_buffers, average_gradients
+
+
+class Checkpoints(Protocol):
+    """Where a loop keeps its state (a run directory)."""
+
+    def save_checkpoint(self, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Keep the newest state, durably."""
+
+    def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest state, or None."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What to train and on what.
+
+    Attributes:
+        name: Of the checkpoint, and of the randomness.
+        model: In training mode, on the device.
+        loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else.
+        recipe: Optimiser, schedule and augmentation.
+        data: Gives normalisation and which augmentations make sense.
+        split: The images to learn from.
+        seed: Run seed.
+        ema: Decay of the averaged weights that replace the model's at the end; 0: none.
+    """
+
+    name: str
+    model: nn.Module
+    loss: Callable[[nn.Module, Tensor, Tensor, int], Tensor]
+    recipe: OptimizationConfig
+    data: DataSet
+    split: Split
+    seed: int
+    compute: Compute
+    ema: float = 0.0
+
+    def steps_per_epoch(self) -> int:
+        """Whole global batches in the split, at least one."""
+        return max(1, len(self.split) // self.recipe.batch_size)
+
+    def total_steps(self) -> int:
+        """Steps in all epochs."""
+        return self.recipe.epochs * self.steps_per_epoch()
+
+
+@dataclass
+class History:
+    """What was seen while training: mean training loss per epoch, and images per second over all sessions."""
+
+    loss: list[float] = field(default_factory=list)
+    images: int = 0
+    seconds: float = 0.0
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images per second, checkpoints and interruptions left out."""
+        return self.images / self.seconds if self.seconds else 0.0
+
+
+class DivergedError(LowlandError):
+    """The loss is no longer a finite number."""
+
+
+def fit(
+    job: Job,
+    *,
+    checkpoints: Checkpoints | None = None,
+    checkpoint_seconds: float = 30.0,
+    monitor: Monitor | None = None,
+    world: World = World(),
+) -> History:
+    """Train `job.model` in place from its last checkpoint, if any, to the end.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite; says at which step and what to change.
+        InterruptedRun: the monitor asked for a stop; a checkpoint was written first.
+    """
+    monitor = monitor or Monitor()
+    model, recipe = job.model, job.recipe
+    engine = optimizer(model, recipe)
+    scaler = torch.amp.GradScaler(job.compute.device.type, enabled=job.compute.autocast_dtype == torch.float16)
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(job.ema), use_buffers=True) if job.ema else None
+    state = _State(job, engine, scaler, averaged)
+    history = state.load(checkpoints)
+    per_epoch, total = job.steps_per_epoch(), job.total_steps()
+    parameters = list(model.parameters())
+    monitor.start(job.name, total, "step", state.step)
+    losses = _Losses(job, state.step, history)
+    model.train()
+    saved = began = time.monotonic()
+    for step, x_NCHW, labels_N in _steps(job, state.step, world):
+        for group in engine.param_groups:
+            group["lr"] = learning_rate(recipe, step, per_epoch)
+        torch.manual_seed(derive(job.seed, job.name, "step", step, world.rank))
+        loss = job.loss(model, x_NCHW, labels_N, step)
+        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        scaler.unscale_(engine)
+        average_gradients(parameters, world)
+        if recipe.clip:
+            nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        scaler.step(engine)
+        scaler.update()
+        engine.zero_grad(set_to_none=recipe.zero_grad == "none")
+        if averaged is not None:
+            averaged.update_parameters(model)
+        losses.add(loss, step)
+        state.step = step + 1
+        history.images += len(labels_N) * world.size
+        monitor.advance(state.step, loss=losses.latest)
+        now = time.monotonic()
+        due = now - saved > checkpoint_seconds or monitor.stopping
+        if checkpoints is not None and due and world.main and state.step < total:
+            history.seconds += now - began
+            state.save(checkpoints, history, losses.pending())
+            saved = began = time.monotonic()
+        monitor.check()
+    history.seconds += time.monotonic() - began
+    if averaged is not None:
+        model.load_state_dict(averaged.module.state_dict())
+    average_buffers(model, world)
+    monitor.finish()
+    return history
+
+
+def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """(step, normalised augmented images, labels) from step `start` on."""
+    per_epoch, recipe = job.steps_per_epoch(), job.recipe
+    for epoch in range(start // per_epoch, recipe.epochs):
+        first = start % per_epoch if epoch == start // per_epoch else 0
+        indices = order(len(job.split), seed=job.seed, keys=(job.name, "order", epoch))
+        indices = indices[: per_epoch * recipe.batch_size]
+        step = epoch * per_epoch + first
+        for x_NCHW, labels_N in batches(
+            job.split, recipe.batch_size, indices, start=first, rank=world.rank, world=world.size
+        ):
+            generator = torch_generator(job.seed, job.name, "augment", step, world.rank)
+            x_NCHW = augment(x_NCHW, generator, flip=job.data.flip, padding=job.data.crop_padding, cutout=recipe.cutout)
+            yield step, job.compute.place(job.data.normalise(x_NCHW)), labels_N
+            step += 1
+
+
+class _Losses:
+    """Mean loss per epoch, read from the device only when a person looks or an epoch ends."""
+
+    def __init__(self, job: Job, step: int, history: History) -> None:
+        self.per_epoch = job.steps_per_epoch()
+        self.history = history
+        done = len(history.loss)
+        self.values: list[float] = history.loss[step // self.per_epoch :]
+        del history.loss[step // self.per_epoch : done]
+        self.latest = self.values[-1] if self.values else float("nan")
+        self.window: list[Tensor] = []
+
+    def add(self, loss: Tensor, step: int) -> None:
+        self.window.append(loss.detach())
+        last = (step + 1) % self.per_epoch == 0
+        if last or len(self.window) >= 10:
+            self._read(step)
+        if last:
+            self.history.loss.append(sum(self.values) / len(self.values))
+            self.values = []
+
+    def _read(self, step: int) -> None:
+        values = torch.stack(self.window).float().tolist()
+        self.window = []
+        if not all(value == value and abs(value) != float("inf") for value in values):
+            raise DivergedError(
+                f"the training loss became {values[-1]} by step {step}; lower the learning rate, set clip, or use "
+                "compute.precision=fp32"
+            )
+        self.values += values
+        self.latest = values[-1]
+
+    def pending(self) -> list[float]:
+        """The unfinished epoch's losses so far."""
+        if self.window:
+            self._read(-1)
+        return self.values
+
+
+class _State:
+    """Everything a resumed loop needs, as tensors and JSON."""
+
+    def __init__(
+        self,
+        job: Job,
+        engine: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        averaged: AveragedModel | None,
+    ) -> None:
+        self.job, self.engine, self.scaler, self.averaged = job, engine, scaler, averaged
+        self.step = 0
+
+    def save(self, checkpoints: Checkpoints, history: History, pending: list[float]) -> None:
+        tensors, rest = pack(self.job.model, self.engine)
+        tensors = {f"optimizer:{name}": value for name, value in tensors.items()}
+        tensors |= {f"model:{name}": value for name, value in self.job.model.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"averaged:{name}": value for name, value in self.averaged.state_dict().items()}
+        checkpoints.save_checkpoint(
+            self.job.name,
+            tensors,
+            {
+                "step": self.step,
+                "optimizer": rest,
+                "scaler": self.scaler.state_dict(),
+                "loss": history.loss + pending,
+                "images": history.images,
+                "seconds": history.seconds,
+            },
+        )
+
+    def load(self, checkpoints: Checkpoints | None) -> History:
+        found = checkpoints.load_checkpoint(self.job.name) if checkpoints is not None else None
+        if found is None:
+            return History()
+        tensors, state = found
+        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "model": {}, "averaged": {}}
+        for label, value in tensors.items():
+            part, _, name = label.partition(":")
+            parts[part][name] = value
+        self.job.model.load_state_dict(parts["model"])
+        unpack(self.job.model, self.engine, parts["optimizer"], state["optimizer"])
+        if self.averaged is not None:
+            self.averaged.load_state_dict(parts["averaged"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.step = state["step"]
+        return History(loss=state["loss"], images=state["images"], seconds=state["seconds"])

@@ -1,0 +1,71 @@
+"""Optimiser, learning-rate schedule and their state as plain tensors and JSON."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.config import OptimizationConfig
+
+
+def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optimizer:
+    """The recipe's optimiser over all parameters of `model`."""
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(
+            model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=True
+        )
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+        foreach=True,
+    )
+
+
+def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -> float:
+    """Learning rate of one step: linear warm-up from 0, then cosine, linear or constant down to the final rate.
+
+    With t the share of the steps after warm-up already done: cosine lr = lr_end + (lr − lr_end)·(1 + cos πt)/2;
+    linear lr = lr + (lr_end − lr)·t.
+    """
+    warmup = round(recipe.warmup_epochs * steps_per_epoch)
+    if step < warmup:
+        return recipe.learning_rate * (step + 1) / warmup
+    share = (step - warmup) / max(1, recipe.epochs * steps_per_epoch - warmup)
+    if recipe.schedule == "constant":
+        return recipe.learning_rate
+    fall = 0.5 * (1.0 + math.cos(math.pi * share)) if recipe.schedule == "cosine" else 1.0 - share
+    return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * fall
+
+
+def pack(model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """The optimiser's state by parameter name: tensors, and the JSON rest."""
+    tensors: dict[str, Tensor] = {}
+    rest: dict[str, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, Tensor):
+                tensors[f"{name}/{key}"] = value
+            elif value is not None:
+                rest.setdefault(name, {})[key] = value
+    return tensors, rest
+
+
+def unpack(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], rest: dict[str, dict[str, Any]]
+) -> None:
+    """Put back what `pack` took, in each parameter's memory order and on its device (step counters stay on the CPU)."""
+    parameters = dict(model.named_parameters())
+    for name, values in rest.items():
+        optimizer.state[parameters[name]].update(values)
+    for label, value in tensors.items():
+        name, _, key = label.rpartition("/")
+        parameter = parameters[name]
+        if value.shape == parameter.shape:
+            value = torch.empty_like(parameter, requires_grad=False).copy_(value)
+        optimizer.state[parameter][key] = value

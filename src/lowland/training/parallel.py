@@ -1,0 +1,75 @@
+"""Data parallel training under torchrun: every rank runs the same path and ends with the same weights.
+
+Gradients are averaged by hand, not by DistributedDataParallel: a step touches only one path of the supernet, a different
+one each time, and all ranks know which, so one flat all-reduce over the live gradients is all there is to do.
+"""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """This process among all that train together."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes files and talks to people."""
+        return self.rank == 0
+
+
+def join() -> World:
+    """Join the process group that torchrun announced in the environment; a world of one where there is none."""
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        return World()
+    if not dist.is_initialized():
+        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        # The others wait at a barrier while rank 0 searches, which may take days.
+        dist.init_process_group(backend, timeout=datetime.timedelta(days=7))
+    return World(dist.get_rank(), size)
+
+
+def leave() -> None:
+    """Leave the process group, if any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def barrier(world: World) -> None:
+    """Wait until every rank is here."""
+    if world.size > 1:
+        dist.barrier()
+
+
+def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
+    """Replace every live gradient by its mean over ranks, in one all-reduce."""
+    if world.size > 1:
+        _average([p.grad for p in parameters if p.grad is not None], world)
+
+
+def average_buffers(module: nn.Module, world: World) -> None:
+    """Replace floating-point buffers (batch-norm statistics) by their mean over ranks."""
+    if world.size > 1:
+        _average([b for b in module.buffers() if b.is_floating_point()], world)
+
+
+def _average(tensors: list[Tensor], world: World) -> None:
+    if not tensors:
+        return
+    flat = torch.cat([t.reshape(-1) for t in tensors])
+    dist.all_reduce(flat)
+    flat /= world.size
+    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
