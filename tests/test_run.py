@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from lowland import files
+from lowland import run as run_module
 from lowland.config import Config
 from lowland.errors import LowlandWarning, RunError
 from lowland.run import ARCHIVE, STAGES, Run
@@ -425,6 +426,7 @@ def write_forever(path: Path, pipe: int) -> None:
             run.save_checkpoint("supernet", {"w": torch.full((20_000,), float(step))}, {"step": step})
             os.write(pipe, f"{step}\n".encode())
             run.write_json("note.json", {"step": step})
+            os.write(pipe, f"{-step}\n".encode())
             run.progress("supernet", step, 10**6, 1.0, None)
 
 
@@ -433,7 +435,7 @@ def write_forever(path: Path, pipe: int) -> None:
 def test_killed_at_any_instant_the_run_opens_consistent_with_its_last_durable_checkpoint(run: Run) -> None:
     run.close()
     delays = np.random.default_rng(0).uniform(0.01, 0.1, size=15)
-    acknowledged = 0
+    acknowledged = noted = 0
     for round_, delay in enumerate(delays):
         reading, writing = os.pipe()
         child = os.fork()
@@ -449,7 +451,9 @@ def test_killed_at_any_instant_the_run_opens_consistent_with_its_last_durable_ch
             time.sleep(delay)
             os.kill(child, signal.SIGKILL)
             assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL, "the writer failed by itself"
-            acknowledged = max([acknowledged, *map(int, (first + told.read()).split())])
+            numbers = [int(line) for line in (first + told.read()).split()]
+            acknowledged = max([acknowledged, *numbers])
+            noted = max([noted, *(-number for number in numbers)])
         with Run.open(run.path) as again:
             assert again.verify() == []
             loaded = again.load_checkpoint("supernet")
@@ -459,8 +463,9 @@ def test_killed_at_any_instant_the_run_opens_consistent_with_its_last_durable_ch
             acknowledged = step
             assert not list(run.path.rglob("*.tmp"))
             assert len(list((run.path / "checkpoints").iterdir())) <= 2
-            if "note.json" in again.manifest["files"]:
-                assert step - 1 <= again.read_json("note.json")["step"] <= step
+            note = again.read_json("note.json")["step"] if "note.json" in again.manifest["files"] else 0
+            assert noted <= note <= step
+            noted = note
     assert acknowledged >= 7
 
 
@@ -485,6 +490,34 @@ def test_results_are_verified_on_reading(run: Run) -> None:
         with pytest.raises(RunError, match=f"{name} is damaged or missing; put back .* --restart train"):
             load(name)
     assert run.verify() == ["network/weights.safetensors", "ranking.json"]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_result_whose_replacement_was_stopped_is_the_old_or_the_new(
+    run: Run, monkeypatch: pytest.MonkeyPatch, replaced: bool
+) -> None:
+    run.start_stage("train")
+    run.write_json("history.json", ["old"])
+
+    def stop(path: Path, content: bytes) -> None:
+        if replaced:
+            files.write_bytes(path, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "write_bytes", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run.write_json("history.json", ["new"])
+    run._lock.release()
+    expected = ["new"] if replaced else ["old"]
+    reader = Run.open(run.path, read_only=True)
+    assert reader.read_json("history.json") == expected
+    with Run.open(run.path) as again:
+        assert again.verify() == []
+        assert again.read_json("history.json") == expected
+        again.start_stage("train")
+        again.write_json("history.json", ["newest"])
+    assert Run.open(run.path, read_only=True).read_json("history.json") == ["newest"]
 
 
 # --- progress ----------------------------------------------------------------------------------------------------

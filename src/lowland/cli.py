@@ -53,7 +53,7 @@ Top = Annotated[
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Supernet training epochs.", show_default=False)]
 RetrainEpochs = Annotated[int | None, typer.Option("--retrain-epochs", help="Retraining epochs.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.", show_default=False)]
-Out = Annotated[Path | None, typer.Option("--out", help="Run directory to make.", show_default=False)]
+OutPath = Annotated[Path | None, typer.Option("--out", help="Run directory to make.", show_default=False)]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Folder of torchvision data sets.", show_default=False)
 ]
@@ -89,7 +89,7 @@ def run(
     device: Device = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    out_path: Out = None,
+    out_path: OutPath = None,
 ) -> None:
     """Search, retrain, judge and deliver a network: everything, in one go."""
     _new(locals(), last="report")
@@ -113,7 +113,7 @@ def search(
     device: Device = None,
     config: ConfigFile = None,
     settings: Settings = None,
-    out_path: Out = None,
+    out_path: OutPath = None,
 ) -> None:
     """Train the supernet and rank candidates; nothing is retrained."""
     given = {key: value for key, value in locals().items() if key != "run_directory"}
@@ -155,9 +155,14 @@ def report(run_directory: RunDirectory) -> None:
 
 
 @app.command()
-def resume(run_directory: RunDirectory) -> None:
+def resume(
+    run_directory: RunDirectory,
+    restart: Annotated[
+        str | None, typer.Option("--restart", help="Do this stage and all later ones again.", show_default=False)
+    ] = None,
+) -> None:
     """Continue a stopped run to its end."""
-    _continue(run_directory, last="report")
+    _continue(run_directory, last="report", restart=restart)
 
 
 @app.command()
@@ -208,9 +213,7 @@ def flatness(
         images=images,
     )
     if json_output:
-        import json
-
-        typer.echo(json.dumps(result.to_json(), indent=2))
+        typer.echo(result.to_json())
     else:
         out.print(result.summary(), highlight=False, markup=False)
 
@@ -323,13 +326,13 @@ def _new(given: dict[str, Any], last: str) -> None:
         _show(pipeline.run(config, given["out_path"], monitor=display, last=last))
 
 
-def _continue(path: Path, last: str, changes: list[dict[str, Any]] | None = None) -> None:
+def _continue(path: Path, last: str, changes: list[dict[str, Any]] | None = None, restart: str | None = None) -> None:
     from lowland import pipeline
     from lowland.display import Display, stoppable
 
     display = Display(out)
     with stoppable(display):
-        _show(pipeline.resume(path, monitor=display, last=last, changes=changes))
+        _show(pipeline.resume(path, monitor=display, last=last, changes=changes or (), restart=restart))
 
 
 def _show(outcome: Any) -> None:
@@ -352,6 +355,6 @@ def main() -> None:
         sys.exit(2)
 
 
-def _warn(message: Any, category: type[Warning], *rest: Any) -> None:
+def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, LowlandWarning):
         err.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)

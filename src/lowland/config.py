@@ -51,7 +51,7 @@ class DataConfig(Section):
 class OptimizationConfig(Section):
     """How weights are learned; shared by the supernet and by retraining."""
 
-    epochs: Positive = 12
+    epochs: Positive = 30
     batch_size: Annotated[int, Field(ge=2)] = 64
     optimizer: Literal["sgd", "adamw"] = "sgd"
     learning_rate: Rate = 0.025
@@ -128,11 +128,11 @@ class SearchConfig(Section):
     """How candidates are chosen."""
 
     strategy: Literal["evolution", "random", "exhaustive"] = "evolution"
-    population: Annotated[int, Field(ge=2)] = 50
-    generations: Positive = 20
-    parents: Positive = 10
-    mutations: Annotated[int, Field(ge=0)] = 25
-    crossovers: Annotated[int, Field(ge=0)] = 25
+    population: Annotated[int, Field(ge=2)] = 20
+    generations: Positive = 5
+    parents: Positive = 5
+    mutations: Annotated[int, Field(ge=0)] = 10
+    crossovers: Annotated[int, Field(ge=0)] = 5
     mutation_probability: Probability = 0.1
     mutated_genes: Literal["all", "first-half"] = Field(
         "all", description="first-half: only the normal cell of DARTS, the public code's fault"
@@ -169,7 +169,7 @@ class RetrainConfig(OptimizationConfig):
     epochs: Positive = 20
     learning_rate: Rate = 0.1
     final_learning_rate: NonNegative = 0.0
-    warmup_epochs: NonNegative = 1.0
+    warmup_epochs: NonNegative = 0.5
     nesterov: bool = True
     weight_decay: NonNegative = 5e-4
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
@@ -188,7 +188,7 @@ class EvaluateConfig(Section):
     corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
     curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
     curve_draws: Positive = 3
-    curve_images: Positive = 1000
+    curve_images: Positive = Field(500, description="search-split images behind the loss-vs-σ curves")
     random_genotypes: Annotated[int, Field(ge=0)] = Field(8, description="random genotypes in the loss-vs-σ figure")
 
 
@@ -273,19 +273,24 @@ def count(option: str, text: str | int) -> int:
 def read(path: Path) -> dict[str, Any]:
     """The settings written in a YAML file, not yet checked."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise ConfigError(f"settings file {path} does not exist") from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"settings file {path} cannot be read as UTF-8 text: {error}") from error
+    return parse(text, f"settings file {path}")
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """Settings in YAML, not yet checked; `where` they stand is named in errors."""
+    try:
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ConfigError(f"settings file {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(
-            f"settings file {path} must hold `section: {{key: value}}` lines, not a {type(content).__name__}"
-        )
+        raise ConfigError(f"{where} must hold sections of `key: value` lines, not a {type(content).__name__}")
     return content
 
 

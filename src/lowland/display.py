@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 
 from lowland.monitor import Monitor, Rate
+from lowland.pipeline import Outcome
 
 
 def clock(seconds: float | None) -> str:
@@ -33,7 +34,7 @@ def millions(count: int) -> str:
 
 
 class Display(Monitor):
-    """Shows every stage as one line: bar, count, rate, time left and a few facts. Plain lines where there is no terminal."""
+    """One line per stage: bar, count, rate, time left and a few facts. A plain line where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -138,3 +139,37 @@ def estimate(value: float | None, error: float | None, form: str, unit: str = ""
     if value is None:
         return "–"
     return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
+
+
+def status_table(status: dict[str, Any]) -> Table:
+    """What `Run.status` says, for people."""
+    table = Table.grid(padding=(0, 2))
+    state = "running" if status["active"] else "not running"
+    table.add_row("run", f"{status['path']} ({state}, made {status['created']})")
+    for name, stage in status["stages"].items():
+        text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
+        progress = status["progress"]
+        if stage["status"] in ("running", "interrupted") and progress is not None and progress["stage"] == name:
+            text += f", {progress['done']} of {progress['total']}"
+            if stage["status"] == "running" and status["seconds_left"] is not None:
+                text += f", {clock(status['seconds_left'])} left"
+        table.add_row(name, text)
+    if status["best"] is not None:
+        table.add_row("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})")
+    if (
+        any(stage["status"] in ("pending", "interrupted") for stage in status["stages"].values())
+        and not status["active"]
+    ):
+        table.add_row("continue", f"lowland resume {status['path']}")
+    return table
+
+
+def outcome_lines(outcome: Outcome) -> list[str | Table]:
+    """What a person sees when a run comes to its end: the table and where things are."""
+    lines: list[str | Table] = [results(outcome.networks)] if outcome.networks else []
+    lines.append(f"run      {outcome.path}")
+    if outcome.report is not None:
+        lines.append(f"report   {outcome.report}")
+    if outcome.network is not None:
+        lines.append(f"network  {outcome.network}")
+    return lines

@@ -82,11 +82,16 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for name, kind in (("created", str), ("lowland", str), ("stages", dict), ("checkpoints", dict), ("files", dict)):
         if not isinstance(manifest.get(name), kind):
             raise RunError(f"{file} is damaged: its {name!r} is missing; put back a good copy, or start the run again")
+    pending = manifest.pop("pending", None)  # a file was being replaced: the new content may be in place already
+    if pending is not None and intact(path, pending["file"], pending["sha256"]) is not None:
+        manifest["files"][pending["file"]] = pending["sha256"]
     return manifest
 
 
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
+    if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
+        return config.build(config.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
     file = path / CONFIG
     try:
         intact = files.sha256(file) == manifest["files"].get(CONFIG)

@@ -97,9 +97,7 @@ def resume(
         if world.main:
             reconfigure(opened, changes, restart)
         barrier(world)
-        session = Session(opened, monitor or Monitor(), world)
-        if data is not None:
-            session.data = data
+        session = Session(opened, monitor or Monitor(), world, given=data)
         for stage in STAGES[: STAGES.index(last) + 1]:
             perform(session, stage, monitor or Monitor())
         return outcome(opened)
@@ -160,13 +158,15 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
     fixed = [section for section in affected if section not in AFFECTS]
     if fixed:
         raise ConfigError(
-            f"{fixed[0]} cannot be changed in {opened.path}, whose supernet depends on it; start a new run with another --out"
+            f"{fixed[0]} cannot be changed in {opened.path}, whose supernet depends on it; start a new run with "
+            "another --out"
         )
     again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
+    first = min(again, key=STAGES.index) if again else None
     if affected:
-        opened.reconfigure(config)
-    if again:
-        opened.reset_stage(min(again, key=STAGES.index))
+        opened.reconfigure(config, first)
+    elif first is not None:
+        opened.reset_stage(first)
 
 
 def vacant(config: Config, data: DataSet) -> Path:

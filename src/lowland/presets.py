@@ -140,7 +140,7 @@ def assemble(*layers: Values) -> Config:
     Raises:
         ConfigError: naming the first key or value at fault.
     """
-    values = reduce(merge, layers, {})
+    values: Values = reduce(merge, layers, {})
     # Space and preset decide the base, so their types are checked first.
     named = build({key: values[key] for key in ("space", "preset") if key in values})
     base: Values = {}

@@ -12,9 +12,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from lowland import lock
-from lowland.config import Config
+from lowland.config import Config, dump
 from lowland.errors import LowlandWarning, RunError
-from lowland.files import checked_json, explained, sha256, sync_file, sync_folder, write_bytes, write_json
+from lowland.files import checked_json, explained, sha256, sync_file, sync_folder, write_bytes, write_json, write_text
 from lowland.manifest import (
     ARCHIVE,
     CHECKPOINTS,
@@ -115,8 +115,7 @@ class Run:
         try:
             manifest = read_manifest(path)
             run = cls(path, read_config(path, manifest), manifest, writer)
-            if "reset" in manifest:
-                run._finish_reset()
+            run._finish_changes()
             run._clear_leftovers()
         except BaseException:
             writer.release()
@@ -200,7 +199,32 @@ class Run:
             raise RunError(f"stage {name} of {self.path} cannot be reset while stage {self._running} is running")
         self.manifest["reset"] = name
         self._write_manifest()
-        self._finish_reset()
+        self._finish_changes()
+
+    def reconfigure(self, settings: Config, reset: str | None) -> None:
+        """Replace the settings and clear stage `reset` and all later ones (None: none), both or neither.
+
+        Which stages the changed settings decide is the caller's to know.
+        """
+        if self._running is not None:
+            raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
+        self.manifest["config"] = dump(settings)
+        if reset is not None:
+            self._stage(reset)
+            self.manifest["reset"] = reset
+        self._write_manifest()
+        self._finish_changes()
+        self.config = settings
+
+    def _finish_changes(self) -> None:
+        """Carry out what the manifest notes as begun; a stop within is made good when the run is next opened."""
+        if "config" in self.manifest:
+            write_text(self.path / CONFIG, self.manifest["config"])
+            self.manifest["files"][CONFIG] = sha256(self.path / CONFIG)
+            del self.manifest["config"]
+            self._write_manifest()
+        if "reset" in self.manifest:
+            self._finish_reset()
 
     def _finish_reset(self) -> None:
         """Carry out the reset noted in the manifest; a stop within it is made good when the run is next opened."""
@@ -315,11 +339,14 @@ class Run:
     def _store(self, relative: str, content: bytes) -> None:
         self._require_writer()
         relative = inside(self.path, relative)
-        if self.manifest["files"].pop(relative, None) is not None:
-            # A stop between the two writes must not leave the old checksum beside the new content.
+        digest = hashlib.sha256(content).hexdigest()
+        if relative in self.manifest["files"]:
+            # A stop between the next two writes leaves the old content or the new: the manifest then knows both.
+            self.manifest["pending"] = {"file": relative, "sha256": digest}
             self._write_manifest()
         write_bytes(self.path / relative, content)
-        self._note(relative, hashlib.sha256(content).hexdigest())
+        self.manifest.pop("pending", None)
+        self._note(relative, digest)
         self._write_manifest()
 
     def _load(self, relative: str) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -65,7 +65,8 @@ class Session:
 
     run: Run
     monitor: Monitor
-    world: World = World()
+    world: World = field(default_factory=World)
+    given: DataSet | None = None
 
     @property
     def config(self) -> Config:
@@ -85,8 +86,19 @@ class Session:
     @cached_property
     def data(self) -> DataSet:
         """The data set, checked to be the one this run began with."""
-        data = load(self.config.data, seed=self.config.seed, device=self.compute.device)
-        known = self.run.manifest.setdefault("data", {"fingerprint": data.fingerprint})
+        data = self.given or load(self.config.data, seed=self.config.seed, device=self.compute.device)
+        facts = {
+            "name": data.name,
+            "source": data.source,
+            "fingerprint": data.fingerprint,
+            "classes": list(data.classes),
+            "image_size": data.image_size,
+            "in_channels": data.in_channels,
+            "train": len(data.train),
+            "search": len(data.search),
+            "test": len(data.test),
+        }
+        known = self.run.manifest.setdefault("data", facts)
         if known["fingerprint"] != data.fingerprint:
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started; restore it, or start "
@@ -110,16 +122,15 @@ class Session:
         count = measure.images or len(scored)
         return Context(
             space=self.space,
-            scored=self._batches(self.data.search, scored[:count].sort().values, measure.batch_size),
-            calibration=self._batches(
-                self.data.train, calibration[: measure.calibration_images], measure.batch_size
-            ),
+            scored=self.placed(self.data.search, scored[:count].sort().values, measure.batch_size),
+            calibration=self.placed(self.data.train, calibration[: measure.calibration_images], measure.batch_size),
             initial=self.run.load_tensors("supernet/initial.safetensors")[0],
             compute=self.compute,
             seed=self.config.seed,
         )
 
-    def _batches(self, split: Any, indices: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+    def placed(self, split: Split, indices: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        """The named images of a split, normalised and on the device, with their labels, in batches of `size`."""
         pairs = batches(split, min(size, len(indices)), indices)
         return [(self.compute.place(self.data.normalise(x_NCHW)), labels_N) for x_NCHW, labels_N in pairs]
 

@@ -13,7 +13,7 @@ from torch import nn
 from lowland import export
 from lowland import measures as measuring
 from lowland.config import Config
-from lowland.data import CORRUPTIONS, DataSet
+from lowland.data import CORRUPTIONS, DataSet, order
 from lowland.device import Compute, environment
 from lowland.errors import ConfigError
 from lowland.evaluation import classification, corruption_accuracy, loss_curve, predict
@@ -216,8 +216,9 @@ def loss_curves(session: Session, winner: nn.Module, judge: Compute) -> list[dic
     shows the shape of the minimum, not generalisation.)
     """
     settings, config, monitor = session.config.evaluate, session.config, session.monitor
-    context = session.context
-    images = sum(len(labels_N) for _, labels_N in context.scored)
+    scored = order(len(session.data.search), seed=config.seed, keys=("loss curve images",))[: settings.curve_images]
+    images, batch_size = len(scored), config.measure.batch_size
+    context = replace(session.context, scored=session.placed(session.data.search, scored, batch_size))
     entries = [("winner", Genotype(config.space, tuple(session.ranking()[0]["genes"])))]
     entries += [("random", genotype) for genotype in random_genotypes(session, settings.random_genotypes)]
     curves: list[dict[str, Any]] = []

@@ -74,7 +74,8 @@ def test_reads_an_archive_of_schema_1(tmp_path: Path) -> None:
 
 
 def test_writes_schema_1(tmp_path: Path) -> None:
-    Archive(tmp_path / "a.sqlite").close()
+    with Archive(tmp_path / "a.sqlite") as archive:
+        assert archive._connection.execute("PRAGMA synchronous").fetchone() == (2,), "FULL: durable once committed"
     with sqlite3.connect(":memory:") as golden, sqlite3.connect(tmp_path / "a.sqlite") as made:
         golden.executescript(SCHEMA_1)
         columns = [list(c.execute("PRAGMA table_info(candidates)")) for c in (golden, made)]
@@ -202,6 +203,26 @@ def test_reader_sees_the_writers_records_and_cannot_write(tmp_path: Path) -> Non
     (tmp_path / "copy.sqlite").write_bytes(path.read_bytes())
     with Archive(tmp_path / "copy.sqlite", read_only=True) as copy:
         assert copy.count() == 1
+
+
+def test_a_finished_archive_is_readable_where_nothing_may_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.sqlite"
+    with Archive(path) as archive:
+        archive.record(candidate(1))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with Archive(path, read_only=True) as reader:
+        assert reader.count() == 1
+        assert [p.name for p in tmp_path.iterdir()] == ["a.sqlite"], "no log was made"
+
+
+def test_an_archive_that_cannot_be_written_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Archive(tmp_path / "a.sqlite").close()
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda name, **k: connect(f"{name}?mode=ro", **k))
+    with pytest.raises(RunError, match="cannot be opened or written"):
+        Archive(tmp_path / "a.sqlite")
 
 
 def test_full_disk_is_one_sentence(tmp_path: Path) -> None:

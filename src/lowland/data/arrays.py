@@ -115,9 +115,10 @@ def channels_first(images: NDArray[Any]) -> NDArray[Any]:
 def _read(path: Path) -> dict[str, NDArray[Any]]:
     wanted = ("x_train", "y_train", "x_test", "y_test", "images", "labels")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"{path} is a single array; save {_NESTED} together with np.savez")
+        archive = np.load(path, allow_pickle=False)
+        if isinstance(archive, np.ndarray):
+            raise DataError(f"{path} is a single array; save {_NESTED} together with np.savez")
+        with archive:
             arrays = {key: archive[key] for key in archive.files if key in wanted}
             found = ", ".join(archive.files) or "nothing"
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:

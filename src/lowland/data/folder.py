@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lowland.data.images import Digest, Images, Source, UInt8, collect_faults, fit, parallel, to_array
 from lowland.data.selection import Indices
@@ -42,15 +41,23 @@ class FileImages(Images):
         self.labels_N = labels_N
         self._root = root
 
-    def channels(self, indices: Indices) -> int:
-        """1 if all the named files hold grey images, else 3."""
-        grey, _ = self._headers(indices)
-        return 1 if grey else 3
+    def look(self, indices: Indices) -> tuple[int, int]:
+        """Channels of the named images and the median of their shorter sides, at most 224; no pixel is decoded."""
+        grey = np.zeros(len(indices), dtype=bool)
+        sides = np.zeros(len(indices), dtype=np.int64)
 
-    def natural_size(self, indices: Indices) -> int:
-        """The median of the named images' shorter sides, at most 224."""
-        _, sides = self._headers(indices)
-        return min(int(np.median(sides)), LARGEST_DEFAULT_SIZE)
+        def look_at(place: int) -> DataError | None:
+            path = self._paths[indices[place]]
+            try:
+                with Image.open(path) as picture:
+                    grey[place] = picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM")
+                    sides[place] = min(picture.size)
+            except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
+                return _undecodable(path, error)
+            return None
+
+        collect_faults(parallel(look_at, range(len(indices))))
+        return 1 if grey.all() else 3, min(int(np.median(sides)), LARGEST_DEFAULT_SIZE)
 
     def read(self, index: int, channels: int, size: int) -> UInt8:
         """One image as (C, S, S); see `Images.read`.
@@ -62,7 +69,7 @@ class FileImages(Images):
             with Image.open(path) as picture:
                 picture.draft(picture.mode, (2 * size, 2 * size))
                 return pixels(picture, channels, size)
-        except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
+        except Exception as error:  # see `look`
             raise _undecodable(path, error) from error
 
     def sign(self, digest: Digest, indices: Indices) -> None:
@@ -73,24 +80,6 @@ class FileImages(Images):
             digest.update(name + b"\0%d\0" % path.stat().st_size)
         for index in indices[:: -(-len(indices) // SIGNED_FILES)]:
             digest.update(self._paths[index].read_bytes())
-
-    def _headers(self, indices: Indices) -> tuple[bool, list[int]]:
-        """Whether all the named files are grey, and their shorter sides in pixels; the pixels are not decoded."""
-        grey = np.zeros(len(indices), dtype=bool)
-        sides = np.zeros(len(indices), dtype=np.int64)
-
-        def look(place: int) -> DataError | None:
-            path = self._paths[indices[place]]
-            try:
-                with Image.open(path) as picture:
-                    grey[place] = picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM")
-                    sides[place] = min(picture.size)
-            except Exception as error:  # see `read`
-                return _undecodable(path, error)
-            return None
-
-        collect_faults(parallel(look, range(len(indices))))
-        return bool(grey.all()), sides.tolist()
 
 
 def pixels(picture: Image.Image, channels: int, size: int) -> UInt8:
@@ -192,5 +181,10 @@ def _eight_bits(picture: Image.Image, mode: str) -> Image.Image:
 
 
 def _undecodable(path: Path, error: Exception) -> DataError:
-    reason = cast("str | None", getattr(error, "strerror", None)) or " ".join(str(error).split()).rstrip(".")
+    if isinstance(error, UnidentifiedImageError):
+        reason = "its content is of no known image format"
+    elif isinstance(error, OSError) and error.strerror:
+        reason = error.strerror
+    else:
+        reason = " ".join(str(error).split()).rstrip(".")
     return DataError(f"image {path} cannot be decoded ({reason}); remove it or replace it by an intact copy")

@@ -41,12 +41,12 @@ class Images(ABC):
     labels_N: Indices
 
     @abstractmethod
-    def channels(self, indices: Indices) -> int:
-        """1 if all the named images are grey, else 3."""
+    def look(self, indices: Indices) -> tuple[int, int]:
+        """Channels of the named images, 1 if all are grey, else 3, and the side S to use where none was asked for.
 
-    @abstractmethod
-    def natural_size(self, indices: Indices) -> int:
-        """The square side S to use where none was asked for."""
+        Raises:
+            DataError: If images are of an unknown format; the message names the first and counts the others.
+        """
 
     @abstractmethod
     def read(self, index: int, channels: int, size: int) -> UInt8:
@@ -91,13 +91,9 @@ class ArrayImages(Images):
         self._images = images
         self.labels_N = labels_N
 
-    def channels(self, indices: Indices) -> int:
-        """Channels of the array."""
-        return int(self._images.shape[1])
-
-    def natural_size(self, indices: Indices) -> int:
-        """The shorter side."""
-        return int(min(self._images.shape[2:]))
+    def look(self, indices: Indices) -> tuple[int, int]:
+        """Channels and shorter side of the array."""
+        return int(self._images.shape[1]), int(min(self._images.shape[2:]))
 
     def read(self, index: int, channels: int, size: int) -> UInt8:
         """One image as (C, S, S); see `Images.read`."""

@@ -86,10 +86,9 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
     """
     source = _open(config)
     chosen = _choose(source, config, seed)
-    test_images = source.test or source.train
-    homes = {"train": source.train, "search": source.train, "test": test_images}
-    channels = max(images.channels(chosen[part]) for part, images in homes.items())
-    size = config.image_size or source.train.natural_size(np.concatenate((chosen["train"], chosen["search"])))
+    homes = {"train": source.train, "search": source.train, "test": source.test or source.train}
+    channels, natural_size = _look(homes, chosen)
+    size = config.image_size or natural_size
     total_bytes = sum(map(len, chosen.values())) * channels * size * size
     streamed = total_bytes > config.memory_gb * 1e9
 
@@ -178,6 +177,15 @@ def _check_counts(source: Source, by_class: list[Indices], least: int, need: str
                 f"class {name!r} of {source.name} has {len(group)}, but at least {least} {need}; add images or remove "
                 f"the class"
             )
+
+
+def _look(homes: dict[str, Images], chosen: dict[str, Indices]) -> tuple[int, int]:
+    """Channels of all chosen images, and the size to use where none was asked for: that of the training images."""
+    together = [part for part in homes if homes[part] is homes["train"]]
+    channels, size = homes["train"].look(np.concatenate([chosen[part] for part in together]))
+    if "test" not in together:
+        channels = max(channels, homes["test"].look(chosen["test"])[0])
+    return channels, size
 
 
 def _read(images: Images, chosen: Indices, channels: int, size: int, places: Tensor | None) -> Tensor:

@@ -110,7 +110,7 @@ def classification(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
       ((b−1)/15, b/15] of the largest probability (Guo et al. 2017, Eq. 3).
     - `*_standard_error`: of each over the draw of test images, in the same unit: binomial for accuracies, s/√N for the
       likelihood, and for calibration that of the mean of ±(correct − confidence), each bin's sign held fixed (delta
-      method). None where N = 1.
+      method; too large where bins are so well calibrated that their signs are chance). None where N = 1.
     - `n`: number of images.
 
     Raises:

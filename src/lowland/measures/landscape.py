@@ -19,7 +19,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowland import device as devices
-from lowland.config import ComputeConfig
+from lowland.config import build
 from lowland.device import Compute
 from lowland.errors import ConfigError, DataError
 from lowland.measures import per_image
@@ -164,11 +164,8 @@ def flatness(
         ValueError: a loss is not finite, or the flatness is infinite.
     """
     _check(sigmas, alpha, draws, max_images)
-    target = _device(model, device)
-    runner = _runnable(model, target)
-    compute = devices.resolve(
-        ComputeConfig(device=str(target), precision=precision, channels_last=False, threads=torch.get_num_threads())
-    )
+    compute = _compute(model, device, precision)
+    runner = _runnable(model, compute.device)
     batches = list(_read(loader, max_images))
     if not batches:
         raise DataError("the loader gave no images; flatness needs at least one batch of (images, labels)")
@@ -280,16 +277,18 @@ def _check(sigmas: Sequence[float], alpha: float, draws: int, max_images: int | 
         raise ConfigError(f"max_images must be at least 1, or None for all images, got {max_images}")
 
 
-def _device(model: nn.Module, name: str) -> torch.device:
-    """The device asked for, or the one where the model is."""
-    if name != "auto":
-        here = devices.resolve(ComputeConfig(device=name, precision="fp32", threads=torch.get_num_threads())).device
+def _compute(model: nn.Module, device: str, precision: Precision) -> Compute:
+    """The device asked for, or the one where the model is; the process's number of threads stays."""
+    if device == "auto":
+        own = {str(weight.device) for weight in model.parameters()}
+        if len(own) > 1:
+            raise ConfigError(f"the model lies on {' and '.join(sorted(own))}; name one device with device=")
+        device = next(iter(own), "cpu")
+    elif device == "cuda" and torch.cuda.is_available():
         # Weights report an index, which plain "cuda" lacks.
-        return torch.device("cuda", torch.cuda.current_device()) if here == torch.device("cuda") else here
-    own = {parameter.device for parameter in model.parameters()}
-    if len(own) > 1:
-        raise ConfigError(f"the model lies on {len(own)} devices; put it on one, or name one with device=")
-    return next(iter(own), torch.device("cpu"))
+        device = f"cuda:{torch.cuda.current_device()}"
+    settings = {"device": device, "precision": precision, "channels_last": False, "threads": torch.get_num_threads()}
+    return devices.resolve(build({"compute": settings}).compute)
 
 
 def _runnable(model: nn.Module, target: torch.device) -> nn.Module:

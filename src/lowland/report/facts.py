@@ -24,7 +24,7 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Data:
-    """The data set. Split sizes are numbers of images; `channels` is 1 for grey and 3 for colour."""
+    """The data set; split sizes are numbers of images; `channels` is 1 (grey) or 3. No classes: not loaded yet."""
 
     name: str
     classes: tuple[str, ...]

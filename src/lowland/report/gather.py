@@ -117,7 +117,7 @@ def _detail(run: Run, stage: str) -> str:
 
 def _search(run: Run, searched: dict[str, Any]) -> Search:
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
-        found = archive.candidates(searched["measure"], order="id")
+        found = archive.candidates(searched["measure"], order="created")
     scored = [(index, candidate) for index, candidate in enumerate(found) if candidate.status == "scored"]
     first = tuple(searched["ranking"][0]["genes"])
     return Search(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -35,7 +34,6 @@ def render(facts: ReportFacts) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        finalize=_printable,
     )
     environment.filters |= {
         "estimate": text.estimate,
@@ -48,13 +46,15 @@ def render(facts: ReportFacts) -> str:
     inherited = [curve for curve in facts.curves if curve.kind != "retrained"]
     retrained = [curve for curve in facts.curves if curve.kind == "retrained"]
     winner = facts.networks[0] if facts.networks else None
-    return environment.get_template("template.html").render(
+    page = environment.get_template("template.html").render(
         facts=facts,
         winner=winner,
         tiles=_tiles(facts, winner),
         asked_rows=_asked_rows(facts.asked),
         cells=[(graph.title, *cells.picture(graph, f"cell-{index}")) for index, graph in enumerate(facts.cells)],
         faded=any(len(cells.alive(graph)) < len(graph.edges) for graph in facts.cells),
+        scored_on=winner.score.n or (search.images if search else None) if winner else None,
+        winning_score=plots.winner(search).score if search else None,
         progress=plots.progress(search) if search else None,
         size=plots.size(search) if search else None,
         inherited=plots.landscape(inherited, "inherited") if inherited else None,
@@ -65,6 +65,7 @@ def render(facts: ReportFacts) -> str:
         cell_error=50 / winner.shift.n**0.5 if winner and winner.shift else None,
         shown_points=len(plots.thinned(search)) if search else 0,
     )
+    return "\n".join(map(text.clean, page.expandtabs().split("\n")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,6 @@ class Tile:
         """Split `86.4 ± 0.5` or `316 k` at its first hard space, so that the first part can be set large."""
         value, _, rest = shown.partition(text.HARD_SPACE)
         return cls(label, value, f"{rest} {unit}".strip(), note)
-
-
-def _printable(shown: Any) -> Any:
-    """Plain text without control characters other than line breaks; markup and numbers as they are."""
-    return "\n".join(map(text.clean, shown.split("\n"))) if type(shown) is str else shown
 
 
 def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
@@ -143,14 +139,17 @@ def _heat(shift: Shift) -> list[tuple[str, list[float], float]]:
 
 
 def _asked_rows(asked: Asked) -> list[tuple[str, str]]:
-    """What was asked for, as (name, value) lines."""
+    """What was asked for, as (name, value) lines; of images only the name where none has been loaded yet."""
     data = asked.data
     kind = {1: "grey", 3: "colour"}.get(data.channels, f"{data.channels}-channel")
-    return [
-        ("Data set", data.name),
+    seen = [
         ("Images", f"{data.image_size} × {data.image_size} pixels, {kind}"),
         ("Split", f"{data.train:,} training, {data.search:,} search, {data.test:,} test images"),
         ("Classes", f"{len(data.classes)}: {_classes(data.classes)}"),
+    ]
+    return [
+        ("Data set", data.name),
+        *(seen if data.classes else ()),
         ("Search space", f"{asked.space}, {text.grouped(asked.space_size)} architectures"),
         ("Measure", asked.measure),
         ("Strategy", asked.strategy),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import unicodedata
 
+NONCHARACTERS = "\ufffe\uffff"
+
 HARD_SPACE = "\u00a0"
 """Keeps a number and its unit on one line."""
 
@@ -16,9 +18,7 @@ EXACT_DIGITS = 4
 
 def clean(text: str) -> str:
     """Text in which characters that neither XML nor a reader can take are replaced by U+FFFD (line breaks, too)."""
-    return "".join(
-        "\ufffd" if unicodedata.category(character) in ("Cc", "Cs", "Cn") else character for character in text
-    )
+    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in NONCHARACTERS else c for c in text)
 
 
 def estimate(value: float | None, error: float | None, least: int = 0) -> str:
@@ -83,4 +83,5 @@ def _decimals(value: float, digits: int) -> int:
 
 
 def _three(value: float) -> str:
-    return f"{value:.{max(0, 2 - math.floor(math.log10(value)))}f}" if value < 999.5 else f"{value:.0f}"
+    """Three significant digits of a number from 0.9995 on."""
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"

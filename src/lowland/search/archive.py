@@ -142,6 +142,8 @@ class Archive:
             raise sqlite3.DatabaseError(verdict)
         if not self.read_only:
             self._use_log()
+            # SQLite opens what it may not write without a word, and would refuse the first score only.
+            self._connection.execute("UPDATE candidates SET id = id WHERE 0")
 
     def _use_log(self) -> None:
         mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]

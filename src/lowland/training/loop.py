@@ -1,7 +1,7 @@
 """The training loop of supernets and single networks: same steps, same checkpoints, same data-parallel path.
 
-A step is a function of (run seed, step): batch order, augmentation, sampled path and dropout are all derived from it. So
-a run stopped anywhere and resumed from its checkpoint ends in the same weights.
+A step is a function of (run seed, step): batch order, augmentation, sampled path and dropout are all derived from it.
+So a run stopped anywhere and resumed from its checkpoint ends in the same weights.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def fit(
     model, recipe = job.model, job.recipe
     engine = optimizer(model, recipe)
     scaler = torch.amp.GradScaler(job.compute.device.type, enabled=job.compute.autocast_dtype == torch.float16)
-    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(job.ema), use_buffers=True) if job.ema else None
+    averaged = _averaged(model, job.ema) if job.ema else None
     state = _State(job, engine, scaler, averaged)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
@@ -146,6 +146,11 @@ def fit(
     average_buffers(model, world)
     monitor.finish()
     return history
+
+
+def _averaged(model: nn.Module, decay: float) -> AveragedModel:
+    rule = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+    return AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
 
 
 def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:

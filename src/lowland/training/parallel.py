@@ -1,6 +1,6 @@
 """Data parallel training under torchrun: every rank runs the same path and ends with the same weights.
 
-Gradients are averaged by hand, not by DistributedDataParallel: a step touches only one path of the supernet, a different
+Gradients are averaged by hand, not by DistributedDataParallel: a step touches only one path of the supernet, another
 one each time, and all ranks know which, so one flat all-reduce over the live gradients is all there is to do.
 """
 
@@ -71,5 +71,5 @@ def _average(tensors: list[Tensor], world: World) -> None:
     flat = torch.cat([t.reshape(-1) for t in tensors])
     dist.all_reduce(flat)
     flat /= world.size
-    for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+    for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view(tensor.shape))

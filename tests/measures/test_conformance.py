@@ -1,0 +1,196 @@
+"""Every registered measure, and sums of them, keep every promise of `Measure`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lowland import measures
+from lowland.config import MeasureConfig
+from lowland.device import Compute
+from lowland.errors import DataError
+from lowland.measures import Score
+
+from .tiny import Case, case
+
+SINGLE = list(measures.registered())
+NAMES = [*SINGLE, "angle+flatness", "accuracy+flatness", "loss+flatness", "accuracy+angle"]
+LOOKS_AT_IMAGES = [name for name in NAMES if name != "angle"]
+NOISY = [name for name in NAMES if "flatness" in name]
+
+trained = cache(case)
+
+
+def on_spaces(names: list[str]) -> pytest.MarkDecorator:
+    """All measures on the tiny space, single ones on NAS-Bench-201, the published sum on DARTS."""
+    pairs = [("tiny", name) for name in names]
+    pairs += [("nasbench201", name) for name in names if name in SINGLE]
+    pairs += [("darts", "angle+flatness")]
+    return pytest.mark.parametrize(("shared", "name"), pairs, indirect=["shared"])
+
+
+@pytest.fixture
+def shared(request: pytest.FixtureRequest) -> Case:
+    """A trained supernet that tests must leave as it is."""
+    return trained(request.param, torch.float64 if request.param == "tiny" else torch.float32)
+
+
+def score(case: Case, name: str, genotype: Any = None, **options: object) -> Score:
+    measure = measures.get(MeasureConfig(name=name, **options))
+    return measure.score(case.supernet, genotype or case.genotypes[0], case.context)
+
+
+def snapshot(module: nn.Module) -> list[object]:
+    return [
+        *((name, value.data_ptr(), value.stride(), value.dtype) for name, value in module.state_dict().items()),
+        *((name, child.training, getattr(child, "momentum", None)) for name, child in module.named_modules()),
+        *((name, p.requires_grad, p.grad is None, p._version) for name, p in module.named_parameters()),
+    ]
+
+
+def unchanged(module: nn.Module, action: Callable[[], object]) -> None:
+    before, values = snapshot(module), {name: value.clone() for name, value in module.state_dict().items()}
+    action()
+    assert snapshot(module) == before
+    assert all(torch.equal(value, values[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_states_its_name_summary_and_source(name: str):
+    cls = measures.registered()[name]
+    assert cls.name == name
+    assert cls.summary
+    assert "\n" not in cls.summary
+    assert "et al." in cls.source
+
+
+@on_spaces(NAMES)
+@pytest.mark.parametrize("calibration", ["cumulative", "batch", "ema-14"])
+def test_leaves_the_supernet_bit_identical(shared: Case, name: str, calibration: str):
+    unchanged(shared.supernet, lambda: score(shared, name, calibration=calibration, draws=2, antithetic=True))
+
+
+def fails_in_pass(case: Case, name: str, failing: int) -> None:
+    """Score with a forward pass that raises inside the network; the stem's batch norm counts the passes."""
+    passes = 0
+
+    def fail(module: nn.Module, args: object) -> None:
+        nonlocal passes
+        passes += 1
+        if passes == failing:
+            raise RuntimeError("out of memory, say")
+
+    first = next(module for module in case.supernet.modules() if isinstance(module, nn.BatchNorm2d))
+    handle = first.register_forward_pre_hook(fail)
+    try:
+        with pytest.raises(RuntimeError, match="out of memory"):
+            score(case, name)
+    finally:
+        handle.remove()
+
+
+@on_spaces(LOOKS_AT_IMAGES)
+@pytest.mark.parametrize("failing", [2, 5], ids=["calibrating", "evaluating"])
+def test_leaves_the_supernet_bit_identical_after_an_exception(shared: Case, name: str, failing: int):
+    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, failing))
+
+
+@on_spaces(NOISY)
+def test_leaves_the_supernet_bit_identical_after_an_exception_under_noise(shared: Case, name: str):
+    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, 11))
+
+
+@on_spaces(NAMES)
+def test_is_deterministic_and_independent_of_order(shared: Case, name: str):
+    first = [score(shared, name, genotype) for genotype in shared.genotypes]
+    measure = measures.get(MeasureConfig(name=name))
+    for genotype, before in reversed(list(zip(shared.genotypes, first, strict=True))):
+        assert measure.score(shared.supernet, genotype, shared.context) == before
+
+
+@on_spaces(NAMES)
+def test_details_are_finite_json_and_errors_are_not_negative(shared: Case, name: str):
+    for genotype in shared.genotypes:
+        found = score(shared, name, genotype, draws=2)
+        assert json.loads(json.dumps(found.details, allow_nan=False)) == found.details
+        assert math.isfinite(found.value)
+        assert isinstance(found.value, float)
+        assert (found.standard_error is None) == (name == "angle")
+        assert found.standard_error is None or 0 <= found.standard_error < math.inf
+
+
+@on_spaces(NAMES)
+def test_seed_moves_noisy_measures_only(shared: Case, name: str):
+    other = replace(shared.context, seed=shared.context.seed + 1)
+    measure = measures.get(MeasureConfig(name=name))
+    genotype = shared.genotypes[0]
+    same = (
+        measure.score(shared.supernet, genotype, other).value
+        == measure.score(shared.supernet, genotype, shared.context).value
+    )
+    assert same == (name not in NOISY)
+
+
+@on_spaces(LOOKS_AT_IMAGES)
+def test_a_trained_network_beats_a_ruined_one(shared: Case, name: str):
+    ruined = copy.deepcopy(shared)
+    with torch.no_grad():
+        for p in ruined.supernet.parameters():
+            p.copy_(torch.randn(p.shape, generator=torch.Generator().manual_seed(p.numel())))
+    # The angle rewards any turn, so it is left out of the comparison.
+    part = name.replace("angle+", "").replace("+angle", "")
+    assert score(shared, part).value > score(ruined, part).value
+
+
+@on_spaces(LOOKS_AT_IMAGES)
+def test_batch_sizes_do_not_matter(shared: Case, name: str):
+    x = torch.cat([x for x, _ in shared.context.scored])
+    labels = torch.cat([labels for _, labels in shared.context.scored])
+    whole = replace(shared.context, scored=[(x, labels)])
+    measure = measures.get(MeasureConfig(name=name))
+    found = measure.score(shared.supernet, shared.genotypes[0], whole)
+    wanted = measure.score(shared.supernet, shared.genotypes[0], shared.context)
+    assert found.value == pytest.approx(wanted.value, rel=1e-5)
+
+
+@on_spaces(LOOKS_AT_IMAGES)
+def test_missing_images_are_a_data_error(shared: Case, name: str):
+    measure = measures.get(MeasureConfig(name=name))
+    for lacking in ("scored", "calibration"):
+        with pytest.raises(DataError, match="images"):
+            measure.score(shared.supernet, shared.genotypes[0], replace(shared.context, **{lacking: []}))
+
+
+@pytest.mark.parametrize("name", LOOKS_AT_IMAGES)
+def test_one_image_has_no_standard_error(name: str):
+    shared = trained("tiny", torch.float64)
+    x, labels = shared.context.scored[0]
+    single = replace(shared.context, scored=[(x[:1], labels[:1])])
+    found = measures.get(MeasureConfig(name=name)).score(shared.supernet, shared.genotypes[0], single)
+    assert found.standard_error is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reduced_precision_and_memory_format_agree_with_plain_fp32(name: str):
+    """bf16 activations and NHWC weights: the same weights and noise, so the same score up to rounding."""
+    plain = trained("nasbench201", torch.float32)
+    fast = Compute(device=torch.device("cpu"), autocast_dtype=torch.bfloat16, channels_last=True)
+    supernet = fast.prepare(copy.deepcopy(plain.supernet))
+    context = replace(
+        plain.context,
+        compute=fast,
+        scored=[(fast.place(x), labels) for x, labels in plain.context.scored],
+        calibration=[(fast.place(x), labels) for x, labels in plain.context.calibration],
+    )
+    found = measures.get(MeasureConfig(name=name)).score(supernet, plain.genotypes[0], context)
+    wanted = score(plain, name)
+    assert found.value == pytest.approx(wanted.value, rel=0.05)

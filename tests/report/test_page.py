@@ -1,0 +1,194 @@
+"""The report page: complete, self-contained, escaped, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from made_up_facts import darts_cell, make_search, nasbench_cell
+
+from lowland.errors import RunError
+from lowland.report import Curve, ReportFacts, Shift, render, write
+
+EVIL = "<script>alert(1)</script>\"'&$x$\x07"
+
+
+class Reader(HTMLParser):
+    """Tags, attributes and visible text; refuses tags that do not match."""
+
+    VOID = ("meta", "link", "br")
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str, str | None]] = []
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(page)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += [(tag, name, value) for name, value in attributes]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+def test_everything_is_said(facts: ReportFacts) -> None:
+    shown = " ".join(Reader(render(facts)).text.replace("\u00a0", " ").split())
+    for expected in (
+        "clothes", "15,625 architectures", "angle+flatness", "90.40 ± 0.85", "1,200 test images", "70.25 ± 0.91",
+        "316 k", "limit 400 k", "47.2 M", "nor_conv_3x3", "gaussian noise", "80.5", "2 could not be scored",
+        "960 search images", "3 noise draws per σ on 500 images", "14 min 05 s", "seed: 7", 'load("X")', "class 9",
+        "torch", "12 epochs",
+    ):  # fmt: skip
+        assert expected in shown, expected
+    assert "To do so" not in shown
+
+
+def test_the_page_needs_nothing_else(facts: ReportFacts) -> None:
+    page = render(facts)
+    reader = Reader(page)
+    assert not {"script", "img", "iframe", "object", "embed", "base"} & set(reader.tags)
+    for tag, name, value in reader.attributes:
+        assert not name.startswith("on"), (tag, name)
+        if name in ("href", "src", "xlink:href"):
+            assert (value or "").startswith("#") or value == "data:,"
+    assert "://" not in page
+    assert "@import" not in page
+    assert set(re.findall(r"url\((.)", page)) <= {"#"}
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    assert reader.tags.count("h1") == 1
+    pictures = [value for tag, name, value in reader.attributes if tag == "svg" and name == "aria-label"]
+    assert len(pictures) == 7
+    assert all(pictures)
+
+
+def test_every_text_is_escaped(facts: ReportFacts) -> None:
+    graph = nasbench_cell("cccccc")
+    evil_graph = replace(
+        graph, title=EVIL, nodes=(EVIL, *graph.nodes[1:]), edges=((EVIL, "1", EVIL), ("1", "out", "skip_connect"))
+    )
+    assert facts.search is not None
+    assert facts.training is not None
+    shift = replace(facts.networks[0].shift, by={EVIL: {1: 50.0, 3: 40.0}})  # type: ignore[type-var]
+    evil = replace(
+        facts,
+        run=EVIL,
+        created=EVIL,
+        version=EVIL,
+        asked=replace(
+            facts.asked,
+            data=replace(facts.asked.data, name=EVIL, classes=(EVIL, "b")),
+            space=EVIL,
+            measure=EVIL,
+            strategy=EVIL,
+            settings=((EVIL, EVIL),),
+        ),
+        config_yaml=EVIL,
+        environment=((EVIL, EVIL),),
+        loading=EVIL,
+        cells=(evil_graph,),
+        search=replace(facts.search, candidates=tuple(replace(c, origin=EVIL) for c in facts.search.candidates)),
+        networks=(replace(facts.networks[0], genotype=EVIL, shift=shift),),
+        curves=tuple(replace(curve, label=EVIL) for curve in facts.curves),
+        training=replace(facts.training, label=EVIL, watched=EVIL),
+        stages=(replace(facts.stages[0], name=EVIL, detail=EVIL),),
+    )
+    page = render(evil)
+    assert "<script" not in page.lower()
+    assert "\x07" not in page
+    assert Reader(page).text.count("<script>alert(1)</script>") >= 25
+    missing = replace(evil, search=None, commands=replace(evil.commands, search=EVIL))
+    assert "<script" not in render(missing).lower()
+
+
+def test_the_same_facts_give_the_same_bytes_in_another_process(facts: ReportFacts, tmp_path: Path) -> None:
+    write(facts, tmp_path / "report.html")
+    once = (tmp_path / "report.html").read_bytes()
+    assert render(facts).encode() == once
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import made_up_facts; from lowland.report import render;"
+        "sys.stdout.buffer.write(render(made_up_facts.make_facts()).encode())"
+    )
+    again = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent)], capture_output=True, check=True)
+    assert again.stdout == once
+
+
+@pytest.mark.parametrize(
+    ("without", "command"),
+    [
+        ({"search": None, "networks": (), "cells": ()}, "lowland resume X"),
+        ({"training": None}, "lowland retrain X"),
+        ({"curves": ()}, "lowland evaluate X"),
+    ],
+)
+def test_a_missing_stage_names_its_command(facts: ReportFacts, without: dict[str, object], command: str) -> None:
+    shown = Reader(render(replace(facts, **without))).text  # type: ignore[arg-type]
+    assert f"To do so, run {command}" in shown
+
+
+def test_a_run_with_nothing_yet_and_one_whose_candidates_all_failed(facts: ReportFacts) -> None:
+    bare = replace(
+        facts, stages=(), search=None, cells=(), networks=(), curves=(), training=None, loading="", environment=()
+    )
+    assert "No search has been run" in Reader(render(bare)).text
+    unread = replace(bare, asked=replace(facts.asked, data=replace(facts.asked.data, classes=(), image_size=0)))
+    assert "0 × 0" not in Reader(render(unread)).text
+    assert facts.search is not None
+    failed = replace(bare, search=replace(facts.search, candidates=(), failed=9))
+    assert "All 9 candidates failed" in Reader(render(failed)).text
+
+
+def test_a_large_search_stays_small(facts: ReportFacts) -> None:
+    page = render(replace(facts, search=make_search(20_000), cells=(darts_cell(full=True),) * 2))
+    assert len(page.encode()) < 1_500_000
+    assert "20,000 candidates" in page
+    assert "with every improvement" in page
+
+
+def test_few_classes_have_no_top5_and_one_image_no_error(facts: ReportFacts) -> None:
+    test = replace(
+        facts.networks[0].test, top5=None, top5_standard_error=None, n=1, top1_standard_error=None  # type: ignore[type-var]
+    )  # fmt: skip
+    shift = replace(facts.networks[0].shift, n=1, standard_error=None)  # type: ignore[type-var]
+    shown = Reader(render(replace(facts, networks=(replace(facts.networks[0], test=test, shift=shift),)))).text
+    assert "Top-5 says nothing for five classes or fewer" in shown
+
+
+def test_facts_from_results_after_json() -> None:
+    result = {"mean": 50.0, "standard_error": 1.0, "by": {"fog": {1: 60.0, 2: 40.0}}, "n": 9, "severities": [1, 2]}
+    assert Shift.of(json.loads(json.dumps(result))) == Shift.of(result)
+    curve = {"sigmas": [0.0, 0.1], "loss": [1.0, 2.0], "standard_error": [0.0, None], "draws": 1}
+    assert Curve.of(curve, label="a", kind="winner", images=5).errors == (0.0, None)
+
+
+def test_importing_the_report_does_not_import_matplotlib() -> None:
+    code = "import sys, lowland.report; assert 'matplotlib' not in sys.modules and 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_folder_in_the_way_is_an_error(facts: ReportFacts, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RunError, match="file is in the way"):
+        write(facts, tmp_path / "file" / "report.html")
