@@ -358,3 +358,7 @@ def main() -> None:
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
     if issubclass(category, LowlandWarning):
         err.print(f"warning: {message}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

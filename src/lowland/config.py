@@ -21,7 +21,7 @@ Rate = Annotated[float, Field(gt=0.0)]
 class Section(BaseModel):
     """A group of settings. Unknown keys are an error."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(Section):
@@ -245,7 +245,7 @@ def assignment(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
     try:
         return nested(key.strip(), yaml.safe_load(value))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
 
 
@@ -285,7 +285,7 @@ def parse(text: str, where: str) -> dict[str, Any]:
     """Settings in YAML, not yet checked; `where` they stand is named in errors."""
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         return {}
@@ -303,21 +303,24 @@ def build(values: dict[str, Any]) -> Config:
 
 
 def _sentence(error: ValidationError) -> str:
-    fault = error.errors()[0]
-    names = _all_names()
-    parts = [str(part) for part in fault["loc"]]
-    if fault["type"] == "extra_forbidden":
-        key = ".".join(parts)
+    faults = error.errors()
+    first = faults[0]
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        key = ".".join(map(str, first["loc"]))
         return f"unknown setting {key!r}{_suggestion(key)}"
-    # pydantic appends union branches and list positions to the location; a person wrote only the key.
-    key = ".".join(part for part in parts if part in names) or "settings"
-    message = fault["msg"].removeprefix("Value error, ")
-    shown = "" if isinstance(fault["input"], dict) else f"={fault['input']!r}"
-    return f"setting {key}{shown}: {message[0].lower()}{message[1:]}"
+    key = _key(first["loc"])
+    shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
+    if first["type"] == "model_type":
+        return f"setting {key}{shown} must be a section of `key: value` lines"
+    # Where a setting may be one of several kinds, each kind has its own fault.
+    messages = dict.fromkeys(fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"]) == key)
+    return f"setting {key}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
 
 
-def _all_names() -> set[str]:
-    return {part for key in known_keys() for part in key.split(".")}
+def _key(location: tuple[int | str, ...]) -> str:
+    """The dotted key a person wrote: pydantic appends union branches and list positions to it."""
+    names = {part for key in known_keys() for part in key.split(".")}
+    return ".".join(part for part in map(str, location) if part in names) or "settings"
 
 
 def _suggestion(key: str) -> str:

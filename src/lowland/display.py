@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -117,14 +118,18 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 
 
 def results(entries: list[dict[str, Any]]) -> Table:
-    """The table at the end of a run: one row per delivered network."""
-    table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False)
-    for column in ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "mean corruption accuracy"):
+    """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
+
+    `corrupted` is the mean accuracy over corruption types and severities.
+    """
+    table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
+    columns = ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted")
+    for column in columns:
         table.add_column(column, overflow="fold", justify="left" if column == "genotype" else "right")
     for entry in entries:
         table.add_row(
             str(entry["rank"]),
-            entry["genotype"],
+            ",".join(map(str, entry["genes"])),
             millions(entry["parameters"]),
             millions(entry["macs"]),
             estimate(entry["score"], entry["score_error"], "{:.4g}"),
@@ -166,7 +171,10 @@ def status_table(status: dict[str, Any]) -> Table:
 
 def outcome_lines(outcome: Outcome) -> list[str | Table]:
     """What a person sees when a run comes to its end: the table and where things are."""
-    lines: list[str | Table] = [results(outcome.networks)] if outcome.networks else []
+    lines: list[str | Table] = []
+    if outcome.networks:
+        lines += ["", results(outcome.networks)]
+        lines.append(f"genotype {outcome.networks[0]['genotype']}")
     lines.append(f"run      {outcome.path}")
     if outcome.report is not None:
         lines.append(f"report   {outcome.report}")

@@ -5,6 +5,7 @@ A network folder holds `network.safetensors` (weights) and `network.json` (genot
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from lowland.data import DataSet, normalise, pixels
 from lowland.errors import LowlandError, RunError
-from lowland.files import replacing, sha256, write_json
+from lowland.files import replacing, sha256, write_bytes, write_json
 from lowland.genotype import Genotype
 from lowland.spaces import NetworkOptions, Shape, get
 
@@ -141,6 +142,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     folder = Path(path)
     if not (folder / "network.json").exists() and (folder / "network" / "network.json").exists():
         folder = folder / "network"
+    again = _remedy(folder)
     try:
         facts = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -150,7 +152,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
         ) from error
     except ValueError as error:
         raise RunError(
-            f"{folder / 'network.json'} is damaged: it is not valid JSON; copy it again or retrain"
+            f"{folder / 'network.json'} is damaged: it is not valid JSON; {again}"
         ) from error
     if facts.get("format") != FORMAT:
         raise RunError(
@@ -160,10 +162,10 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     weights = folder / "network.safetensors"
     try:
         if sha256(weights) != facts["sha256"]:
-            raise RunError(f"{weights} is damaged: its checksum differs from network.json; copy it again or retrain")
+            raise RunError(f"{weights} is damaged: its checksum differs from network.json; {again}")
         state = load_file(weights)
     except (FileNotFoundError, SafetensorError) as error:
-        raise RunError(f"{weights} is missing or damaged; copy it again or retrain") from error
+        raise RunError(f"{weights} is missing or damaged; {again}") from error
     genotype = Genotype(facts["space"], tuple(facts["genes"]))
     shape = Shape(**facts["shape"])
     space = get(genotype.space)
@@ -182,10 +184,17 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     return network.to(device).eval()
 
 
+def _remedy(folder: Path) -> str:
+    """What to do about a damaged network folder: train it again where its run is at hand."""
+    runs = [parent for parent in folder.parents[:2] if (parent / "manifest.json").is_file()]
+    return f"run `lowland resume {runs[0]} --restart train` to train it again" if runs else "copy it again"
+
+
 def to_program(network: Network, path: Path) -> None:
     """Write the bare network as a `torch.export` program (.pt2): normalised float images → logits, any batch size."""
-    with replacing(path) as temporary:
-        torch.export.save(_program(network), temporary)
+    content = io.BytesIO()
+    torch.export.save(_program(network), content)
+    write_bytes(path, content.getvalue())
 
 
 def to_onnx(network: Network, path: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 from lowland import measures as measuring
 from lowland import spaces
 from lowland.config import Config, build, merge
-from lowland.data import DataSet, load
+from lowland.data import DataSet, catalogue, load
 from lowland.device import resolve
-from lowland.errors import ConfigError
+from lowland.errors import ConfigError, InterruptedRun
 from lowland.monitor import Monitor
-from lowland.presets import RECIPES
+from lowland.presets import recipe
 from lowland.run import STAGES, Run
 from lowland.session import Recorded, Session, check_limits
 from lowland.stages import STAGE, corruption_names, network_folder
@@ -68,7 +68,7 @@ def run(
     data = check(config)
     folder = Path(path) if path is not None else vacant(config, data)
     if world.main:
-        Run.create(folder, config).close()
+        Run.create(folder, anchored(config)).close()
     barrier(world)
     return resume(folder, monitor=monitor, last=last, data=data)
 
@@ -84,6 +84,9 @@ def resume(
 ) -> Outcome:
     """Continue the run at `path` to stage `last`; stages already done are not done again.
 
+    A run that had been evaluated is evaluated and reported again after new training, whatever `last` is from `train`
+    on.
+
     Args:
         path: Run directory.
         monitor: Hears how it goes.
@@ -91,15 +94,25 @@ def resume(
         restart: Do this stage and all later ones again.
         changes: New settings; the stages they decide are done again.
         data: The data set, where the caller has loaded it already.
+
+    Raises:
+        LowlandError: a change or the machine does not allow it; a refused change leaves the run as it was.
+        InterruptedRun: the monitor asked for a stop; `resume` continues.
     """
     world = join()
     with Run.open(path, read_only=not world.main) as opened:
+        if last == "train" and opened.stage_done("evaluate"):
+            last = "report"
+        barrier(world)  # every rank has now read the same manifest
         if world.main:
-            reconfigure(opened, changes, restart)
+            data = reconfigure(opened, changes, restart) or data
         barrier(world)
         session = Session(opened, monitor or Monitor(), world, given=data)
-        for stage in STAGES[: STAGES.index(last) + 1]:
-            perform(session, stage, monitor or Monitor())
+        try:
+            for stage in STAGES[: STAGES.index(last) + 1]:
+                perform(session, stage, monitor or Monitor())
+        except InterruptedRun as stop:
+            raise InterruptedRun(f"{stop}; continue with `lowland resume {path}`") from stop
         return outcome(opened)
 
 
@@ -144,17 +157,32 @@ def check(config: Config) -> DataSet:
     return data
 
 
-def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> None:
-    """Write changed settings into a run, and clear the stages they or `restart` ask to be done again."""
+def anchored(config: Config) -> Config:
+    """The settings with absolute data paths, so that a run can be resumed from any current folder."""
+    data = config.data
+    name = data.name
+    if name not in {entry.name for entry in catalogue()}:
+        name = str(Path(name).expanduser().absolute())
+    root = data.root.expanduser().absolute() if data.root is not None else None
+    return config.model_copy(update={"data": data.model_copy(update={"name": name, "root": root})})
+
+
+def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> DataSet | None:
+    """Write changed settings into a run, and clear the stages they or `restart` ask to be done again.
+
+    New settings are checked first, as those of a new run are; the data set loaded for that is returned.
+    """
     if restart is not None and restart not in STAGES:
         raise ConfigError(f"unknown stage {restart!r}; the stages are {', '.join(STAGES)}")
     old = opened.config.model_dump(mode="json")
     new = old
     for change in changes:
-        recipe = change.get("retrain", {}).get("recipe") if isinstance(change.get("retrain"), dict) else None
-        new = merge(merge(new, {"retrain": RECIPES.get(recipe, {})} if recipe else {}), change)
+        retrain = change.get("retrain")
+        named = {"retrain": recipe(retrain["recipe"])} if isinstance(retrain, dict) and "recipe" in retrain else {}
+        new = merge(merge(new, named), change)
     config = build(new)
-    affected = [section for section, value in config.model_dump(mode="json").items() if value != old[section]]
+    new = config.model_dump(mode="json")
+    affected = [section for section, value in new.items() if value != old[section]]
     fixed = [section for section in affected if section not in AFFECTS]
     if fixed:
         raise ConfigError(
@@ -163,10 +191,15 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         )
     again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
     first = min(again, key=STAGES.index) if again else None
-    if affected:
-        opened.reconfigure(config, first)
-    elif first is not None:
-        opened.reset_stage(first)
+    if not affected:
+        if first is not None:
+            opened.reset_stage(first)
+        return None
+    data = check(config)
+    only_top = restart is None and new["retrain"] == old["retrain"] | {"top": config.retrain.top}
+    delivered = [network_folder(rank) for rank in range(1, config.retrain.top + 1)]
+    opened.reconfigure(config, first, keep=delivered if first == "train" and only_top else [])
+    return data
 
 
 def vacant(config: Config, data: DataSet) -> Path:
@@ -189,6 +222,7 @@ def outcome(opened: Run) -> Outcome:
                 {
                     "rank": rank,
                     "genotype": entry["genotype"],
+                    "genes": entry["genes"],
                     "parameters": entry["parameters"],
                     "macs": entry["macs"],
                     "score": entry["value"],

@@ -147,11 +147,21 @@ def assemble(*layers: Values) -> Config:
     for preset in named.preset.split("+"):
         base = merge(base, _named(preset, PRESETS, "preset").get(named.space, {}))
     retrain = merge(base, values).get("retrain")
-    recipe = retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick"
-    base = merge({"retrain": _named(recipe, RECIPES, "retrain.recipe")}, base)
+    chosen = recipe(retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick")
+    base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
-        base = merge(base, {"retrain": RECIPES[recipe]})
+        base = merge(base, {"retrain": chosen})
     return build(merge(base, values))
+
+
+def recipe(name: Any) -> Values:
+    """The retraining settings that a recipe stands for.
+
+    Raises:
+        ConfigError: naming the recipes there are.
+    """
+    values: Values = _named(name, RECIPES, "retrain.recipe")
+    return values
 
 
 def _named(name: Any, table: dict[str, Any], what: str) -> Any:

@@ -201,10 +201,11 @@ class Run:
         self._write_manifest()
         self._finish_changes()
 
-    def reconfigure(self, settings: Config, reset: str | None) -> None:
+    def reconfigure(self, settings: Config, reset: str | None, keep: Sequence[str] = ()) -> None:
         """Replace the settings and clear stage `reset` and all later ones (None: none), both or neither.
 
-        Which stages the changed settings decide is the caller's to know.
+        Which stages the changed settings decide, and which folders of the cleared stages (`keep`, relative) still hold
+        what these stages would make again, is the caller's to know.
         """
         if self._running is not None:
             raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
@@ -212,6 +213,7 @@ class Run:
         if reset is not None:
             self._stage(reset)
             self.manifest["reset"] = reset
+            self.manifest["keep"] = list(keep)
         self._write_manifest()
         self._finish_changes()
         self.config = settings
@@ -230,7 +232,9 @@ class Run:
         """Carry out the reset noted in the manifest; a stop within it is made good when the run is next opened."""
         gone = STAGES[STAGES.index(self.manifest["reset"]) :]
         stages, known = self.manifest["stages"], self.manifest["files"]
-        doomed = [file for name in gone for file in stages.get(name, {}).get("files", ())] + [PROGRESS]
+        kept = set(self.manifest.pop("keep", ()))
+        made = [file for name in gone for file in stages.get(name, {}).get("files", ())]
+        doomed = [file for file in made if file.rpartition("/")[0] not in kept] + [PROGRESS]
         if "search" in gone:
             doomed += [ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"]
         for file in doomed:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lowland import spaces
 from lowland.config import Config
-from lowland.data import DataSet, batches, load, order
+from lowland.data import DataSet, Split, batches, load, order
 from lowland.device import Compute, resolve
 from lowland.errors import ConfigError, DataError
 from lowland.genotype import Genotype

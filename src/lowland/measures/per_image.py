@@ -158,27 +158,20 @@ def losses_under_noise(
         ValueError: a loss is not finite.
     """
     signs: tuple[Literal[1, -1], ...] = (1, -1) if antithetic else (1,)
-    rows: list[list[Array]] = []
-    for draw in range(draws):
-        row: list[Array] = []
-        for sigma, level in zip(sigmas, coefficients(sigmas, levels), strict=True):
-            total: Array | None = None
-            for sign in signs:
-                noise = Noise(
-                    seed=seed,
-                    draw=draw,
-                    coefficients=level,
-                    keys=keys,
-                    sign=sign,
-                    relative=relative,
-                    remember=remember,
-                )
-                losses_N = _outcome_under(noise, evaluate, parameters, sigma).losses_N
-                total = losses_N if total is None else total + losses_N
-            assert total is not None
-            row.append(total / len(signs))
-        rows.append(row)
-    return np.array(rows)
+
+    def losses_N(draw: int, sigma: float, level: Mapping[int, float], sign: Literal[1, -1]) -> Array:
+        noise = Noise(
+            seed=seed, draw=draw, coefficients=level, keys=keys, sign=sign, relative=relative, remember=remember
+        )
+        return _outcome_under(noise, evaluate, parameters, sigma).losses_N
+
+    pairs = list(zip(sigmas, coefficients(sigmas, levels), strict=True))
+    return np.array(
+        [
+            [np.mean([losses_N(draw, sigma, level, sign) for sign in signs], axis=0) for sigma, level in pairs]
+            for draw in range(draws)
+        ]
+    )
 
 
 def _outcome_under(noise: Noise, evaluate: Evaluate, parameters: Mapping[str, nn.Parameter], sigma: float) -> Outcome:

@@ -27,6 +27,9 @@ from lowland.report.facts import (
 from lowland.run import ARCHIVE, STAGES, Run
 from lowland.search import Archive
 
+LABELS = {"winner": "found network", "random": "random genotype", "retrained": "found network, retrained"}
+"""What the loss curves are called; genotypes are too long for a figure."""
+
 
 def gather(run: Run) -> ReportFacts:
     """Everything the report of `run` shows, read from its directory."""
@@ -75,7 +78,7 @@ def gather(run: Run) -> ReportFacts:
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched["ranking"], judged.get("networks", {})) if searched is not None else (),
         curves=tuple(
-            Curve.of(curve, label=curve["label"], kind=curve["kind"], images=curve["images"])
+            Curve.of(curve, label=LABELS[curve["kind"]], kind=curve["kind"], images=curve["images"])
             for curve in judged.get("curves", ())
         ),
         training=_training(run),

@@ -6,6 +6,7 @@ So a run stopped anywhere and resumed from its checkpoint ends in the same weigh
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -18,11 +19,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lowland.config import OptimizationConfig
 from lowland.data import DataSet, Split, augment, batches, order
 from lowland.device import Compute
-from lowland.errors import LowlandError
+from lowland.errors import ConfigError, InterruptedRun, LowlandError
 from lowland.monitor import Monitor
 from lowland.seeds import derive, torch_generator
 from lowland.training.optimization import learning_rate, optimizer, pack, unpack
-from lowland.training.parallel import World, average_buffers, average_gradients
+from lowland.training.parallel import World, any_rank, average, average_buffers, average_gradients
 
 
 class Checkpoints(Protocol):
@@ -83,6 +84,10 @@ class History:
         return self.images / self.seconds if self.seconds else 0.0
 
 
+AGREEMENT_STEPS = 10
+"""Under torchrun the ranks agree whether to stop or to save once in so many steps, since asking costs a round trip."""
+
+
 class DivergedError(LowlandError):
     """The loss is no longer a finite number."""
 
@@ -98,11 +103,13 @@ def fit(
     """Train `job.model` in place from its last checkpoint, if any, to the end.
 
     Raises:
+        ConfigError: a batch cannot be shared evenly among the processes.
         DivergedError: the loss became NaN or infinite; says at which step and what to change.
         InterruptedRun: the monitor asked for a stop; a checkpoint was written first.
     """
     monitor = monitor or Monitor()
     model, recipe = job.model, job.recipe
+    _check_shares(job, world)
     engine = optimizer(model, recipe)
     scaler = torch.amp.GradScaler(job.compute.device.type, enabled=job.compute.autocast_dtype == torch.float16)
     averaged = _averaged(model, job.ema) if job.ema else None
@@ -111,7 +118,7 @@ def fit(
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
     parameters = list(model.parameters())
     monitor.start(job.name, total, "step", state.step)
-    losses = _Losses(job, state.step, history)
+    losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
     for step, x_NCHW, labels_N in _steps(job, state.step, world):
@@ -120,8 +127,9 @@ def fit(
         torch.manual_seed(derive(job.seed, job.name, "step", step, world.rank))
         loss = job.loss(model, x_NCHW, labels_N, step)
         scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        scaler.unscale_(engine)
+        # Averaged before unscaling, so that an overflow on one rank makes all of them skip the step.
         average_gradients(parameters, world)
+        scaler.unscale_(engine)
         if recipe.clip:
             nn.utils.clip_grad_norm_(parameters, recipe.clip)
         scaler.step(engine)
@@ -133,19 +141,36 @@ def fit(
         state.step = step + 1
         history.images += len(labels_N) * world.size
         monitor.advance(state.step, loss=losses.latest)
+        if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS):
+            continue  # after the last step the caller keeps the result, and the next stage hears of a stop
         now = time.monotonic()
-        due = now - saved > checkpoint_seconds or monitor.stopping
-        if checkpoints is not None and due and world.main and state.step < total:
-            history.seconds += now - began
-            state.save(checkpoints, history, losses.pending())
+        stop, due = any_rank((monitor.stopping, now - saved > checkpoint_seconds), world)
+        if checkpoints is not None and (stop or due):
+            pending = losses.pending(step)
+            average_buffers(model, world)
+            if averaged is not None:
+                average_buffers(averaged.module, world)
+            if world.main:
+                history.seconds += now - began
+                state.save(checkpoints, history, pending)
             saved = began = time.monotonic()
-        monitor.check()
+        if stop:
+            raise InterruptedRun("stopped at a safe point")
     history.seconds += time.monotonic() - began
     if averaged is not None:
         model.load_state_dict(averaged.module.state_dict())
     average_buffers(model, world)
     monitor.finish()
     return history
+
+
+def _check_shares(job: Job, world: World) -> None:
+    images = min(job.recipe.batch_size, len(job.split))
+    if images % world.size:
+        raise ConfigError(
+            f"a batch of {images} images cannot be shared evenly by {world.size} processes; choose a batch_size that is "
+            "a multiple of their number"
+        )
 
 
 def _averaged(model: nn.Module, decay: float) -> AveragedModel:
@@ -173,9 +198,10 @@ def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Te
 class _Losses:
     """Mean loss per epoch, read from the device only when a person looks or an epoch ends."""
 
-    def __init__(self, job: Job, step: int, history: History) -> None:
+    def __init__(self, job: Job, step: int, history: History, world: World) -> None:
         self.per_epoch = job.steps_per_epoch()
         self.history = history
+        self.world = world
         done = len(history.loss)
         self.values: list[float] = history.loss[step // self.per_epoch :]
         del history.loss[step // self.per_epoch : done]
@@ -185,27 +211,30 @@ class _Losses:
     def add(self, loss: Tensor, step: int) -> None:
         self.window.append(loss.detach())
         last = (step + 1) % self.per_epoch == 0
-        if last or len(self.window) >= 10:
+        if last or len(self.window) >= 10 or math.isnan(self.latest):
             self._read(step)
         if last:
             self.history.loss.append(sum(self.values) / len(self.values))
             self.values = []
 
     def _read(self, step: int) -> None:
-        values = torch.stack(self.window).float().tolist()
+        window = torch.stack(self.window).float()
+        average([window], self.world)
+        values = window.tolist()
         self.window = []
-        if not all(value == value and abs(value) != float("inf") for value in values):
-            raise DivergedError(
-                f"the training loss became {values[-1]} by step {step}; lower the learning rate, set clip, or use "
-                "compute.precision=fp32"
-            )
+        for at, value in enumerate(values, start=step - len(values) + 1):
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"the training loss became {value} at step {at}; lower the learning rate, set clip, or use "
+                    "compute.precision=fp32"
+                )
         self.values += values
         self.latest = values[-1]
 
-    def pending(self) -> list[float]:
-        """The unfinished epoch's losses so far."""
+    def pending(self, step: int) -> list[float]:
+        """The unfinished epoch's losses up to and with `step`."""
         if self.window:
-            self._read(-1)
+            self._read(step)
         return self.values
 
 
@@ -234,6 +263,7 @@ class _State:
             {
                 "step": self.step,
                 "optimizer": rest,
+                "gradients": [name for name, p in self.job.model.named_parameters() if p.grad is not None],
                 "scaler": self.scaler.state_dict(),
                 "loss": history.loss + pending,
                 "images": history.images,
@@ -254,6 +284,10 @@ class _State:
         unpack(self.job.model, self.engine, parts["optimizer"], state["optimizer"])
         if self.averaged is not None:
             self.averaged.load_state_dict(parts["averaged"])
+        # With `zeros`, operations sampled before the stop keep a zero gradient, hence weight decay and momentum.
+        for name in state["gradients"]:
+            parameter = self.job.model.get_parameter(name)
+            parameter.grad = torch.zeros_like(parameter)
         self.scaler.load_state_dict(state["scaler"])
         self.step = state["step"]
         return History(loss=state["loss"], images=state["images"], seconds=state["seconds"])

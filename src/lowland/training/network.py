@@ -30,7 +30,7 @@ def job(
 
     def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
         if recipe.drop_path:
-            model.drop_path = recipe.drop_path * step / steps  # type: ignore[assignment]
+            model.drop_path = recipe.drop_path * step / max(1, steps - 1)  # type: ignore[assignment]
         with compute.autocast():
             output = model(x_NCHW)
         heads = output if isinstance(output, tuple) else (output,)

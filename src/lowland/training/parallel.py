@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -35,7 +35,7 @@ def join() -> World:
     if size == 1:
         return World()
     if not dist.is_initialized():
-        backend = "nccl" if torch.cuda.is_available() else "gloo"
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         # The others wait at a barrier while rank 0 searches, which may take days.
         dist.init_process_group(backend, timeout=datetime.timedelta(days=7))
     return World(dist.get_rank(), size)
@@ -55,18 +55,26 @@ def barrier(world: World) -> None:
 
 def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
     """Replace every live gradient by its mean over ranks, in one all-reduce."""
-    if world.size > 1:
-        _average([p.grad for p in parameters if p.grad is not None], world)
+    average([p.grad for p in parameters if p.grad is not None], world)
 
 
 def average_buffers(module: nn.Module, world: World) -> None:
     """Replace floating-point buffers (batch-norm statistics) by their mean over ranks."""
-    if world.size > 1:
-        _average([b for b in module.buffers() if b.is_floating_point()], world)
+    average([b for b in module.buffers() if b.is_floating_point()], world)
 
 
-def _average(tensors: list[Tensor], world: World) -> None:
-    if not tensors:
+def any_rank(flags: Sequence[bool], world: World) -> list[bool]:
+    """For each flag whether it is set on any rank; all ranks get the same answer."""
+    if world.size == 1:
+        return list(flags)
+    found = torch.tensor(flags, dtype=torch.int64)
+    dist.all_reduce(found, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in found.tolist()]
+
+
+def average(tensors: list[Tensor], world: World) -> None:
+    """Replace tensors by their mean over ranks, in one all-reduce; nothing happens in a world of one."""
+    if world.size == 1 or not tensors:
         return
     flat = torch.cat([t.reshape(-1) for t in tensors])
     dist.all_reduce(flat)

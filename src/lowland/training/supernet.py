@@ -20,10 +20,8 @@ class RandomLabels(Split):
         generator = torch_generator(seed, "random labels")
         labels_N = torch.randint(num_classes, (len(split),), generator=generator)
         self.labels_N = labels_N.to(split.labels_N.device)
+        self.streamed = split.streamed
         self._split = split
-
-    def __len__(self) -> int:
-        return len(self._split)
 
     def images(self, indices: Tensor) -> Tensor:
         """The images of the split underneath."""

@@ -1,0 +1,58 @@
+"""What every benchmark shares: data from the development folder, results as JSON with environment, intervals."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import t as student
+
+from lowland.device import Compute, environment
+from lowland.files import write_json
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results"
+SHARED = HERE.parent.parent / "shared" / "data"
+
+
+def cifar10_npz(folder: Path, train: int, test: int | None = None) -> Path:
+    """The first `train` training and `test` test images of CIFAR-10 as an .npz file that lowland reads."""
+    path = folder / f"cifar10-{train}-{test or 'all'}.npz"
+    if not path.exists():
+        spec = importlib.util.spec_from_file_location("shared_load", SHARED / "load.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        arrays: dict[str, Any] = {}
+        for split, count in (("train", train), ("test", test)):
+            images, labels = module.sheets(SHARED / "images" / "cifar10.zip", split)
+            arrays |= {f"x_{split}": images[:count], f"y_{split}": labels[:count].astype(np.int64)}
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(path, **arrays)
+    return path
+
+
+def interval(values: list[float], level: float = 0.95) -> dict[str, float]:
+    """Mean, standard error and Student-t confidence interval of independent values."""
+    array = np.asarray(values, dtype=np.float64)
+    mean = float(array.mean())
+    if len(array) < 2:
+        return {"mean": mean, "n": len(array)}
+    error = float(array.std(ddof=1) / math.sqrt(len(array)))
+    half = float(student.ppf(0.5 + level / 2, len(array) - 1)) * error
+    return {"mean": mean, "standard_error": error, "low": mean - half, "high": mean + half, "n": len(array)}
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Earlier results, so that a stopped benchmark goes on; empty where there are none."""
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def save(path: Path, results: dict[str, Any], compute: Compute) -> None:
+    """Write results with the environment they were measured in."""
+    write_json(path, results | {"environment": environment(compute)})
