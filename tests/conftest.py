@@ -22,7 +22,7 @@ TINY: dict[str, Any] = {
     "search": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2},
     "measure": {"calibration_images": 64, "images": 40},
     "network": {"channels": 4, "cells": 1},
-    "retrain": {"epochs": 2},
+    "retrain": {"epochs": 6, "batch_size": 32},
     "evaluate": {
         "corruptions": ["gaussian_noise", "contrast"],
         "severities": [1, 5],

@@ -132,12 +132,15 @@ def supernet(run_directory: RunDirectory) -> None:
 
 @app.command()
 def train(
-    run_directory: RunDirectory, top: Top = None, recipe: Recipe = None, retrain_epochs: RetrainEpochs = None
+    run_directory: RunDirectory,
+    top: Top = None,
+    recipe: Recipe = None,
+    retrain_epochs: RetrainEpochs = None,
+    settings: Settings = None,
 ) -> None:
     """Train the best genotypes of a run from scratch (after supernet and search, if those are missing)."""
-    _continue(
-        run_directory, last="train", changes=_layers({"top": top, "recipe": recipe, "retrain_epochs": retrain_epochs})
-    )
+    given = {"top": top, "recipe": recipe, "retrain_epochs": retrain_epochs, "settings": settings}
+    _continue(run_directory, last="train", changes=_layers(given))
 
 
 @app.command()

@@ -313,7 +313,9 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "model_type":
         return f"setting {key}{shown} must be a section of `key: value` lines"
     # Where a setting may be one of several kinds, each kind has its own fault.
-    messages = dict.fromkeys(fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"]) == key)
+    messages = dict.fromkeys(
+        fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"]) == key
+    )
     return f"setting {key}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
 
 

@@ -61,7 +61,7 @@ def resolve(config: ComputeConfig) -> Compute:
         ConfigError: the device is not there, or cannot do the precision asked for.
     """
     device = _device(config.device)
-    threads = config.threads or available_cores()
+    threads = config.threads or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     torch.set_num_threads(threads)
     return Compute(
         device=device,
@@ -81,7 +81,7 @@ def available_cores() -> int:
 def _device(name: str) -> torch.device:
     if name == "auto":
         if torch.cuda.is_available():
-            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+            return _own_gpu()
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
@@ -95,7 +95,12 @@ def _device(name: str) -> torch.device:
     if not here.get(device.type, False):
         present = [kind for kind, there in here.items() if there]
         raise ConfigError(f"compute.device={name!r} is not available here; this machine has {', '.join(present)}")
-    return device
+    return _own_gpu() if name == "cuda" else device
+
+
+def _own_gpu() -> torch.device:
+    """The GPU of this process: under torchrun each process on a machine takes another one."""
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
 def native_bf16(device: torch.device) -> bool:

@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from lowland.data import DataSet, normalise, pixels
-from lowland.errors import LowlandError, RunError
+from lowland.errors import DataError, LowlandError, RunError
 from lowland.files import replacing, sha256, write_bytes, write_json
 from lowland.genotype import Genotype
 from lowland.spaces import NetworkOptions, Shape, get
@@ -75,11 +75,14 @@ class Network(nn.Module):
         """One or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) → normalised (N, C, H, W).
 
         Resized (shorter side, antialiased) and centre-cropped exactly as the training images were.
+
+        Raises:
+            DataError: an image holds levels of unknown range, such as floating-point ones.
         """
         many = [images] if isinstance(images, Image.Image | np.ndarray) else list(images)
         pictures = [Image.fromarray(image) if isinstance(image, np.ndarray) else image for image in many]
         channels, size = self.shape.in_channels, self.shape.image_size
-        x_NCHW = np.stack([pixels(picture, channels, size) for picture in pictures])
+        x_NCHW = np.stack([_pixels(index, picture, channels, size) for index, picture in enumerate(pictures)])
         return self.normalise(torch.from_numpy(x_NCHW).to(next(self.parameters()).device))
 
     @torch.inference_mode()
@@ -89,6 +92,13 @@ class Network(nn.Module):
         best = probability_NK.max(dim=1)
         pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
         return [(self.classes[index], value) for index, value in pairs]
+
+
+def _pixels(index: int, picture: Image.Image, channels: int, size: int) -> np.ndarray:
+    try:
+        return pixels(picture, channels, size)
+    except ValueError as error:
+        raise DataError(f"image {index} cannot be used: {error}; convert it to 8-bit levels first") from error
 
 
 def save(
@@ -151,9 +161,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
             "with `lowland resume` first"
         ) from error
     except ValueError as error:
-        raise RunError(
-            f"{folder / 'network.json'} is damaged: it is not valid JSON; {again}"
-        ) from error
+        raise RunError(f"{folder / 'network.json'} is damaged: it is not valid JSON; {again}") from error
     if facts.get("format") != FORMAT:
         raise RunError(
             f"{folder} was written in network format {facts.get('format')}, this version reads {FORMAT}; use the "

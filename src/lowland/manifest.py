@@ -110,7 +110,8 @@ def inside(root: Path, relative: Path | str) -> str:
     """`relative` (to `root`, or absolute within it) as a path with forward slashes; RunError where it leads outside."""
     base = root.absolute()
     target = base / relative
-    if ".." in target.parts or base not in target.parents:
+    # The run itself may well be at ../run.
+    if base not in target.parents or ".." in target.parts[len(base.parts) :]:
         raise RunError(f"{relative} is not a path inside the run directory {root}")
     return target.relative_to(base).as_posix()
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lowland import measures as measuring
 from lowland import spaces
 from lowland.config import Config, build, merge
@@ -19,8 +21,10 @@ from lowland.errors import ConfigError, InterruptedRun
 from lowland.monitor import Monitor
 from lowland.presets import recipe
 from lowland.run import STAGES, Run
-from lowland.session import Recorded, Session, check_limits
+from lowland.seeds import numpy_rng
+from lowland.session import Recorded, Session, check_limits, network_shape
 from lowland.stages import STAGE, corruption_names, network_folder
+from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
 
@@ -154,6 +158,9 @@ def check(config: Config) -> DataSet:
     data = load(config.data, seed=config.seed, device=compute.device)
     space.check(supernet_training.shape(config, data))
     check_limits(config, data)
+    genotype = space.sample(numpy_rng(config.seed))
+    with torch.device("meta"):  # what the recipe asks of the network, such as an auxiliary head, without its weights
+        network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
     return data
 
 

@@ -164,7 +164,8 @@ def network_folder(rank: int) -> str:
 def evaluate_networks(session: Session) -> None:
     """Judge the delivered networks, as loaded from disk and in fp32, on test images; draw the loss curves."""
     run, config, data = session.run, session.config, session.data
-    judge = replace(session.compute, autocast_dtype=None)
+    # As a person runs it after `lowland.load`: another memory format would round differently.
+    judge = replace(session.compute, autocast_dtype=None, channels_last=False)
     ranking = session.ranking()[: config.retrain.top]
     models: dict[str, nn.Module] = {
         str(rank): judge.prepare(export.load(run.path / network_folder(rank)).body).eval()

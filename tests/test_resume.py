@@ -1,0 +1,255 @@
+"""Real SIGKILLs and Ctrl-C at moments chosen by progress: a resumed run ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import multiprocessing
+import os
+import re
+import signal
+import sqlite3
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Command, content, options
+from safetensors.torch import load_file
+
+from lowland import cli
+from lowland.manifest import STAGES
+from lowland.report.gather import gather
+from lowland.run import Run
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
+
+# The server imports lowland once and forks a fresh process, without threads of torch, for each command.
+_SERVER = multiprocessing.get_context("forkserver")
+_SERVER.set_forkserver_preload(["lowland.display", "lowland.cli", "lowland.report.plots", "lowland.report.cells"])
+
+
+def command(log: Path, *arguments: str) -> None:
+    """`lowland ARGUMENTS` in this (forked) process, its output in a file."""
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(handle, 1)
+    os.dup2(handle, 2)
+    sys.argv = ["lowland", *arguments]
+    cli.main()
+
+
+class Started:
+    """A lowland command in a process of its own."""
+
+    def __init__(self, log: Path, *arguments: str | Path) -> None:
+        self.log = log
+        self.process = _SERVER.Process(target=command, args=(log, *map(str, arguments)))
+        self.process.start()
+
+    def until(self, reached: Callable[[], bool]) -> None:
+        """Wait for a moment of the run."""
+        deadline = time.monotonic() + 60
+        while not reached():
+            assert self.process.is_alive(), f"ended too early: {self.log.read_text()}"
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.001)
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Send a signal and wait for the end: exit code and what was said."""
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid or 0, number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str]:
+        self.process.join(60)
+        assert self.process.exitcode is not None, "it does not end"
+        return self.process.exitcode, self.log.read_text()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
+    """Start commands; none outlives the test."""
+    begun: list[Started] = []
+
+    def starting(*arguments: str | Path) -> Started:
+        begun.append(Started(tmp_path / f"log{len(begun)}", *arguments))
+        return begun[-1]
+
+    yield starting
+    for each in begun:
+        if each.process.is_alive():
+            each.process.kill()
+            each.process.join()
+
+
+def manifest(run: Path) -> dict[str, Any]:
+    """The manifest, or an empty one before there is any."""
+    try:
+        found: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    except FileNotFoundError:
+        return {"stages": {}, "checkpoints": {}}
+    return found
+
+
+def running(run: Path, stage: str) -> bool:
+    return bool(manifest(run)["stages"].get(stage, {}).get("status") == "running")
+
+
+def scored(run: Path) -> int:
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{run}/archive.sqlite?mode=ro", uri=True)) as archive:
+        return int(archive.execute("SELECT count(*) FROM candidates").fetchone()[0])
+    return 0
+
+
+def step(run: Path, name: str) -> int:
+    """How often a checkpoint whose name begins with `name` was written."""
+    kept = [entries for key, entries in manifest(run)["checkpoints"].items() if key.startswith(name)]
+    return int(kept[0][0]["step"]) if kept else 0
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "supernet": lambda run: running(run, "supernet") and step(run, "supernet") >= 2,
+    "search": lambda run: running(run, "search") and scored(run) >= 3,
+    "train": lambda run: running(run, "train") and step(run, "train") >= 2,
+    "evaluate": lambda run: running(run, "evaluate"),
+    "report": lambda run: running(run, "report"),
+}
+"""When a stage is well under way."""
+
+OFTEN = ("--set", "compute.checkpoint_seconds=0.05")
+
+
+def results(run: Path) -> dict[str, Any]:
+    """Everything a run found, without times and paths."""
+    with Run.open(run, read_only=True) as opened:
+        assert opened.verify() == []
+        assert [name for name in STAGES if opened.stage_done(name)] == list(STAGES)
+        facts = dataclasses.asdict(gather(opened))
+    for name in ("run", "created", "commands", "stages", "loading", "config_yaml"):
+        facts.pop(name)
+    found = {
+        "report": facts,
+        "ranking": json.loads((run / "search.json").read_text())["ranking"],
+        "evaluation": json.loads((run / "evaluation.json").read_text()),
+        "losses": [json.loads((run / file).read_text()) for file in ("supernet/history.json", "training.json")],
+    }
+    found["losses"][0].pop("images_per_second")
+    return found
+
+
+def page(run: Path) -> str:
+    """The report as text, without times and paths."""
+    text = (run / "report.html").read_text()
+    text = text[: text.index("checkpoint_seconds")] if "checkpoint_seconds" in text else text
+    body = re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+    body = body.replace(str(run), "RUN").replace(run.name, "RUN")
+    return re.sub(r"[\d,.]+\s*(?:s|ms|min|h|training images per second)\b|\d{4}-\d\d-\d\d[T ][\d:+]*", "TIME", body)
+
+
+def assert_same(run: Path, reference: Path) -> None:
+    """Both runs found the same, to the last bit."""
+    assert results(run) == results(reference)
+    for file in ("supernet/initial", "supernet/trained", "network/network"):
+        mine, theirs = load_file(run / f"{file}.safetensors"), load_file(reference / f"{file}.safetensors")
+        assert mine.keys() == theirs.keys()
+        assert all(torch.equal(mine[name], theirs[name]) for name in mine), file
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_killed_in_any_stage_it_ends_the_same(
+    stage: str, tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    begun = start("run", *options(*OFTEN, "--out", str(run)))
+    begun.until(lambda: MOMENTS[stage](run))
+    code, _ = begun.end(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert manifest(run)["stages"][stage]["status"] == "running"
+    told = lowland("status", run)
+    assert f"lowland resume {run}" in told.out
+    assert re.search(rf"{stage}\s+interrupted", told.out)
+
+    assert lowland("resume", run).code == 0
+    assert_same(run, pristine)
+    assert "interrupted" not in lowland("status", run).out
+
+
+def test_killed_again_and_again_it_ends_the_same(
+    tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    begun = start("run", *options(*OFTEN, "--out", str(run)))
+    begun.until(lambda: step(run, "supernet") >= 1)
+    begun.end(signal.SIGKILL)
+    for stage in ("supernet", "supernet", "search", "search", "train", "evaluate", "report"):
+        before = step(run, "supernet") if stage == "supernet" else scored(run) if stage == "search" else 0
+        begun = start("resume", run)
+        if stage == "supernet":
+            begun.until(lambda before=before: step(run, "supernet") > before or not running(run, "supernet"))  # type: ignore[misc]
+        elif stage == "search":
+            begun.until(lambda before=before: running(run, "search") and scored(run) > before)  # type: ignore[misc]
+        else:
+            begun.until(lambda stage=stage: MOMENTS[stage](run))  # type: ignore[misc]
+        begun.end(signal.SIGKILL)
+    assert lowland("resume", run).code == 0
+    assert_same(run, pristine)
+
+
+@pytest.mark.parametrize("stage", ["supernet", "search", "train"])
+def test_ctrl_c_stops_at_a_safe_point_and_tells_how_to_go_on(
+    stage: str, tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    begun = start("run", *options(*OFTEN, "--out", str(run)))
+    begun.until(lambda: MOMENTS[stage](run))
+    code, said = begun.end(signal.SIGINT)
+    assert code == 130
+    assert said.strip().splitlines()[-1] == f"stopped at a safe point; continue with `lowland resume {run}`"
+    assert "Traceback" not in said
+    assert lowland("resume", run).code == 0
+    assert_same(run, pristine)
+
+
+def test_a_second_ctrl_c_stops_at_once(
+    tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    begun = start("run", *options(*OFTEN, "--out", str(run)))
+    begun.until(lambda: running(run, "evaluate") or running(run, "report"))
+    os.kill(begun.process.pid or 0, signal.SIGINT)
+    begun.until(lambda: "safe point" in begun.log.read_text())
+    code, said = begun.end(signal.SIGINT)
+    assert code == 130
+    assert "Traceback" not in said
+    assert f"lowland resume {run}" in said
+    assert lowland("resume", run).code == 0
+    assert_same(run, pristine)
+
+
+def test_a_second_writer_is_refused_while_the_first_goes_on(
+    tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    begun = start("run", *options(*OFTEN, "--out", str(run)))
+    begun.until(lambda: MOMENTS["supernet"](run))
+    for arguments in (("resume", run), ("report", run), ("train", run, "--top", 2)):
+        fault = lowland(*arguments).fault
+        assert f"{run} is in use by process {begun.process.pid} on" in fault
+    assert "already holds a run" in lowland("run", *options("--out", str(run))).fault
+    told = lowland("status", run).out
+    assert "(running, made" in told
+    assert begun.wait()[0] == 0
+    assert_same(run, pristine)
+
+
+def test_resuming_a_finished_run_changes_nothing(finished: Path, lowland: Command) -> None:
+    before = content(finished)
+    said = lowland("resume", finished)
+    assert said.code == 0
+    assert str(finished / "report.html") in said.out
+    assert content(finished) == before
+    assert page(finished)

@@ -1,0 +1,217 @@
+"""Two processes under torchrun train as one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from lowland.monitor import Monitor
+from lowland.training.loop import fit
+from lowland.training.parallel import World, any_rank, average_buffers, average_gradients, barrier, join, leave
+
+from .test_loop import linear_job
+from .toy import InMemory, supernet_config, supernet_job
+
+TESTS = Path(__file__).parents[1]
+SECONDS = 180
+"""No process of a test lives longer."""
+
+SCRIPT = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from safetensors.torch import save_file
+from lowland.errors import InterruptedRun
+from lowland.training.loop import DivergedError, fit
+from lowland.training.parallel import join, leave
+from training.test_loop import linear_job
+from training.toy import InMemory, StopAt, supernet_config, supernet_job
+
+world, folder = join(), Path(sys.argv[1])
+
+def keep(name, job, losses=None):
+    tensors = {key: value.contiguous() for key, value in job.model.state_dict().items()}
+    save_file(tensors, folder / f"{name}-{world.rank}.safetensors", {"loss": repr(losses)})
+
+linear = linear_job(epochs=3, clip=0.5, ema=0.5)
+keep("linear", linear, fit(linear, world=world).loss)
+
+for mode in ("none", "zeros"):
+    config = supernet_config(zero_grad=mode, epochs=4, path="per-cell")
+    paths, job = [], supernet_job(config)
+    job.model.register_forward_pre_hook(lambda module, inputs: paths.append(repr(inputs[1])))
+    fit(job, world=world)
+    keep(f"supernet-{mode}", job)
+    (folder / f"paths-{mode}-{world.rank}").write_text("\\n".join(paths))
+
+    # Only the last rank is asked to stop; all of them do, at the same step, and rank 0 saves.
+    kept = InMemory()
+    try:
+        fit(supernet_job(config), checkpoints=kept, monitor=StopAt(5 if world.rank else 10**9), world=world)
+    except InterruptedRun:
+        (folder / f"stopped-{mode}-{world.rank}").write_text(repr(kept.steps))
+    shared = folder / f"kept-{mode}"
+    if world.main:
+        import torch
+        torch.save(kept.kept, shared)
+    from lowland.training.parallel import barrier
+    barrier(world)
+    import torch
+    kept.kept = torch.load(shared, weights_only=True)
+    resumed = supernet_job(config)
+    fit(resumed, checkpoints=kept, world=world)
+    keep(f"resumed-{mode}", resumed)
+
+def loss(model, x_NCHW, labels_N, step):
+    return model(x_NCHW.double()).square().mean() * (float("nan") if step == 1 and not world.main else 1.0)
+
+try:
+    fit(linear_job(loss), world=world)
+except DivergedError as error:
+    (folder / f"diverged-{world.rank}").write_text(str(error))
+leave()
+"""
+
+
+def torchrun(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Two processes of one thread each."""
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        *map(str, arguments),
+    ]
+    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=SECONDS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two ranks wrote while training by SCRIPT."""
+    folder = tmp_path_factory.mktemp("ranks")
+    (folder / "train.py").write_text(SCRIPT)
+    done = torchrun(folder / "train.py", folder, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["linear", "supernet-none", "supernet-zeros", "resumed-none", "resumed-zeros"])
+def test_ranks_end_in_the_same_weights_and_statistics(trained: Path, name: str) -> None:
+    first, second = (load_file(trained / f"{name}-{rank}.safetensors") for rank in (0, 1))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[key]) for key, value in first.items())
+    assert name == "linear" or any("running_mean" in key for key in first)
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one_where_images_do_not_mix(trained: Path) -> None:
+    """Without batch norm the global batch is all that counts."""
+    from safetensors import safe_open
+
+    job = linear_job(epochs=3, clip=0.5, ema=0.5)
+    losses = fit(job).loss
+    for key, value in load_file(trained / "linear-0.safetensors").items():
+        assert torch.allclose(value, job.model.state_dict()[key], rtol=0, atol=1e-6)
+    for rank in (0, 1):
+        with safe_open(trained / f"linear-{rank}.safetensors", "pt") as file:
+            assert [float(x) for x in file.metadata()["loss"].strip("[]").split(",")] == pytest.approx(losses, rel=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["none", "zeros"])
+def test_ranks_sample_the_same_paths(trained: Path, mode: str) -> None:
+    first, second = ((trained / f"paths-{mode}-{rank}").read_text().splitlines() for rank in (0, 1))
+    assert first == second
+    assert len(first) == 12
+    alone: list[str] = []
+    job = supernet_job(supernet_config(zero_grad=mode, epochs=4, path="per-cell"))
+    job.model.register_forward_pre_hook(lambda module, inputs: alone.append(repr(inputs[1])))
+    fit(job)
+    assert first == alone
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["none", "zeros"])
+def test_ranks_stop_together_and_go_on_to_the_same_end(trained: Path, mode: str) -> None:
+    assert (trained / f"stopped-{mode}-0").read_text() == "[10]"
+    assert (trained / f"stopped-{mode}-1").read_text() == "[]"
+    whole = load_file(trained / f"supernet-{mode}-0.safetensors")
+    resumed = load_file(trained / f"resumed-{mode}-0.safetensors")
+    for name, value in whole.items():
+        if "running" in name:  # averaged over ranks once more at the stop: equal up to rounding
+            assert torch.allclose(value, resumed[name], rtol=1e-5, atol=1e-7), name
+        else:
+            assert torch.equal(value, resumed[name]), name
+
+
+@pytest.mark.slow
+def test_a_loss_that_diverges_on_one_rank_ends_all(trained: Path) -> None:
+    for rank in (0, 1):
+        assert "the training loss became nan at step 1;" in (trained / f"diverged-{rank}").read_text()
+
+
+TINY_RUN = [
+    *("--data", "digits", "--epochs", "2", "--retrain-epochs", "2"),
+    *("--set", "data.limit=120", "--set", "supernet.channels=4", "--set", "network.channels=4"),
+    *("--set", "supernet.batch_size=32", "--set", "retrain.batch_size=32", "--set", "compute.device=cpu"),
+    *("--set", "search.population=4", "--set", "search.generations=1", "--set", "search.parents=2"),
+    *("--set", "search.mutations=1", "--set", "search.crossovers=1", "--set", "measure.calibration_images=32"),
+    *("--set", "evaluate.corruptions=none", "--set", "evaluate.random_genotypes=1", "--set", "evaluate.curve_draws=1"),
+]
+
+
+@pytest.mark.slow
+def test_a_whole_run_under_torchrun(tmp_path: Path) -> None:
+    done = torchrun("-m", "lowland.cli", "run", *TINY_RUN, "--out", tmp_path / "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert (tmp_path / "run" / "report.html").is_file()
+    assert (tmp_path / "run" / "network" / "model.safetensors").is_file() or any(
+        (tmp_path / "run" / "network").glob("*.safetensors")
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_torchrun_without_a_run_directory_is_refused(tmp_path: Path) -> None:
+    done = torchrun("-m", "lowland.cli", "run", *TINY_RUN, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "error: under torchrun every process must be told the run directory: add --out" in done.stderr
+    assert "exitcode  : 2" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_world_of_one_needs_no_process_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    world = join()
+    assert world == World(0, 1)
+    assert world.main
+    assert not World(1, 2).main
+    model = nn.BatchNorm1d(2)
+    model.weight.grad = torch.tensor([1.0, 2.0])
+    average_gradients(model.parameters(), world)
+    average_buffers(model, world)
+    barrier(world)
+    leave()
+    assert model.weight.grad.tolist() == [1.0, 2.0]
+    assert any_rank((True, False), world) == [True, False]
+
+
+def test_a_stop_alone_is_noticed_at_once() -> None:
+    class Now(Monitor):
+        stopping = True
+
+    kept = InMemory()
+    with pytest.raises(Exception, match="stopped at a safe point"):
+        fit(supernet_job(supernet_config()), checkpoints=kept, monitor=Now())
+    assert kept.steps == [1]
