@@ -40,13 +40,20 @@ DARTS: dict[str, Any] = {"space": "darts", "supernet": {"cells": 2}, "network": 
 
 
 def options(*extra: str) -> list[str]:
-    """TINY, then `extra`, as command-line arguments."""
+    """TINY, but for what `extra` decides, and `extra` as command-line arguments."""
     arguments = []
+    decided = {
+        "--data": ("data.name", "data.limit"),
+        "--seed": ("seed",),
+        "--epochs": ("supernet.epochs",),
+        "--retrain-epochs": ("retrain.epochs",),
+    }
+    left_out = {key for option in extra for key in decided.get(option, ())}
     for section, values in TINY.items():
         pairs = {f"{section}.{key}": value for key, value in values.items()} if isinstance(values, dict) else {}
         for key, value in (pairs or {section: values}).items():
             text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
-            arguments += ["--set", f"{key}={text}"]
+            arguments += ["--set", f"{key}={text}"] if key not in left_out else []
     return [*arguments, *extra]
 
 

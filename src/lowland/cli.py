@@ -245,7 +245,7 @@ def spaces() -> None:
     from lowland.spaces import get, registered
 
     found = [get(name) for name in registered()]
-    _listing([(space.name, f"{space.summary} ({space.size:.3g} genotypes)", space.source) for space in found])
+    _listing([(space.name, space.summary, space.source) for space in found])
 
 
 @app.command()
@@ -262,6 +262,7 @@ def data() -> None:
     from lowland.data import catalogue
 
     _listing([(entry.name, entry.summary, entry.source) for entry in catalogue()])
+    out.print("Also by path: an image folder (CLASS/*.png, or train/ and test/ of such), or an .npz file.")
 
 
 def _listing(rows: list[tuple[str, str, str]]) -> None:

@@ -87,13 +87,13 @@ def _device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"compute.device={name!r} is not a device; use auto, cpu, cuda, cuda:N or mps") from error
-    here = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not here.get(device.type, False):
-        present = [kind for kind, there in here.items() if there]
+    present = ["cpu"]
+    if torch.cuda.is_available():
+        present += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    wanted = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
+    if wanted not in present:
         raise ConfigError(f"compute.device={name!r} is not available here; this machine has {', '.join(present)}")
     return _own_gpu() if name == "cuda" else device
 

@@ -6,15 +6,18 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from lowland.errors import InterruptedRun
 from lowland.monitor import Monitor, Rate
-from lowland.pipeline import Outcome
+
+if TYPE_CHECKING:
+    from lowland.pipeline import Outcome
 
 
 def clock(seconds: float | None) -> str:
@@ -105,7 +108,7 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if monitor.stopping:
-            raise KeyboardInterrupt
+            raise InterruptedRun("stopped at once")
         monitor.stopping = True
         monitor.note("stopping at the next safe point; press Ctrl-C again to stop at once")
 

@@ -150,12 +150,14 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
         RunError: nothing is there, it is damaged, or another version wrote it.
     """
     folder = Path(path)
-    if not (folder / "network.json").exists() and (folder / "network" / "network.json").exists():
+    if not (folder / "network.json").exists() and (folder / "network").is_dir():
         folder = folder / "network"
-    again = _remedy(folder)
+    again, weights = _remedy(folder), folder / "network.safetensors"
     try:
         facts = json.loads((folder / "network.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
+        if weights.exists():
+            raise RunError(f"{folder / 'network.json'} is missing; {again}") from error
         raise RunError(
             f"no delivered network at {path}: expected network.json there or in its network/ folder; finish the run "
             "with `lowland resume` first"
@@ -167,7 +169,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
             f"{folder} was written in network format {facts.get('format')}, this version reads {FORMAT}; use the "
             "lowland version that wrote it"
         )
-    weights = folder / "network.safetensors"
     try:
         if sha256(weights) != facts["sha256"]:
             raise RunError(f"{weights} is damaged: its checksum differs from network.json; {again}")

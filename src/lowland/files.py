@@ -31,6 +31,10 @@ def explained(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise RunError(f"{path} cannot be made because a file is in the way; choose another folder") from error
+        if error.errno == errno.EISDIR:
+            raise RunError(f"{path} cannot be written because it is a folder; name a file in it") from error
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG, errno.EINVAL):
+            raise RunError(f"{path} cannot be made here ({error.strerror}); choose another folder") from error
         raise
 
 

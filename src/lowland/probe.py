@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +52,8 @@ def flatness_of(
     """
     if split not in ("train", "search", "test"):
         raise ConfigError(f"--split {split!r} is unknown; choose train, search or test")
+    if images < 1:
+        raise ConfigError(f"--images {images} must be at least 1")
     folder = Path(model)
     own = folder.is_dir()
     seed = config.seed
@@ -114,16 +119,28 @@ def _make(kind: str, name: str, data: DataSet) -> nn.Module:
 
             made = models.get_model(name, num_classes=data.num_classes)
         else:
-            made = getattr(importlib.import_module(kind), name)()
+            with _current_folder_first():
+                made = getattr(importlib.import_module(kind), name)()
     except ImportError as error:
         raise ConfigError(f"model {kind}:{name} cannot be imported ({error}); install the package it is in") from error
-    except (AttributeError, ValueError, RuntimeError, TypeError) as error:
-        raise ConfigError(f"model {kind}:{name} cannot be made: {error}") from error
+    except Exception as error:  # anybody's code may raise anything
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ConfigError(f"model {kind}:{name} cannot be made: {reason}") from error
     if not isinstance(made, nn.Module):
         raise ConfigError(
             f"{kind}:{name} gave a {type(made).__name__}; expected a function that returns a torch module"
         )
     return made
+
+
+@contextmanager
+def _current_folder_first() -> Iterator[None]:
+    """Find modules in the current folder, which is not on the path of an installed command."""
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        yield
+    finally:
+        sys.path.pop(0)
 
 
 def _fill(module: nn.Module, weights: Path) -> None:

@@ -334,6 +334,10 @@ class Run:
         """The value written with `write_json`; RunError where missing or damaged."""
         return json.loads(self._load(relative))
 
+    def require_intact(self, relative: str) -> None:
+        """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
+        self._load(relative)
+
     def verify(self) -> list[str]:
         """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
         expected = dict(self.manifest["files"])

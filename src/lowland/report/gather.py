@@ -119,6 +119,7 @@ def _detail(run: Run, stage: str) -> str:
 
 
 def _search(run: Run, searched: dict[str, Any]) -> Search:
+    run.require_intact(ARCHIVE)
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
         found = archive.candidates(searched["measure"], order="created")
     scored = [(index, candidate) for index, candidate in enumerate(found) if candidate.status == "scored"]

@@ -42,6 +42,7 @@ class Job:
 
     Attributes:
         name: Of the checkpoint, and of the randomness.
+        title: What people see.
         model: In training mode, on the device.
         loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else.
         recipe: Optimiser, schedule and augmentation.
@@ -52,6 +53,7 @@ class Job:
     """
 
     name: str
+    title: str
     model: nn.Module
     loss: Callable[[nn.Module, Tensor, Tensor, int], Tensor]
     recipe: OptimizationConfig
@@ -117,7 +119,7 @@ def fit(
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
     parameters = list(model.parameters())
-    monitor.start(job.name, total, "step", state.step)
+    monitor.start(job.title, total, "step", state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
@@ -168,8 +170,8 @@ def _check_shares(job: Job, world: World) -> None:
     images = min(job.recipe.batch_size, len(job.split))
     if images % world.size:
         raise ConfigError(
-            f"a batch of {images} images cannot be shared evenly by {world.size} processes; choose a batch_size that is "
-            "a multiple of their number"
+            f"a batch of {images} images cannot be shared evenly by {world.size} processes; choose a batch_size that "
+            "is a multiple of their number"
         )
 
 
@@ -180,7 +182,9 @@ def _averaged(model: nn.Module, decay: float) -> AveragedModel:
 
 def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:
     """(step, normalised augmented images, labels) from step `start` on."""
-    per_epoch, recipe = job.steps_per_epoch(), job.recipe
+    per_epoch, recipe, data = job.steps_per_epoch(), job.recipe, job.data
+    # Erased squares become zero after normalisation, as in DARTS.
+    grey = tuple(round(255 * mean) for mean in data.mean)
     for epoch in range(start // per_epoch, recipe.epochs):
         first = start % per_epoch if epoch == start // per_epoch else 0
         indices = order(len(job.split), seed=job.seed, keys=(job.name, "order", epoch))
@@ -190,8 +194,10 @@ def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Te
             job.split, recipe.batch_size, indices, start=first, rank=world.rank, world=world.size
         ):
             generator = torch_generator(job.seed, job.name, "augment", step, world.rank)
-            x_NCHW = augment(x_NCHW, generator, flip=job.data.flip, padding=job.data.crop_padding, cutout=recipe.cutout)
-            yield step, job.compute.place(job.data.normalise(x_NCHW)), labels_N
+            x_NCHW = augment(
+                x_NCHW, generator, flip=data.flip, padding=data.crop_padding, cutout=recipe.cutout, fill=grey
+            )
+            yield step, job.compute.place(data.normalise(x_NCHW)), labels_N
             step += 1
 
 

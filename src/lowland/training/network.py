@@ -41,6 +41,7 @@ def job(
         return losses[0] + recipe.auxiliary_weight * losses[1] if len(losses) > 1 else losses[0]
 
     return Job(
+        title="train",
         name="train-" + "-".join(map(str, genotype.genes)),
         model=network,
         loss=loss,

@@ -67,6 +67,7 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
         split = RandomLabels(split, data.num_classes, config.seed)
     return Job(
         name="supernet",
+        title="supernet",
         model=supernet,
         loss=loss,
         recipe=config.supernet,
