@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +46,12 @@ def train(genotype: Genotype, session: Session, corruption_images: int) -> dict[
     config, data, compute = session.config, session.data, session.compute
     body = network_training.build(genotype, session.network_shape(genotype), config.retrain, config.seed)
     body = compute.prepare(body)
-    began = time.perf_counter()
     fit(network_training.job(genotype, body, config.retrain, data, compute, config.seed))
-    seconds = time.perf_counter() - began
     cost = session.cost(genotype)
     return {
         "genotype": session.space.format(genotype),
         "parameters": cost.parameters,
         "macs": cost.macs,
-        "seconds": seconds,
         **judge(body, data, compute, config, corruption_images),
     }
 

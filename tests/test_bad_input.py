@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Command, content, made, options
 from PIL import Image
 
+from conftest import Command, content, made, options
 from lowland import files, spaces
 from lowland.errors import GenotypeError, RunError
 from lowland.run import Run

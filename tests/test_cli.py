@@ -8,11 +8,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
-from conftest import Command, content, options
 from PIL import Image
 
 import lowland as package
+from conftest import Command, content, options
 from lowland import data, measures, spaces
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Command
 
 import lowland as package
+from conftest import Command
 
 BATCHES = (1, 2, 5)
 

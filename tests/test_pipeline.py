@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import DARTS, TINY, content, copied, made
 from PIL import Image
 
 import lowland
+from conftest import DARTS, TINY, content, copied, made
 from lowland import data, measures, pipeline, spaces
 from lowland.device import resolve
 from lowland.errors import ConfigError
@@ -103,11 +102,11 @@ def test_a_loaded_network_takes_pictures_of_any_size_and_mode(pristine: Path) ->
 
 def test_more_networks_are_trained_without_training_the_first_again(finished: Path) -> None:
     first = content(finished / "network")
-    trained = os.stat(finished / "network" / "network.safetensors").st_mtime_ns
+    trained = (finished / "network" / "network.safetensors").stat().st_mtime_ns
     outcome = pipeline.resume(finished, last="train", changes=[{"retrain": {"top": 2}}])
     assert outcome.stages == STAGES  # it had been evaluated, so the new network is too
     assert content(finished / "network") == first
-    assert os.stat(finished / "network" / "network.safetensors").st_mtime_ns == trained
+    assert (finished / "network" / "network.safetensors").stat().st_mtime_ns == trained
     assert [row["rank"] for row in outcome.networks] == [1, 2]
     assert all(row["top1"] is not None for row in outcome.networks)
     second = lowland.load(finished / "networks" / "2")
@@ -118,7 +117,7 @@ def test_more_networks_are_trained_without_training_the_first_again(finished: Pa
     # One network again: the second is cleared away, the first stays.
     pipeline.resume(finished, changes=[{"retrain": {"top": 1}}])
     assert not (finished / "networks" / "2" / "network.json").exists()
-    assert os.stat(finished / "network" / "network.safetensors").st_mtime_ns == trained
+    assert (finished / "network" / "network.safetensors").stat().st_mtime_ns == trained
     assert list(read(finished / "evaluation.json")["networks"]) == ["1"]
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import Command
 from safetensors.torch import save_file
 from torchvision import models
 
 import lowland as package
+from conftest import Command
 from lowland import data
 from lowland.run import Run
 
@@ -96,6 +96,7 @@ def test_flatness_of_a_function_of_ones_own(tmp_path: Path, lowland: Command, mo
         ("my_models:narrow", "64"),
         ("broken_models:make", "broken_models"),
         ("no_such_module:make", "no_such_module"),
+        ("my_models:make_nothing", "make_nothing"),
         ("nonsense", "is no folder"),
         (":", "cannot be made"),
         ("torchvision:resnet999", "resnet999"),

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Command, content, options
 from safetensors.torch import load_file
 
+from conftest import Command, content, options
 from lowland import cli
 from lowland.manifest import STAGES
 from lowland.report.gather import gather

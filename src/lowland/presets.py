@@ -14,8 +14,8 @@ Values = dict[str, Any]
 # GeNAS §5 and the public README: σ per space; §6: evolution. RLNAS: evolution on NAS-Bench-201.
 _DARTS_SIGMAS = [1e-3, 3e-3, 6e-3]
 
-# Small supernets learn to rank sooner at a higher learning rate, in more steps and with a path per cell; and by the turn
-# of their searched weights more than by flatness, which so enters the sum with less weight than on the published
+# Small supernets learn to rank sooner at a higher learning rate, in more steps and with a path per cell; and by the
+# turn of their searched weights more than by flatness, which so enters the sum with less weight than on the published
 # supernets (docs/log.md, 2026-11-22).
 _SMALL_SUPERNET: Values = {
     "batch_size": 32,

@@ -71,16 +71,23 @@ def flatness_of(
     chosen = getattr(data, split)
     indices = order(len(chosen), seed=seed, keys=("flatness images",))[:images].sort().values
     loader = [(data.normalise(x_NCHW), labels_N) for x_NCHW, labels_N in batches(chosen, 250, indices)]
-    return flatness(
-        module.body if isinstance(module, export.Network) else module.to(compute.device),
-        loader,
-        sigmas=sigmas,
-        alpha=alpha,
-        draws=draws,
-        relative=relative,
-        seed=seed,
-        device=str(compute.device),
-    )
+    try:
+        return flatness(
+            module.body if isinstance(module, export.Network) else module.to(compute.device),
+            loader,
+            sigmas=sigmas,
+            alpha=alpha,
+            draws=draws,
+            relative=relative,
+            seed=seed,
+            device=str(compute.device),
+        )
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"model {model} cannot be measured on {data.in_channels}-channel images of {data.image_size} pixels: "
+            f"{reason}"
+        ) from error
 
 
 def _fits(network: nn.Module, data: DataSet, settings: DataConfig) -> None:

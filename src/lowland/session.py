@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
+import torch
 from torch import Tensor
 
 from lowland import spaces
 from lowland.config import Config
-from lowland.data import DataSet, Split, batches, load, order
+from lowland.data import DataSet, Split, load, order
 from lowland.device import Compute, resolve
 from lowland.errors import ConfigError, DataError
 from lowland.genotype import Genotype
@@ -57,6 +59,29 @@ class Recorded(Monitor):
     def finish(self) -> None:
         """Pass on."""
         self.inner.finish()
+
+
+class OnDemand(Sequence[tuple[Tensor, Tensor]]):
+    """Batches of a split that are fetched and normalised when they are read."""
+
+    def __init__(self, split: Split, parts: Sequence[Tensor], data: DataSet, compute: Compute) -> None:
+        self._split, self._parts, self._data, self._compute = split, parts, data, compute
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[tuple[Tensor, Tensor]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[Tensor, Tensor] | Sequence[tuple[Tensor, Tensor]]:
+        if isinstance(index, slice):
+            return OnDemand(self._split, self._parts[index], self._data, self._compute)
+        part = self._parts[index]
+        x_NCHW = self._compute.place(self._data.normalise(self._split.images(part)))
+        return x_NCHW, self._split.labels_N[part.to(self._split.device)]
 
 
 @dataclass
@@ -129,10 +154,14 @@ class Session:
             seed=self.config.seed,
         )
 
-    def placed(self, split: Split, indices: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
-        """The named images of a split, normalised and on the device, with their labels, in batches of `size`."""
-        pairs = batches(split, min(size, len(indices)), indices)
-        return [(self.compute.place(self.data.normalise(x_NCHW)), labels_N) for x_NCHW, labels_N in pairs]
+    def placed(self, split: Split, indices: Tensor, size: int) -> Sequence[tuple[Tensor, Tensor]]:
+        """The named images of a split, normalised and on the device, with their labels, in batches of `size`.
+
+        Kept ready where they fit in `data.memory_gb` as floats, else made each time they are read.
+        """
+        found = OnDemand(split, torch.split(indices, size), self.data, self.compute)
+        floats = len(indices) * self.data.in_channels * self.data.image_size**2
+        return list(found) if 4 * floats <= self.config.data.memory_gb * 2**30 else found
 
     def network_shape(self, genotype: Genotype) -> Shape:
         """The delivered network's size: as set, or with `channels: fit` the widest within the limits."""
