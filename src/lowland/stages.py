@@ -33,6 +33,9 @@ from lowland.training import supernet as supernet_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
 
+RANKED = 100
+"""Candidates kept in search.json, so that more networks can be asked for later; the archive keeps all."""
+
 
 def train_supernet(session: Session) -> None:
     """Train the one-shot supernet; keep its weights before and after."""
@@ -96,7 +99,7 @@ def search_architectures(session: Session) -> None:
             "standard_error": candidate.standard_error,
             "details": candidate.details,
         }
-        for candidate in result.ranking[: max(10, config.retrain.top)]
+        for candidate in result.ranking[: max(RANKED, config.retrain.top)]
     ]
     images = sum(len(labels_N) for _, labels_N in context.scored)
     summary = asdict(result.summary)
@@ -119,7 +122,10 @@ def train_networks(session: Session) -> None:
     """Train the best genotypes from scratch and deliver them: the first in network/, others in networks/<rank>/."""
     run, config, compute = session.run, session.config, session.compute
     files: list[str] = []
-    for rank, entry in enumerate(session.ranking()[: config.retrain.top], start=1):
+    chosen = session.ranking()[: config.retrain.top]
+    if len(chosen) < config.retrain.top:
+        session.monitor.note(f"the search ranked {len(chosen)} candidates, so {len(chosen)} networks are trained")
+    for rank, entry in enumerate(chosen, start=1):
         genotype = Genotype(config.space, tuple(entry["genes"]))
         folder = network_folder(rank)
         files += [f"{folder}/network.safetensors", f"{folder}/network.json"]

@@ -167,7 +167,7 @@ def _training(run: Run) -> Training | None:
         return None
     losses = run.read_json("training.json")["1"]["loss"]
     epochs = tuple(Epoch(epoch=number, loss=loss) for number, loss in enumerate(losses, start=1))
-    return Training(label="network 1", epochs=epochs)
+    return Training(label="The found network", epochs=epochs)
 
 
 def _loading(run: Run) -> str:
