@@ -126,3 +126,12 @@ def test_the_environment_is_told_in_json() -> None:
         facts = environment(Compute(device=CPU, autocast_dtype=dtype, threads=2))
         assert (facts["device"], facts["precision"], facts["threads"]) == ("cpu", name, 2)
         assert json.loads(json.dumps(facts)) == facts
+
+
+def test_before_torch_2_13_bf16_is_still_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    for native in (True, False):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda native=native: native)
+        assert device.native_bf16(torch.device("cpu")) is native
+    assert json.dumps(device.environment())

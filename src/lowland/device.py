@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -103,12 +104,22 @@ def _own_gpu() -> torch.device:
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
 
 
+def processor_features() -> Mapping[str, Any]:
+    """What the processor can do, by torch's names. Before torch 2.13 only bf16 arithmetic of x86 is known."""
+    if hasattr(torch.cpu, "get_capabilities"):
+        return torch.cpu.get_capabilities()
+    return {
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        "amx_bf16": torch.cpu._is_amx_tile_supported(),
+    }
+
+
 def native_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 in hardware, so that it is faster than fp32."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type == "cpu":
-        found = torch.cpu.get_capabilities()
+        found = processor_features()
         return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
     return False
 
@@ -137,7 +148,7 @@ def environment(compute: Compute | None = None) -> dict[str, Any]:
         "torchvision": torchvision.__version__,
         "numpy": numpy.__version__,
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine(),
+        "processor": processor_features().get("cpu_name") or platform.processor() or platform.machine(),
         "cores": available_cores(),
     }
     if compute is not None:
