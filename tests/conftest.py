@@ -1,82 +1,15 @@
-"""Tiny whole runs shared by the end-to-end tests: digits at 8×8, four channels, a search of two generations."""
+"""Fixtures of the end-to-end tests: a command line in this process, and finished tiny runs."""
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
-from lowland import cli, pipeline
-from lowland.presets import assemble
-
-TINY: dict[str, Any] = {
-    "seed": 3,
-    "data": {"name": "digits", "limit": 400},
-    "supernet": {"channels": 4, "cells": 1, "epochs": 2},
-    "search": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2},
-    "measure": {"calibration_images": 64, "images": 40},
-    "network": {"channels": 4, "cells": 1},
-    "retrain": {"epochs": 6, "batch_size": 32},
-    "evaluate": {
-        "corruptions": ["gaussian_noise", "contrast"],
-        "severities": [1, 5],
-        "corruption_images": 60,
-        "random_genotypes": 1,
-        "curve_sigmas": [0.0, 0.01],
-        "curve_draws": 2,
-        "curve_images": 60,
-    },
-    "compute": {"threads": 1},
-}
-"""Settings of a run of two or three seconds."""
-
-DARTS: dict[str, Any] = {"space": "darts", "supernet": {"cells": 2}, "network": {"cells": 2}}
-
-
-def options(*extra: str) -> list[str]:
-    """TINY, but for what `extra` decides, and `extra` as command-line arguments."""
-    arguments = []
-    decided = {
-        "--data": ("data.name", "data.limit"),
-        "--seed": ("seed",),
-        "--epochs": ("supernet.epochs",),
-        "--retrain-epochs": ("retrain.epochs",),
-    }
-    left_out = {key for option in extra for key in decided.get(option, ())}
-    for section, values in TINY.items():
-        pairs = {f"{section}.{key}": value for key, value in values.items()} if isinstance(values, dict) else {}
-        for key, value in (pairs or {section: values}).items():
-            text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
-            arguments += ["--set", f"{key}={text}"] if key not in left_out else []
-    return [*arguments, *extra]
-
-
-@dataclass(frozen=True)
-class Said:
-    """What a command answered."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def fault(self) -> str:
-        """The one sentence a refused command said."""
-        assert self.code == 2, (self.code, self.out, self.err)
-        lines = self.err.strip().splitlines()
-        assert len(lines) == 1, self.err
-        assert lines[0].startswith("error: "), self.err
-        assert "Traceback" not in self.err
-        return lines[0].removeprefix("error: ")
-
-
-Command = Callable[..., Said]
+from lowland import cli
+from whole_runs import DARTS, Command, Said, copied, made
 
 
 @pytest.fixture
@@ -105,12 +38,6 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
-def made(path: Path, *layers: dict[str, Any], last: str = "report") -> Path:
-    """A tiny run at `path`, carried to stage `last`."""
-    pipeline.run(assemble(TINY, *layers), path, last=last)
-    return path
-
-
 @pytest.fixture(scope="session")
 def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished NAS-Bench-201 run; never change it, copy it."""
@@ -127,15 +54,3 @@ def pristine_darts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(pristine: Path, tmp_path: Path) -> Path:
     """A finished run of this test's own."""
     return copied(pristine, tmp_path / "run")
-
-
-def copied(run: Path, to: Path) -> Path:
-    """A copy of a run directory."""
-    shutil.copytree(run, to)
-    return to
-
-
-def content(folder: Path, but: Sequence[str] = (".lock",)) -> dict[str, bytes]:
-    """Every file of a folder by relative path."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name not in but}

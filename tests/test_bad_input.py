@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import Command, content, made, options
 from lowland import files, spaces
 from lowland.errors import GenotypeError, RunError
 from lowland.run import Run
+from whole_runs import Command, content, made, options
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 import lowland as package
-from conftest import Command, content, options
 from lowland import data, measures, spaces
+from whole_runs import Command, content, options
 
 
 def test_help_answers_without_importing_torch() -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import lowland as package
-from conftest import Command
+from whole_runs import Command
 
 BATCHES = (1, 2, 5)
 

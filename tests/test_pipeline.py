@@ -13,7 +13,6 @@ import torch
 from PIL import Image
 
 import lowland
-from conftest import DARTS, TINY, content, copied, made
 from lowland import data, measures, pipeline, spaces
 from lowland.device import resolve
 from lowland.errors import ConfigError
@@ -23,6 +22,7 @@ from lowland.manifest import STAGES
 from lowland.presets import assemble
 from lowland.run import Run
 from lowland.session import network_shape
+from whole_runs import DARTS, TINY, content, copied, made
 
 
 def read(path: Path) -> Any:

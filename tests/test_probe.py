@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torchvision import models
 
 import lowland as package
-from conftest import Command
 from lowland import data
 from lowland.run import Run
+from whole_runs import Command
 
 
 def test_flatness_of_a_run(pristine: Path, lowland: Command) -> None:

@@ -20,11 +20,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import Command, content, options
 from lowland import cli
 from lowland.manifest import STAGES
 from lowland.report.gather import gather
 from lowland.run import Run
+from whole_runs import Command, content, options
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 
