@@ -222,6 +222,81 @@ def flatness(
 
 
 @app.command()
+def rank(
+    truth: Annotated[
+        Path, typer.Option("--truth", help="CSV file of architectures and their true accuracies.", show_default=False)
+    ],
+    measures: Annotated[
+        str, typer.Option("--measures", help="Measures or sums of measures, comma-separated.")
+    ] = "accuracy,loss,angle,flatness,angle+flatness",
+    rank_sums: Annotated[
+        list[str] | None,
+        typer.Option("--rank-sum", help="Also the sum of the ranks by these measures. Repeatable.", show_default=False),
+    ] = None,
+    sample: Annotated[int, typer.Option("--sample", help="Random distinct genotypes of the file; 0: all.")] = 1000,
+    sample_seed: Annotated[int, typer.Option("--sample-seed", help="Decides which, and the resamples.")] = 0,
+    truth_column: Annotated[
+        str, typer.Option("--truth-column", help="Column of true accuracies, in distribution.")
+    ] = "test_acc",
+    shift_column: Annotated[
+        str | None,
+        typer.Option("--shift-column", help="Column of accuracies under shift [default: corrupt_mean, if there]."),
+    ] = None,
+    resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples behind intervals.")] = 1000,
+    supernet: Annotated[
+        Path | None,
+        typer.Option(
+            "--supernet", help="Run directory whose supernet is used; else one is trained.", show_default=False
+        ),
+    ] = None,
+    data: Data = None,
+    space: SpaceName = None,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    seed: Seed = None,
+    image_size: ImageSize = None,
+    data_root: DataRoot = None,
+    download: Download = False,
+    device: Device = None,
+    config: ConfigFile = None,
+    settings: Settings = None,
+    out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/rank"),
+) -> None:
+    """Compare how measures rank architectures with how full training ranks them."""
+    given = {
+        "data": data,
+        "space": space,
+        "preset": preset,
+        "epochs": epochs,
+        "seed": seed,
+        "image_size": image_size,
+        "data_root": data_root,
+        "download": download,
+        "device": device,
+        "config": config,
+        "settings": settings,
+    }
+    from lowland import rank as ranking
+    from lowland.display import Display, ranking_lines, stoppable
+
+    question = ranking.Question(
+        truth=truth,
+        measures=_names(measures),
+        rank_sums=tuple(_names(text) for text in rank_sums or ()),
+        sample=sample,
+        sample_seed=sample_seed,
+        truth_column=truth_column,
+        shift_column=shift_column,
+        resamples=resamples,
+    )
+    display = Display(out)
+    with stoppable(display):
+        document = ranking.rank(question, out_path, _layers(given), supernet=supernet, monitor=display)
+    for line in ranking_lines(document, out_path):
+        out.print(line, highlight=False, soft_wrap=isinstance(line, str))
+
+
+@app.command()
 def export(
     run_directory: Annotated[Path, typer.Argument(help="Run or network folder.")],
     form: Annotated[str, typer.Option("--format", help="pt2 (torch.export) or onnx.")] = "pt2",
@@ -309,6 +384,10 @@ def _assemble(layers: list[dict[str, Any]]) -> Any:
     from lowland.presets import assemble
 
     return assemble(*layers)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

@@ -116,6 +116,15 @@ class MeasureConfig(Section):
     angle_bn_scale: Literal["once", "twice"] = Field(
         "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
     )
+    untrained_channels: Positive | None = Field(
+        None, description="initial width of the network behind untrained measures; default: the supernet's"
+    )
+    untrained_cells: Positive | None = Field(
+        None, description="depth of the network behind untrained measures; default: the supernet's"
+    )
+    untrained_batch: Positive = Field(
+        64, description="training images (of calibration_images) that an untrained measure looks at; zico: twice that"
+    )
 
     @model_validator(mode="after")
     def _increasing(self) -> MeasureConfig:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console
@@ -184,3 +185,44 @@ def outcome_lines(outcome: Outcome) -> list[str | Table]:
     if outcome.network is not None:
         lines.append(f"network  {outcome.network}")
     return lines
+
+
+def ranking_lines(document: dict[str, Any], path: Path) -> list[str | Table]:
+    """What a person sees when a ranking comes to its end: one table for each truth, over all genotypes."""
+    lines: list[str | Table] = []
+    for column in document["truth"]["columns"]:
+        table = Table(
+            title=f"{len(document['genotypes'])} genotypes against {column}",
+            title_justify="left",
+            header_style="bold",
+            show_edge=False,
+            pad_edge=False,
+            box=box.SIMPLE_HEAD,
+        )
+        for name in ("measure", "τ-b", "interval", "ρ", "P@10%", "regret", "s each", "images"):
+            justify: Literal["left", "right"] = "left" if name == "measure" else "right"
+            table.add_column(name, overflow="fold", justify=justify, no_wrap=name == "interval")
+        for row in [*document["measures"], *document["references"]]:
+            if column in row["truth"]:
+                found = row["truth"][column]["all"]
+                seconds, images = row.get("seconds"), row.get("images")
+                table.add_row(
+                    row["name"],
+                    _two(found["tau"]["value"]),
+                    between(found["tau"]),
+                    *(_two(found[name]["value"]) for name in ("rho", "precision", "regret")),
+                    "–" if seconds is None else f"{seconds:.2g}",
+                    "–" if images is None else f"{images:,.0f}",
+                )
+        lines += ["", table]
+    return [*lines, "", f"scores   {path / 'rank.json'}", f"page     {path / 'rank.html'}"]
+
+
+def between(entry: dict[str, float | None]) -> str:
+    """The interval of a statistic, `0.30 to 0.50`; a dash where it is undefined."""
+    low, high = entry["low"], entry["high"]
+    return "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

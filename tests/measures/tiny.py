@@ -13,7 +13,7 @@ from lowland import spaces
 from lowland.device import Compute
 from lowland.genotype import Genotype
 from lowland.measures import Context
-from lowland.spaces import AngleTerm, Shape, Space, Supernet, is_searched
+from lowland.spaces import AngleTerm, Cost, Shape, Space, Supernet, is_searched
 from lowland.spaces.operations import ConvBN
 
 OPERATIONS = ("skip", "conv_1x1", "conv_3x3")
@@ -57,6 +57,16 @@ class TinySupernet(Supernet):
         return {name: name for name in self.state_dict() if not is_searched(name) or any(part in name for part in live)}
 
 
+class TinyNetwork(nn.Module):
+    def __init__(self, genotype: Genotype, shape: Shape) -> None:
+        super().__init__()
+        self.genotype = genotype
+        self.all = TinySupernet(shape)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        return self.all(x_NCHW, self.genotype)
+
+
 class TinySpace:
     """What measures ask of a space."""
 
@@ -64,6 +74,13 @@ class TinySpace:
 
     def supernet(self, shape: Shape) -> TinySupernet:
         return TinySupernet(shape)
+
+    def network(self, genotype: Genotype, shape: Shape) -> TinyNetwork:
+        return TinyNetwork(genotype, shape)
+
+    def cost(self, genotype: Genotype, shape: Shape) -> Cost:
+        sizes = [shape.channels**2 * (1, 9)[gene - 1] for gene in genotype.genes if gene]
+        return Cost(2 * sum(sizes), 2 * sum(sizes) * shape.image_size**2)
 
     def key(self, genotype: Genotype) -> str:
         return str(genotype)

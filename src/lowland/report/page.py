@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -28,25 +29,12 @@ def render(facts: ReportFacts) -> str:
     """The report as HTML. Every text of `facts` is escaped."""
     from lowland.report import cells, plots  # here, since matplotlib takes a second to import
 
-    environment = Environment(
-        loader=PackageLoader("lowland.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "estimate": text.estimate,
-        "number": text.number,
-        "size": text.size,
-        "grouped": text.grouped,
-        "duration": text.duration,
-    }
     search = facts.search if facts.search is not None and facts.search.candidates else None
     inherited = [curve for curve in facts.curves if curve.kind != "retrained"]
     retrained = [curve for curve in facts.curves if curve.kind == "retrained"]
     winner = facts.networks[0] if facts.networks else None
-    page = environment.get_template("template.html").render(
+    return filled(
+        "template.html",
         facts=facts,
         winner=winner,
         tiles=_tiles(facts, winner),
@@ -65,6 +53,25 @@ def render(facts: ReportFacts) -> str:
         cell_error=50 / winner.shift.n**0.5 if winner and winner.shift else None,
         shown_points=len(plots.thinned(search)) if search else 0,
     )
+
+
+def filled(template: str, **values: Any) -> str:
+    """A template of this folder as HTML, with every text escaped and clean."""
+    environment = Environment(
+        loader=PackageLoader("lowland.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "estimate": text.estimate,
+        "number": text.number,
+        "size": text.size,
+        "grouped": text.grouped,
+        "duration": text.duration,
+    }
+    page = environment.get_template(template).render(**values)
     return "\n".join(map(text.clean, page.expandtabs().split("\n")))
 
 

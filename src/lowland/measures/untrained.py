@@ -1,0 +1,145 @@
+"""Untrained ("zero-cost") measures: what the freshly initialised network of a genotype says before any training.
+
+The network is the standalone one, not a path of the supernet, so inherited weights play no part. Its weights, and
+therefore a score, are a function of run seed, genotype and size alone. Arithmetic is in fp32 or better.
+
+Tensor names: N images, C channels, H height, W width, K classes.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lowland.config import MeasureConfig
+from lowland.errors import DataError
+from lowland.genotype import Genotype
+from lowland.measures.measure import Batches, Context, Measure, Score
+from lowland.seeds import derive
+from lowland.spaces.space import Shape, Supernet
+
+
+class Untrained:
+    """One genotype before training: its size, a fresh network and the images to judge it on, each made on demand.
+
+    Attributes:
+        shape: Size of the network: the supernet's, with `measure.untrained_channels` and `measure.untrained_cells`.
+        genotype: The genotype.
+        context: Where seed, space, device and images come from.
+        config: Settings.
+        details: JSON facts of what was looked at.
+    """
+
+    def __init__(self, shape: Shape, genotype: Genotype, context: Context, config: MeasureConfig) -> None:
+        self.shape = replace(
+            shape,
+            channels=config.untrained_channels or shape.channels,
+            cells=config.untrained_cells or shape.cells,
+        )
+        self.genotype = genotype
+        self.context = context
+        self.config = config
+        self.details: dict[str, Any] = {"channels": self.shape.channels, "cells": self.shape.cells}
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network in fp32 on the CPU: in evaluation mode, except that batch norm uses its batch's statistics.
+
+        Running statistics of an untrained network mean nothing, and dropout would only add noise.
+        """
+        # Drawn from the CPU's generator alone, so that no other one needs to be put back.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(derive(self.context.seed, "untrained", self.genotype))
+            network = self.context.space.network(self.genotype, self.shape).float().eval()
+        for module in network.modules():
+            if isinstance(module, _BatchNorm):
+                module.train()
+        return network
+
+    @property
+    def placed(self) -> nn.Module:
+        """`network` on the device, in its memory format."""
+        return self.context.compute.prepare(self.network)
+
+    def images(self, batches: int = 1) -> tuple[Tensor, Tensor]:
+        """The first `batches` · `measure.untrained_batch` training images, normalised and not augmented, with labels.
+
+        There are fewer where `measure.calibration_images` or the data set give fewer; `details` tells how many.
+
+        Returns:
+            Images (N, C, H, W), float32, and labels (N), on the device.
+
+        Raises:
+            DataError: there are no training images.
+        """
+        x_NCHW, labels_N = first_images(self.context.calibration, batches * self.config.untrained_batch)
+        self.details["images"] = len(x_NCHW)
+        return self.context.compute.place(x_NCHW.float()), labels_N.to(self.context.compute.device)
+
+
+class UntrainedMeasure(Measure):
+    """A measure of the freshly initialised standalone network; the supernet lends only its size."""
+
+    def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
+        """Judge one genotype; the global random state and the supernet stay as they are.
+
+        Raises:
+            ConfigError: no network of the untrained size can be built.
+            DataError: the measure looks at images and there are none.
+            ValueError: the value is not finite.
+        """
+        untrained = Untrained(supernet.shape, genotype, context, self.config)
+        # The caller may have switched gradients off.
+        with torch.enable_grad():
+            value = self.judge(untrained)
+        if not math.isfinite(value):
+            raise ValueError(f"{self.name} of the untrained network is {value}, expected a finite number")
+        return Score(value, None, untrained.details)
+
+    @abstractmethod
+    def judge(self, untrained: Untrained) -> float:
+        """The value, greater is better."""
+
+
+def first_images(batches: Batches, count: int) -> tuple[Tensor, Tensor]:
+    """The first `count` images and labels of `batches`, or all where there are fewer.
+
+    Raises:
+        DataError: there are none.
+    """
+    images: list[Tensor] = []
+    labels: list[Tensor] = []
+    missing = count
+    for x_NCHW, labels_N in batches:
+        images.append(x_NCHW[:missing])
+        labels.append(labels_N[:missing])
+        missing -= len(images[-1])
+        if missing == 0:
+            break
+    if missing == count:
+        raise DataError("an untrained measure got no training images; raise measure.calibration_images")
+    return torch.cat(images), torch.cat(labels)
+
+
+def weights(network: nn.Module) -> list[Tensor]:
+    """The weights of convolutions and linear layers: neither biases nor batch norm, as Abdelfattah et al. take them."""
+    return [module.weight for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+
+
+def gradients(output: Tensor, of: Sequence[Tensor], *, retain_graph: bool = False) -> tuple[Tensor, ...]:
+    """∂output/∂w of a scalar for each tensor w; zeros for weights that the output does not depend on."""
+    return torch.autograd.grad(output, of, retain_graph=retain_graph, allow_unused=True, materialize_grads=True)
+
+
+def loss_gradients(network: nn.Module, x_NCHW: Tensor, labels_N: Tensor) -> tuple[Tensor, ...]:
+    """Gradients of the batch's mean cross-entropy by the `weights` of `network`, in their order."""
+    return gradients(cross_entropy(network(x_NCHW), labels_N), weights(network))

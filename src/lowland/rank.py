@@ -1,0 +1,410 @@
+"""`lowland rank`: one supernet, many measures, and how well each orders genotypes as ground truth does.
+
+The folder it writes holds `run/` (the supernet, a run directory as any other; not made where an existing run is
+given), `archive.sqlite` (every score, durable), `rank.json` (settings, environment, statistics, scores) and
+`rank.html`. The same command again goes on where it stopped, or only repeats the statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import combinations
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy
+from numpy.typing import NDArray
+
+from lowland import __version__, pipeline, spaces
+from lowland import measures as measuring
+from lowland.config import Config, build, merge
+from lowland.device import environment
+from lowland.errors import ConfigError, DataError, InterruptedRun, RunError
+from lowland.evaluation import ranking
+from lowland.evaluation.ranking import Array, Bootstrap
+from lowland.evaluation.truth import TRUTH_COLUMN, Truth, read_truth
+from lowland.files import explained, write_json
+from lowland.genotype import Genotype
+from lowland.lock import Lock
+from lowland.manifest import LOCK, MANIFEST, now
+from lowland.measures import Score
+from lowland.monitor import Monitor
+from lowland.presets import assemble
+from lowland.report import ranking_page
+from lowland.run import ARCHIVE, Run
+from lowland.search import Archive, Candidate, Evaluator, LocalScorer
+from lowland.session import Session
+from lowland.stages import measure_identity
+from lowland.training.parallel import join
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
+    from lowland.spaces import Supernet
+
+MEASURES = ("accuracy", "loss", "angle", "flatness", "angle+flatness")
+LEAST = 10
+"""Fewest genotypes worth a rank correlation."""
+
+RUN, RESULT, PAGE = "run", "rank.json", "rank.html"
+FORMAT = 1
+"""Version of the layout of rank.json."""
+
+FIXED = ("seed", "preset", "space", "data", "supernet")
+"""Sections of the settings that decide the supernet; the others may differ from those it was trained with."""
+
+IMAGES = "forward_images"
+"""The detail of an archived score that counts images passed forward through the supernet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is to be ranked, and against what.
+
+    Attributes:
+        truth: File of ground truth (`lowland.evaluation.truth`).
+        measures: Measures, or sums of measures, by name.
+        rank_sums: Further rows, each the sum of the ranks that some measures give (no weights, no labels).
+        sample: Genotypes taken from the truth, one per isomorphism class; 0: all.
+        sample_seed: Decides which. It is no part of the run's seed, so that supernets are compared on equal genotypes.
+        truth_column: Column of accuracies in distribution.
+        shift_column: Column of accuracies under shift; None: `corrupt_mean` where there is one.
+        resamples: Bootstrap resamples behind each interval.
+    """
+
+    truth: Path
+    measures: tuple[str, ...] = MEASURES
+    rank_sums: tuple[tuple[str, ...], ...] = ()
+    sample: int = 1000
+    sample_seed: int = 0
+    truth_column: str = TRUTH_COLUMN
+    shift_column: str | None = None
+    resamples: int = 1000
+
+    @property
+    def scored(self) -> tuple[str, ...]:
+        """Every measure that needs scores: those asked for, then parts of rank sums besides."""
+        return tuple(dict.fromkeys([*self.measures, *(part for parts in self.rank_sums for part in parts)]))
+
+
+def rank(
+    question: Question,
+    out: Path,
+    layers: Sequence[dict[str, Any]] = (),
+    *,
+    supernet: Path | None = None,
+    monitor: Monitor | None = None,
+) -> dict[str, Any]:
+    """Score the sampled genotypes by every measure and compare with the truth.
+
+    Args:
+        question: What is to be ranked.
+        out: Folder to make, or to go on with.
+        layers: Settings, weakest first. Of an existing supernet those that decide it cannot be changed.
+        supernet: Run directory whose trained supernet is used, read only; None: one is trained in `out`/run.
+        monitor: Hears how it goes.
+
+    Returns:
+        What rank.json holds.
+
+    Raises:
+        LowlandError: a setting, the truth, the data or the machine does not allow it; nothing is then written.
+        InterruptedRun: the monitor asked for a stop; the same command goes on.
+    """
+    monitor = monitor or Monitor()
+    if join().size > 1:
+        raise ConfigError("lowland rank runs in one process; train the supernet with torchrun, then give --supernet")
+    home = supernet or out / RUN
+    begun = (home / MANIFEST).is_file()
+    config = settings(home, layers, exact=supernet is None) if begun or supernet else assemble(*layers)
+    check(question, config)
+    require_free(out)
+    truth = read_truth(
+        question.truth,
+        spaces.get(config.space),
+        column=question.truth_column,
+        shift_column=question.shift_column,
+    )
+    chosen = truth.sample(question.sample, question.sample_seed)
+    if len(chosen) < LEAST:
+        raise DataError(
+            f"truth file {truth.path} holds {len(chosen)} different architectures, but a rank correlation needs at "
+            f"least {LEAST}; add some rows"
+        )
+    # Before the data's path is made absolute, so that a fault is told in the person's own words.
+    data = None if begun else pipeline.check(config)
+    config = pipeline.anchored(config)
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+    lock = Lock(out / LOCK)
+    try:
+        for leftover in out.glob(".*.tmp"):  # of a stop within an atomic write
+            leftover.unlink()
+        if supernet is None:
+            if not begun:
+                Run.create(home, config).close()
+            pipeline.resume(home, monitor=monitor, last="supernet", data=data)
+        with Run.open(home, read_only=True) as opened:
+            opened.config = config  # read only: nothing of the run is changed
+            document = judged(question, truth, chosen, Session(opened, monitor, given=data), out)
+        write_json(out / RESULT, document)
+        ranking_page.write(document, out / PAGE)
+    except InterruptedRun as stop:
+        raise InterruptedRun("stopped at a safe point; run the same command again to go on") from stop
+    finally:
+        lock.release()
+    return document
+
+
+def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Config:
+    """The settings of the run at `home` under those of `layers`, or with `exact` the layers' and defaults alone.
+
+    Raises:
+        ConfigError: what decides the supernet would be another.
+        RunError: there is no such run, or it is not one that can be used.
+    """
+    with Run.open(home, read_only=True) as opened:
+        old = opened.config
+        if not exact and not opened.stage_done("supernet"):
+            raise RunError(f"run {home} has no trained supernet yet; make it with `lowland supernet {home}`")
+    new = assemble(*layers) if exact else build(reduce(merge, layers, old.model_dump(mode="json")))
+    new = pipeline.anchored(new)
+    for section in FIXED:
+        if getattr(new, section) != getattr(old, section):
+            remedy = "choose another --out" if exact else "leave that setting out, or train another supernet"
+            raise ConfigError(f"{section} differs from what the supernet in {home} was trained with; {remedy}")
+    return new
+
+
+def check(question: Question, config: Config) -> None:
+    """Raise ConfigError for a question that cannot be asked, before anything is computed."""
+    if not question.measures:
+        raise ConfigError("--measures names no measure; `lowland measures` lists them")
+    for what, names in (("--measures", question.measures), *(("--rank-sum", parts) for parts in question.rank_sums)):
+        if len(set(names)) < len(names):
+            raise ConfigError(f"{what} {','.join(names)} names a measure twice; name each once")
+        if what == "--rank-sum" and len(names) < 2:
+            raise ConfigError(f"--rank-sum {','.join(names)} must name two measures or more, separated by commas")
+        for name in names:
+            measuring.get(config.measure.model_copy(update={"name": name}))
+    if question.sample and question.sample < LEAST:
+        raise ConfigError(f"--sample {question.sample} must be at least {LEAST} for a rank correlation, or 0 for all")
+    if question.resamples < 1:
+        raise ConfigError(f"--resamples {question.resamples} must be at least 1")
+
+
+def require_free(out: Path) -> None:
+    """Raise RunError where `out` holds anything but an earlier ranking."""
+    if (out / MANIFEST).exists():
+        raise RunError(f"{out} is a run directory; to rank with its supernet give --supernet {out} and another --out")
+    own = {RUN, RESULT, PAGE, LOCK, ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"}
+    others = sorted(p.name for p in out.iterdir() if p.name not in own and p.suffix != ".tmp") if out.is_dir() else []
+    if others:
+        raise RunError(f"{out} is not empty and not a ranking (it holds {others[0]!r}); choose another --out")
+
+
+def judged(question: Question, truth: Truth, chosen: list[int], session: Session, out: Path) -> dict[str, Any]:
+    """Score the chosen genotypes and put together what rank.json holds."""
+    genotypes = [truth.genotypes[place] for place in chosen]
+    columns = {name: values[chosen] for name, values in truth.columns.items()}
+    scored: dict[str, list[Candidate]] = {}
+    with Archive(out / ARCHIVE) as archive:
+        for name in question.scored:
+            scored[name] = scores(name, genotypes, next(iter(columns.values())), session, archive)
+    values = {
+        name: np.array([np.nan if c.value is None else c.value for c in candidates])
+        for name, candidates in scored.items()
+    }
+    for parts in question.rank_sums:
+        values["rank sum of " + ", ".join(parts)] = summed([values[part] for part in parts])
+    session.monitor.start("statistics", len(values), "measure")
+    statistics = Statistics(values, columns, question)
+    rows = []
+    for index, name in enumerate(values, start=1):
+        rows.append(row(name, values[name], scored.get(name), statistics))
+        session.monitor.advance(index)
+        session.monitor.check()
+    session.monitor.finish()
+    config, manifest = session.config, session.run.manifest
+    stage = manifest["stages"]["supernet"]
+    return {
+        "format": FORMAT,
+        "created": now(),
+        "truth": {
+            "file": str(truth.path),
+            "sha256": truth.digest,
+            "columns": list(columns),
+            "architectures": len(truth.genotypes),
+            "classes": len(set(truth.classes)),
+            "skipped": truth.skipped,
+        },
+        "settings": {
+            "sample": len(genotypes),
+            "sample_seed": question.sample_seed,
+            "resamples": question.resamples,
+            "confidence": ranking.CONFIDENCE,
+            "top": ranking.TOP,
+            "config": config.model_dump(mode="json"),
+        },
+        "data": manifest.get("data", {}),
+        "supernet": {
+            "run": str(session.run.path),
+            "sha256": manifest["files"]["supernet/trained.safetensors"],
+            "seconds": stage["seconds"],
+            "images_per_second": stage["facts"]["images_per_second"],
+        },
+        "environment": environment(session.compute) | {"scipy": scipy.__version__},
+        "lowland": __version__,
+        "measures": rows,
+        "references": statistics.references(),
+        "agreement": [[ranking.agreement(first, second) for second in values.values()] for first in values.values()],
+        "differences": statistics.differences(),
+        "genotypes": [
+            {
+                "genotype": session.space.format(genotype),
+                "genes": list(genotype.genes),
+                "truth": {name: float(column[index]) for name, column in columns.items()},
+                "scores": {name: number(array[index]) for name, array in values.items()},
+            }
+            for index, genotype in enumerate(genotypes)
+        ],
+    }
+
+
+def scores(
+    name: str, genotypes: Sequence[Genotype], truth_N: Array, session: Session, archive: Archive
+) -> list[Candidate]:
+    """The candidate of every genotype under one measure, scored now or before; τ-b so far is told on the way."""
+    monitor, config = session.monitor, session.config
+    own = config.model_copy(update={"measure": config.measure.model_copy(update={"name": name})})
+    measure = measuring.get(own.measure)
+    identity = measure_identity(own, session.run.manifest["files"]["supernet/trained.safetensors"])
+    supernet, context = session.supernet, session.context
+    keys = [session.space.key(genotype) for genotype in genotypes]
+    known = {key for key in keys if archive.get(identity, key) is not None}
+    monitor.start(name, len(set(keys)), "network", len(known))
+    found: list[Candidate] = []
+    values_N = np.full(len(genotypes), np.nan)
+    with counted(supernet) as passed:
+
+        def judge(genotype: Genotype) -> Score:
+            before = passed()
+            score = measure.score(supernet, genotype, context)
+            return replace(score, details={**score.details, IMAGES: passed() - before})
+
+        evaluator = Evaluator(session.space, LocalScorer(judge), archive, identity, session.cost)
+        for index, (genotype, key) in enumerate(zip(genotypes, keys, strict=True)):
+            candidate = evaluator(genotype, 0, "sample")
+            found.append(candidate)
+            values_N[index] = np.nan if candidate.value is None else candidate.value
+            if candidate.status == "failed":
+                monitor.note(f"{name}: {session.space.format(genotype)} failed: {candidate.reason}")
+            if key in known:
+                continue
+            known.add(key)
+            tau = ranking.agreement(values_N, truth_N) if index + 1 >= LEAST else None
+            monitor.advance(len(known), **({"tau": tau} if tau is not None else {}))
+            monitor.check()
+        evaluator.require_success()
+    monitor.finish()
+    return found
+
+
+@contextmanager
+def counted(supernet: Supernet) -> Iterator[Callable[[], int]]:
+    """Within the block, how many images have been passed forward through the supernet so far."""
+    images = 0
+
+    def count(_: object, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal images
+        images += len(arguments[0])
+
+    handle = supernet.register_forward_pre_hook(count)
+    try:
+        yield lambda: images
+    finally:
+        handle.remove()
+
+
+def summed(parts: Sequence[Array]) -> Array:
+    """The rank sum over genotypes that all parts scored; NaN elsewhere."""
+    there = ~np.isnan(parts).any(axis=0)
+    total = np.full(len(parts[0]), np.nan)
+    if there.any():
+        total[there] = ranking.rank_sum([part[there] for part in parts])
+    return total
+
+
+class Statistics:
+    """Bootstraps of measures against truths, each computed once."""
+
+    def __init__(self, values: Mapping[str, Array], columns: Mapping[str, Array], question: Question) -> None:
+        self.values, self.columns, self.question = values, columns, question
+        self._known: dict[tuple[str, str, bytes], Bootstrap | None] = {}
+
+    def of(self, name: str, column: str, there_N: NDArray[np.bool_] | None = None) -> Bootstrap | None:
+        """The bootstrap of one measure over the genotypes it scored (of `there_N`); None for fewer than two."""
+        there_N = ~np.isnan(self.values[name]) if there_N is None else there_N
+        key = name, column, there_N.tobytes()
+        if key not in self._known:
+            enough = there_N.sum() >= 2
+            self._known[key] = self._bootstrap(self.values[name][there_N], column, there_N) if enough else None
+        return self._known[key]
+
+    def _bootstrap(self, values_N: Array, column: str, there_N: NDArray[np.bool_]) -> Bootstrap:
+        asked = self.question
+        return ranking.bootstrap(
+            values_N, self.columns[column][there_N], resamples=asked.resamples, seed=asked.sample_seed
+        )
+
+    def references(self) -> list[dict[str, Any]]:
+        """How the first truth column orders genotypes by each other one: what a perfect measure of it would reach."""
+        first, *others = self.columns
+        all_N = np.ones(len(self.columns[first]), dtype=np.bool_)
+        return [
+            {"name": first, "truth": {column: ranking.as_facts(self._bootstrap(self.columns[first], column, all_N))}}
+            for column in others
+        ]
+
+    def differences(self) -> list[dict[str, Any]]:
+        """Paired differences in τ-b (all genotypes) of any two measures, over the genotypes that both scored."""
+        found = []
+        for column in self.columns:
+            for first, second in combinations(self.values, 2):
+                there_N = ~(np.isnan(self.values[first]) | np.isnan(self.values[second]))
+                one, other = self.of(first, column, there_N), self.of(second, column, there_N)
+                if one is None or other is None:
+                    continue
+                interval = one.minus(other, "all", "tau")
+                facts = {"value": interval.value, "low": interval.low, "high": interval.high}
+                found.append({"first": first, "second": second, "truth": column, "n": int(there_N.sum()), **facts})
+        return found
+
+
+def row(name: str, values_N: Array, candidates: list[Candidate] | None, statistics: Statistics) -> dict[str, Any]:
+    """What rank.json says of one measure; seconds and images are means per candidate."""
+    scored = [c for c in candidates or [] if c.status == "scored"]
+    return {
+        "name": name,
+        "kind": "rank sum" if candidates is None else "measure",
+        "scored": int((~np.isnan(values_N)).sum()),
+        "failed": int(np.isnan(values_N).sum()),
+        "seconds": float(np.mean([c.seconds for c in scored])) if scored else None,
+        "images": float(np.mean([c.details[IMAGES] for c in scored])) if scored else None,
+        "truth": {
+            column: ranking.as_facts(found)
+            for column in statistics.columns
+            if (found := statistics.of(name, column)) is not None
+        },
+    }
+
+
+def number(value: float) -> float | None:
+    """A score as JSON: None where there is none."""
+    return None if np.isnan(value) else float(value)
