@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conftest import TINY, Command, content, options
 from lowland import rank as ranking
 from lowland import spaces
 from lowland.errors import InterruptedRun
@@ -23,6 +22,7 @@ from lowland.measures.accuracy import Accuracy
 from lowland.monitor import Monitor
 from lowland.report import ranking_page
 from lowland.run import Run
+from whole_runs import TINY, Command, content, options
 
 SPACE = spaces.get("nasbench201")
 MEASURES = ("accuracy", "angle")
