@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from lowland import cli
 from whole_runs import DARTS, Command, Said, copied, made
@@ -19,8 +20,9 @@ def lowland(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
     def command(*arguments: str | Path) -> Said:
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["lowland", *map(str, arguments)])
-        # Consoles look up the stream when they print only where they were not given one; tables need room.
-        monkeypatch.setenv("COLUMNS", "200")
+        # Tables need room, whatever terminal the tests run in.
+        monkeypatch.setattr(cli, "out", Console(width=200))
+        monkeypatch.setattr(cli, "err", Console(width=200, stderr=True))
         code = 0
         try:
             cli.main()

@@ -171,10 +171,11 @@ def resume(
 @app.command()
 def status(run_directory: RunDirectory) -> None:
     """Show what stage a run is in, how far, the best so far and the time left."""
-    from lowland.display import status_table
+    from lowland.display import status_lines
     from lowland.run import Run
 
-    out.print(status_table(Run.open(run_directory, read_only=True).status()))
+    for line in status_lines(Run.open(run_directory, read_only=True).status()):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()

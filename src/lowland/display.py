@@ -150,11 +150,10 @@ def estimate(value: float | None, error: float | None, form: str, unit: str = ""
     return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
 
 
-def status_table(status: dict[str, Any]) -> Table:
-    """What `Run.status` says, for people."""
-    table = Table.grid(padding=(0, 2))
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """What `Run.status` says, for people; whole lines, so that a long path can be copied."""
     state = "running" if status["active"] else "not running"
-    table.add_row("run", f"{status['path']} ({state}, made {status['created']})")
+    rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
         progress = status["progress"]
@@ -162,15 +161,15 @@ def status_table(status: dict[str, Any]) -> Table:
             text += f", {progress['done']} of {progress['total']}"
             if stage["status"] == "running" and status["seconds_left"] is not None:
                 text += f", {clock(status['seconds_left'])} left"
-        table.add_row(name, text)
+        rows.append((name, text))
     if status["best"] is not None:
-        table.add_row("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})")
+        rows.append(("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})"))
     if (
         any(stage["status"] in ("pending", "interrupted") for stage in status["stages"].values())
         and not status["active"]
     ):
-        table.add_row("continue", f"lowland resume {status['path']}")
-    return table
+        rows.append(("continue", f"lowland resume {status['path']}"))
+    return [f"{name:<12} {text}" for name, text in rows]
 
 
 def outcome_lines(outcome: Outcome) -> list[str | Table]:
