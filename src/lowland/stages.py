@@ -108,7 +108,10 @@ def search_architectures(session: Session) -> None:
 
 
 def measure_identity(config: Config, supernet_digest: str) -> str:
-    """What makes two scores comparable: the measure's settings, the supernet's weights, the data settings and seed."""
+    """What makes two scores comparable: the measure's settings, the supernet's weights, the seed and the precision.
+
+    The data need no part of their own: they decide the weights.
+    """
     parts = {
         "measure": config.measure.model_dump(mode="json"),
         "supernet": supernet_digest,
