@@ -91,7 +91,7 @@ def test_known_keys_are_those_of_the_settings_file() -> None:
         ({"supernet": None}, ["supernet=None", "must be a section"]),
         ({"supernet": {"epochs": "many"}}, ["supernet.epochs='many'", "valid integer"]),
         ({"supernet": {"epochs": 5.5}}, ["supernet.epochs=5.5", "valid integer"]),
-        ({"supernet": {"optimizer": "sdg"}}, ["supernet.optimizer='sdg'", "'sgd' or 'adamw'"]),
+        ({"supernet": {"optimizer": "sdg"}}, ["supernet.optimizer='sdg'", "'sgd', 'adamw'"]),
         ({"supernet": {"learning_rate": 0}}, ["supernet.learning_rate=0", "greater than 0"]),
         ({"supernet": {"learning_rate": math.inf}}, ["supernet.learning_rate=inf", "finite"]),
         ({"retrain": {"weight_decay": math.nan}}, ["retrain.weight_decay=nan", "finite"]),

@@ -156,6 +156,43 @@ def test_an_existing_supernet_is_used_and_left_alone(
     assert content(run) == before
 
 
+def test_measures_with_settings_of_their_own(ranked: Path, truth: Path, tmp_path: Path, lowland: Command) -> None:
+    out = tmp_path / "rank"
+    asked = "flatness(alpha=0), flatness( sigmas = [1e-3,5e-3] , alpha=1),flatness,angle+flatness(draws=2)"
+    arguments = ("rank", "--truth", truth, "--resamples", "20", "--supernet", ranked / "run", "--data", "digits")
+    sums = ("--rank-sum", "angle,flatness(alpha=0)", "--log-rank-sum", "flatness( alpha=0 ),angle")
+    said = lowland(*arguments, "--measures", asked, *sums, "--out", out)
+    assert said.code == 0, said.err
+    document = read(out)
+    assert [(row["name"], row["kind"]) for row in document["measures"]] == [
+        ("flatness(alpha=0)", "measure"),
+        ("flatness(sigmas=[1e-3,5e-3], alpha=1)", "measure"),
+        ("flatness", "measure"),
+        ("angle+flatness(draws=2)", "measure"),
+        ("angle", "measure"),
+        ("rank sum of angle, flatness(alpha=0)", "rank sum"),
+        ("log-rank sum of flatness(alpha=0), angle", "log-rank sum"),
+    ]
+    pure, other, usual, _, angle, total, product = (
+        np.array([entry["scores"][row["name"]] for entry in document["genotypes"]]) for row in document["measures"]
+    )
+    ranks = [stats.rankdata(values) for values in (pure, angle)]
+    np.testing.assert_array_equal(total, ranks[0] + ranks[1])
+    np.testing.assert_allclose(product, np.log(ranks[0] / SIZE) + np.log(ranks[1] / SIZE))
+    # Scores under one σ set differ in α only, and each is kept under its own settings.
+    with closing(sqlite3.connect(out / "archive.sqlite")) as archive:
+        kept = archive.execute("SELECT DISTINCT measure FROM candidates").fetchall()
+    assert len(kept) == 5
+    assert (usual < pure).all()  # without the depth term the denominator is smaller
+    assert (other != usual).all()
+    page = (out / "rank.html").read_text()
+    assert "flatness(sigmas=[1e-3,5e-3], alpha=1)" in page
+    assert "log-rank sum of flatness(alpha=0), angle" in page
+    before = rows(out)
+    assert lowland(*arguments, "--measures", asked.replace(" ", ""), *sums, "--out", out).code == 0
+    assert rows(out) == before
+
+
 def test_a_candidate_that_fails_is_counted_and_left_out(
     ranked: Path, question: ranking.Question, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +264,11 @@ def test_undefined_statistics_are_shown_as_dashes(ranked: Path) -> None:
         (["--measures", ","], ["no measure"]),
         (["--rank-sum", "angle"], ["--rank-sum angle", "two measures"]),
         (["--rank-sum", "angle,angel"], ["angel"]),
+        (["--log-rank-sum", "angle"], ["--log-rank-sum angle", "two measures"]),
+        (["--log-rank-sum", "angle,angle"], ["--log-rank-sum angle,angle", "twice"]),
+        (["--measures", "flatness(alpha=0),flatness( alpha=0 )"], ["twice"]),
+        (["--measures", "flatness(alpha=-1)"], ["flatness(alpha=-1)", "alpha"]),
+        (["--measures", "flatness(alpha=0"], ["brackets"]),
         (["--sample", "9"], ["--sample 9", "at least 10"]),
         (["--resamples", "0"], ["--resamples 0"]),
         (["--truth-column", "acc"], ["no column 'acc'", "arch, test_acc, corrupt_mean"]),

@@ -47,6 +47,14 @@ Recipe = Annotated[
     str | None,
     typer.Option("--recipe", help="Retraining recipe: quick, cifar, imagenet, nasbench201.", show_default=False),
 ]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        help="Retraining optimiser: sgd, adamw, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
+        show_default=False,
+    ),
+]
 Top = Annotated[
     int | None, typer.Option("--top", help="How many of the best genotypes to retrain.", show_default=False)
 ]
@@ -79,6 +87,7 @@ def run(
     max_macs: MaxMacs = None,
     preset: Preset = None,
     recipe: Recipe = None,
+    optimizer: Optimizer = None,
     top: Top = None,
     epochs: Epochs = None,
     retrain_epochs: RetrainEpochs = None,
@@ -135,18 +144,32 @@ def train(
     run_directory: RunDirectory,
     top: Top = None,
     recipe: Recipe = None,
+    optimizer: Optimizer = None,
     retrain_epochs: RetrainEpochs = None,
     settings: Settings = None,
 ) -> None:
-    """Train the best genotypes of a run from scratch (after supernet and search, if those are missing)."""
-    given = {"top": top, "recipe": recipe, "retrain_epochs": retrain_epochs, "settings": settings}
+    """Train the best genotypes of a run (after supernet and search, if those are missing)."""
+    given = {
+        "top": top,
+        "recipe": recipe,
+        "optimizer": optimizer,
+        "retrain_epochs": retrain_epochs,
+        "settings": settings,
+    }
     _continue(run_directory, last="train", changes=_layers(given))
 
 
 @app.command()
-def evaluate(run_directory: RunDirectory) -> None:
+def evaluate(
+    run_directory: RunDirectory,
+    corrupted: Annotated[
+        Path | None,
+        typer.Option("--corrupted", help="Folder of corrupted test images, as CIFAR-10-C.", show_default=False),
+    ] = None,
+    settings: Settings = None,
+) -> None:
     """Judge the delivered networks of a run on its test images."""
-    _continue(run_directory, last="evaluate")
+    _continue(run_directory, last="evaluate", changes=_layers({"corrupted": corrupted, "settings": settings}))
 
 
 @app.command()
@@ -223,16 +246,39 @@ def flatness(
 
 
 @app.command()
+def truth(
+    release: Annotated[
+        Path, typer.Argument(help="NAS-Bench-201-v1_*.pth, NATS-tss-v1_0-*.pickle.pbz2, or NATS-tss-v1_0-*-simple/.")
+    ],
+    out_path: Annotated[Path, typer.Option("--out", help="File to write, .csv or .csv.gz.")] = Path("truth.csv"),
+    dataset: Annotated[str, typer.Option("--dataset", help="cifar10, cifar100 or ImageNet16-120.")] = "cifar10",
+) -> None:
+    """Convert an official NAS-Bench-201 or NATS-Bench release to the CSV that `lowland rank` reads."""
+    from lowland.evaluation.convert import convert
+
+    found = convert(release, out_path, dataset)  # type: ignore[arg-type]  # checked, and refused in one sentence
+    left = f"; {found.left_out:,} without a test accuracy left out" if found.left_out else ""
+    facts = f"{found.architectures:,} architectures, {found.classes:,} distinct, up to {found.most_seeds} seeds{left}"
+    out.print(f"written  {out_path}: {facts}", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def rank(
     truth: Annotated[
         Path, typer.Option("--truth", help="CSV file of architectures and their true accuracies.", show_default=False)
     ],
     measures: Annotated[
-        str, typer.Option("--measures", help="Measures or sums of measures, comma-separated.")
+        str, typer.Option("--measures", help="Measures, sums, or with settings: flatness(alpha=0), comma-separated.")
     ] = "accuracy,loss,angle,flatness,angle+flatness",
     rank_sums: Annotated[
         list[str] | None,
         typer.Option("--rank-sum", help="Also the sum of the ranks by these measures. Repeatable.", show_default=False),
+    ] = None,
+    log_rank_sums: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log-rank-sum", help="Also the sum of log(rank/n), the best n, by these. Repeatable.", show_default=False
+        ),
     ] = None,
     sample: Annotated[int, typer.Option("--sample", help="Random distinct genotypes of the file; 0: all.")] = 1000,
     sample_seed: Annotated[int, typer.Option("--sample-seed", help="Decides which, and the resamples.")] = 0,
@@ -284,6 +330,7 @@ def rank(
         truth=truth,
         measures=_names(measures),
         rank_sums=tuple(_names(text) for text in rank_sums or ()),
+        log_rank_sums=tuple(_names(text) for text in log_rank_sums or ()),
         sample=sample,
         sample_seed=sample_seed,
         truth_column=truth_column,
@@ -359,12 +406,14 @@ def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
         "strategy": "search.strategy",
         "preset": "preset",
         "recipe": "retrain.recipe",
+        "optimizer": "retrain.optimizer",
         "top": "retrain.top",
         "epochs": "supernet.epochs",
         "retrain_epochs": "retrain.epochs",
         "seed": "seed",
         "image_size": "data.image_size",
         "data_root": "data.root",
+        "corrupted": "evaluate.corrupted",
         "device": "compute.device",
     }
     layers = [read(given["config"])] if given.get("config") else []
@@ -388,7 +437,9 @@ def _assemble(layers: list[dict[str, Any]]) -> Any:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    from lowland.measures.expression import split
+
+    return tuple(name for name in split(text, ",") if name)
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,6 +22,9 @@ class Section(BaseModel):
     """A group of settings. Unknown keys are an error."""
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
 
 
 class DataConfig(Section):
@@ -53,7 +56,10 @@ class OptimizationConfig(Section):
 
     epochs: Positive = 30
     batch_size: Annotated[int, Field(ge=2)] = 64
-    optimizer: Literal["sgd", "adamw"] = "sgd"
+    optimizer: Literal["sgd", "adamw", "sgd+sam", "adamw+sam", "sgd+asam", "adamw+asam"] = Field(
+        "sgd", description="the optimiser; +sam, +asam: sharpness-aware steps, plain or adaptive element-wise"
+    )
+    sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
     learning_rate: Rate = 0.025
     final_learning_rate: NonNegative = 1e-3
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -70,9 +76,11 @@ class OptimizationConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.sam_rho is not None and "+" not in self.optimizer:
+            raise ValueError(f"sam_rho needs a sharpness-aware optimizer such as {self.optimizer}+sam")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs momentum above 0")
-        if self.warmup_epochs >= self.epochs:
+        if self.warmup_epochs >= self.epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
         return self
 
@@ -81,16 +89,48 @@ class SupernetConfig(OptimizationConfig):
     """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
 
     channels: Positive = 16
-    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all")
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = "auto"
-    path: Literal["shared", "per-cell"] = Field("shared", description="one sampled genotype for all cells, or one each")
+    path: Literal["shared", "per-cell", "fair", "sandwich"] = Field(
+        "shared",
+        description="one sampled genotype for all cells, or one each; fair: in every step each operation once on every "
+        "edge; sandwich: in every step the largest, the smallest and random ones (elastic spaces)",
+    )
+    paths_per_step: Positive | None = Field(
+        None,
+        description="sampled paths per step, their gradients averaged, default 1; sandwich: the random ones, default 2",
+    )
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
+    distillation: Probability = Field(
+        1.0,
+        description="sandwich: weight λ of the largest network's soft labels in the others' loss, and 1 − λ of the "
+        "true labels",
+    )
+    shrinking: tuple[Literal["kernel", "depth", "expansion"], ...] = Field(
+        (), description="progressive shrinking: what becomes elastic, in this order, in equal parts of the training"
+    )
+    pretrained: Path | None = Field(
+        None, description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones"
+    )
     random_labels: bool = Field(False, description="train on fixed random labels (RLNAS)")
+
+    @model_validator(mode="after")
+    def _paths(self) -> Self:
+        if self.path == "fair" and self.paths_per_step is not None:
+            raise ValueError("path=fair runs as many paths per step as there are operations; leave paths_per_step out")
+        if self.shrinking and sorted(self.shrinking) != ["depth", "expansion", "kernel"]:
+            raise ValueError(f"shrinking must name kernel, depth and expansion once each, got {list(self.shrinking)}")
+        return self
 
 
 class MeasureConfig(Section):
     """How a candidate is judged."""
 
     name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
+    combine: Literal["sum", "rank", "log-rank"] = Field(
+        "sum",
+        description="a sum's parts weighted and added up, or their ranks (logarithms of ranks) among all candidates",
+    )
     sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
     alpha: NonNegative = Field(1.0, description="weight of the depth term in flatness (Eq. 4); 0 gives Eq. 3")
     gamma: NonNegative = Field(16.0, description="weight of flatness in a sum (Eq. 5)")
@@ -126,6 +166,22 @@ class MeasureConfig(Section):
         64, description="training images (of calibration_images) that an untrained measure looks at; zico: twice that"
     )
 
+    direction: Literal["random", "hessian"] = Field(
+        "random", description="flatness along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
+    )
+    hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
+    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
+    robustness_sigma: Rate = Field(0.05, description="relative noise of robustness, R(x, σ) of FlatNAS")
+    robustness_draws: Positive = Field(20, description="noise draws M of robustness")
+    flatnas_alpha: Probability = Field(0.5, description="weight of the error in flatnas, F_α = α·err + k·(1−α)·R")
+    flatnas_k: Rate | None = Field(
+        None, description="scale k of R in flatnas; default: mean(err)/mean(R) of 16 random genotypes"
+    )
+    perturbed_loss_sigma: Rate = Field(4e-2, description="noise level of perturbed_loss")
+    filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
+    adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
+    hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")
+
     @model_validator(mode="after")
     def _increasing(self) -> MeasureConfig:
         if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
@@ -136,7 +192,7 @@ class MeasureConfig(Section):
 class SearchConfig(Section):
     """How candidates are chosen."""
 
-    strategy: Literal["evolution", "random", "exhaustive"] = "evolution"
+    strategy: Literal["evolution", "random", "exhaustive", "pareto"] = "evolution"
     population: Annotated[int, Field(ge=2)] = 20
     generations: Positive = 5
     parents: Positive = 5
@@ -147,6 +203,25 @@ class SearchConfig(Section):
         "all", description="first-half: only the normal cell of DARTS, the public code's fault"
     )
     candidates: Positive = Field(1000, description="number of genotypes scored by the random strategy")
+    objectives: tuple[str, ...] = Field(
+        ("flatnas(alpha=0.5)", "params"), description="what the pareto strategy trades off; measures, params, macs, …"
+    )
+    initial: Annotated[int, Field(ge=2)] = Field(20, description="pareto: random genotypes scored first")
+    iterations: Annotated[int, Field(ge=0)] = Field(5, description="pareto: rounds of surrogate search")
+    proposals: Positive = Field(4, description="pareto: genotypes scored per round")
+    surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
+        "adaptive", description="pareto: model of each objective; adaptive: the best by cross-validated τ, every round"
+    )
+    inner_population: Annotated[int, Field(ge=4)] = Field(40, description="pareto: NSGA-II population on the surrogate")
+    inner_generations: Positive = Field(20, description="pareto: NSGA-II generations on the surrogate")
+    racing: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None,
+        description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
+        "significantly worse than the parents on them, it is not scored on all; default: no racing",
+    )
+    workers: Positive | None = Field(
+        None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
+    )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
 
@@ -159,14 +234,27 @@ class SearchConfig(Section):
                 f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
                 f"({self.population})"
             )
+        if self.racing is not None and self.strategy != "evolution":
+            raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")
         return self
+
+
+class FineTuneConfig(OptimizationConfig):
+    """How each candidate is trained on from inherited weights before it is judged (FlatNAS §2)."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(0, description="0: candidates are judged with inherited weights")
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Rate = 0.1
+    final_learning_rate: NonNegative = 0.0
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
 
 
 class NetworkConfig(Section):
     """The delivered network's size."""
 
     channels: Positive | Literal["fit"] = Field(16, description="initial width, or `fit`: the widest within the limits")
-    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all")
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = "auto"
 
 
@@ -185,14 +273,24 @@ class RetrainConfig(OptimizationConfig):
     drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="final rate, reached linearly")
     auxiliary_weight: NonNegative = Field(0.0, description="weight of the auxiliary head's loss (DARTS); 0: no head")
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
+    inherit: bool = Field(False, description="start from the supernet's weights instead of from scratch (FlatNAS)")
     include_search_split: bool = Field(True, description="train on training and search images together")
 
 
 class EvaluateConfig(Section):
     """How the trained networks are judged, on test images only."""
 
-    batch_size: Positive = 500
-    corruptions: tuple[str, ...] | Literal["all", "none"] = "all"
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
+    corruptions: tuple[str, ...] | Literal["all", "none"] = Field(
+        "all", description="corruptions of test images by name; all: the fifteen standard ones"
+    )
+    corrupted: Path | None = Field(
+        None, description="folder of corrupted test images in the official CIFAR-10-C layout, used as they are"
+    )
+    cache_corruptions: bool = Field(
+        False,
+        description="keep generated corrupted images in the user's cache folder, for runs on the same data and seed",
+    )
     severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
     corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
     curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
@@ -220,6 +318,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()
     measure: MeasureConfig = MeasureConfig()
+    finetune: FineTuneConfig = FineTuneConfig()
     search: SearchConfig = SearchConfig()
     network: NetworkConfig = NetworkConfig()
     retrain: RetrainConfig = RetrainConfig()
@@ -305,10 +404,15 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 def build(values: dict[str, Any]) -> Config:
     """Checked settings; the first fault becomes one sentence with the key, the value and what is allowed."""
+    return section(Config, values)
+
+
+def section(kind: type[S], values: dict[str, Any], where: str = "") -> S:
+    """A checked section of settings; the fault found first becomes one sentence that begins with `where`."""
     try:
-        return Config.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(_sentence(error)) from error
+        raise ConfigError(where + _sentence(error)) from error
 
 
 def _sentence(error: ValidationError) -> str:

@@ -18,17 +18,27 @@ from lowland.config import Config, build, merge
 from lowland.data import DataSet, catalogue, load
 from lowland.device import resolve
 from lowland.errors import ConfigError, InterruptedRun
+from lowland.measures.candidate import CandidateMeasure
+from lowland.measures.combined import Combined, combination
 from lowland.monitor import Monitor
 from lowland.presets import recipe
 from lowland.run import STAGES, Run
 from lowland.seeds import numpy_rng
 from lowland.session import Recorded, Session, check_limits, network_shape
-from lowland.stages import STAGE, corruption_names, network_folder
+from lowland.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
 from lowland.training import network as network_training
+from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
 
-AFFECTS = {"measure": "search", "search": "search", "network": "search", "retrain": "train", "evaluate": "evaluate"}
+AFFECTS = {
+    "measure": "search",
+    "finetune": "search",
+    "search": "search",
+    "network": "search",
+    "retrain": "train",
+    "evaluate": "evaluate",
+}
 """The first stage that a section of the settings decides; the sections left out decide the supernet."""
 
 
@@ -152,16 +162,66 @@ def perform(session: Session, stage: str, monitor: Monitor) -> None:
 def check(config: Config) -> DataSet:
     """Everything that can be wrong before the first step, found before anything is written; gives the data set."""
     space = spaces.get(config.space)
-    measuring.get(config.measure)
+    check_measures(config)
     corruption_names(config.evaluate.corruptions)
     compute = resolve(config.compute)
     data = load(config.data, seed=config.seed, device=compute.device)
+    corrupted_images(config, data)
     space.check(supernet_training.shape(config, data))
+    supernet_paths.check(space, config)
     check_limits(config, data)
     genotype = space.sample(numpy_rng(config.seed))
     with torch.device("meta"):  # what the recipe asks of the network, such as an auxiliary head, without its weights
         network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
+    network_training.check_inheritance(
+        config.retrain,
+        config.network.channels,
+        network_shape(config, data, genotype),
+        supernet_training.shape(config, data),
+    )
     return data
+
+
+def check_measures(config: Config) -> None:
+    """Raise ConfigError for a measure or an objective that does not exist or cannot judge these candidates."""
+    objectives = objectives_of(config)
+    asked = config.measure if objectives is None else objectives.measure
+    measure = measuring.get(asked)
+    parts = [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
+    if config.search.racing is not None:
+        check_racing(config, any(isinstance(part, CandidateMeasure) for part in parts))
+    if not any(part.name == "angle" for part in parts):
+        return
+    # The angle compares each weight of the supernet with its own initial value.
+    if config.finetune.epochs:
+        raise ConfigError(
+            f"measure {asked.name!r}: the angle does not exist for fine-tuned candidates; choose another measure, or "
+            "set finetune.epochs=0"
+        )
+    if config.supernet.shrinking:
+        raise ConfigError(
+            f"measure {asked.name!r}: the angle means nothing where supernet.shrinking sorts the channels; choose "
+            "another measure or leave supernet.shrinking out"
+        )
+
+
+def check_racing(config: Config, looks: bool) -> None:
+    """Raise ConfigError where `search.racing` could save nothing; `looks`: whether a part of the measure does."""
+    if not looks:
+        raise ConfigError(
+            f"search.racing={config.search.racing:g} needs a measure that looks at images, such as flatness, but "
+            f"measure.name={config.measure.name!r} does not; leave search.racing out"
+        )
+    if combination(config.measure) != "sum":
+        raise ConfigError(
+            f"search.racing={config.search.racing:g} compares values, but measure.combine={config.measure.combine} "
+            "orders by ranks; set measure.combine=sum or leave search.racing out"
+        )
+    if config.finetune.epochs:
+        raise ConfigError(
+            f"search.racing={config.search.racing:g} would fine-tune every candidate for its first look already; set "
+            "finetune.epochs=0 or leave search.racing out"
+        )
 
 
 def anchored(config: Config) -> Config:
@@ -171,7 +231,13 @@ def anchored(config: Config) -> Config:
     if name not in {entry.name for entry in catalogue()}:
         name = str(Path(name).expanduser().absolute())
     root = data.root.expanduser().absolute() if data.root is not None else None
-    return config.model_copy(update={"data": data.model_copy(update={"name": name, "root": root})})
+    corrupted = config.evaluate.corrupted
+    corrupted = corrupted.expanduser().absolute() if corrupted is not None else None
+    parts = {
+        "data": data.model_copy(update={"name": name, "root": root}),
+        "evaluate": config.evaluate.model_copy(update={"corrupted": corrupted}),
+    }
+    return config.model_copy(update=parts)
 
 
 def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> DataSet | None:
@@ -187,9 +253,9 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         retrain = change.get("retrain")
         named = {"retrain": recipe(retrain["recipe"])} if isinstance(retrain, dict) and "recipe" in retrain else {}
         new = merge(merge(new, named), change)
-    config = build(new)
+    config = anchored(build(new))
     new = config.model_dump(mode="json")
-    affected = [section for section, value in new.items() if value != old[section]]
+    affected = [section for section, value in new.items() if decisive(value) != decisive(old[section])]
     fixed = [section for section in affected if section not in AFFECTS]
     if fixed:
         raise ConfigError(
@@ -199,7 +265,9 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
     again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
     first = min(again, key=STAGES.index) if again else None
     if not affected:
-        if first is not None:
+        if new != old:
+            opened.reconfigure(config, first)
+        elif first is not None:
             opened.reset_stage(first)
         return None
     data = check(config)
@@ -207,6 +275,11 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
     delivered = [network_folder(rank) for rank in range(1, config.retrain.top + 1)]
     opened.reconfigure(config, first, keep=delivered if first == "train" and only_top else [])
     return data
+
+
+def decisive(section: Any) -> Any:
+    """A section of the settings without what changes no result: the number of worker processes."""
+    return {key: value for key, value in section.items() if key != "workers"} if isinstance(section, dict) else section
 
 
 def vacant(config: Config, data: DataSet) -> Path:

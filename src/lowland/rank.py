@@ -8,12 +8,11 @@ given), `archive.sqlite` (every score, durable), `rank.json` (settings, environm
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from lowland import __version__, pipeline, spaces
 from lowland import measures as measuring
-from lowland.config import Config, build, merge
+from lowland.config import Config, MeasureConfig, build, merge
 from lowland.device import environment
 from lowland.errors import ConfigError, DataError, InterruptedRun, RunError
 from lowland.evaluation import ranking
@@ -31,22 +30,19 @@ from lowland.files import explained, write_json
 from lowland.genotype import Genotype
 from lowland.lock import Lock
 from lowland.manifest import LOCK, MANIFEST, now
-from lowland.measures import Score
+from lowland.measures.aggregation import log_rank_sum, rank_sum
+from lowland.measures.combined import combination
+from lowland.measures.expression import terms
 from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.report import ranking_page
 from lowland.run import ARCHIVE, Run
-from lowland.search import Archive, Candidate, Evaluator, LocalScorer
+from lowland.scoring import IMAGES, scorers
+from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
+from lowland.search.aggregation import aggregated
 from lowland.session import Session
 from lowland.stages import measure_identity
 from lowland.training.parallel import join
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from torch import Tensor
-
-    from lowland.spaces import Supernet
 
 MEASURES = ("accuracy", "loss", "angle", "flatness", "angle+flatness")
 LEAST = 10
@@ -59,8 +55,8 @@ FORMAT = 1
 FIXED = ("seed", "preset", "space", "data", "supernet")
 """Sections of the settings that decide the supernet; the others may differ from those it was trained with."""
 
-IMAGES = "forward_images"
-"""The detail of an archived score that counts images passed forward through the supernet."""
+SUMS = {"rank sum": rank_sum, "log-rank sum": log_rank_sum}
+"""Kinds of rows that combine the ranks by several measures."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +65,9 @@ class Question:
 
     Attributes:
         truth: File of ground truth (`lowland.evaluation.truth`).
-        measures: Measures, or sums of measures, by name.
+        measures: Measure expressions (`lowland.measures.expression`), such as `angle+flatness` or `flatness(alpha=0)`.
         rank_sums: Further rows, each the sum of the ranks that some measures give (no weights, no labels).
+        log_rank_sums: Further rows, each the sum of the logarithms of such ranks.
         sample: Genotypes taken from the truth, one per isomorphism class; 0: all.
         sample_seed: Decides which. It is no part of the run's seed, so that supernets are compared on equal genotypes.
         truth_column: Column of accuracies in distribution.
@@ -81,6 +78,7 @@ class Question:
     truth: Path
     measures: tuple[str, ...] = MEASURES
     rank_sums: tuple[tuple[str, ...], ...] = ()
+    log_rank_sums: tuple[tuple[str, ...], ...] = ()
     sample: int = 1000
     sample_seed: int = 0
     truth_column: str = TRUTH_COLUMN
@@ -90,7 +88,13 @@ class Question:
     @property
     def scored(self) -> tuple[str, ...]:
         """Every measure that needs scores: those asked for, then parts of rank sums besides."""
-        return tuple(dict.fromkeys([*self.measures, *(part for parts in self.rank_sums for part in parts)]))
+        parts = [part for sums in self.sums.values() for parts in sums for part in parts]
+        return tuple(dict.fromkeys([*self.measures, *parts]))
+
+    @property
+    def sums(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+        """The parts of every further row, by kind (a key of `SUMS`)."""
+        return {"rank sum": self.rank_sums, "log-rank sum": self.log_rank_sums}
 
 
 def rank(
@@ -123,7 +127,7 @@ def rank(
     home = supernet or out / RUN
     begun = (home / MANIFEST).is_file()
     config = settings(home, layers, exact=supernet is None) if begun or supernet else assemble(*layers)
-    check(question, config)
+    question = checked(question, config)
     require_free(out)
     truth = read_truth(
         question.truth,
@@ -182,21 +186,33 @@ def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Co
     return new
 
 
-def check(question: Question, config: Config) -> None:
-    """Raise ConfigError for a question that cannot be asked, before anything is computed."""
+def checked(question: Question, config: Config) -> Question:
+    """The question with every measure spelled as its label says; ConfigError where it cannot be asked."""
     if not question.measures:
         raise ConfigError("--measures names no measure; `lowland measures` lists them")
-    for what, names in (("--measures", question.measures), *(("--rank-sum", parts) for parts in question.rank_sums)):
-        if len(set(names)) < len(names):
-            raise ConfigError(f"{what} {','.join(names)} names a measure twice; name each once")
-        if what == "--rank-sum" and len(names) < 2:
-            raise ConfigError(f"--rank-sum {','.join(names)} must name two measures or more, separated by commas")
+
+    def spelled(option: str, names: tuple[str, ...], least: int = 1) -> tuple[str, ...]:
+        found = []
         for name in names:
-            measuring.get(config.measure.model_copy(update={"name": name}))
+            own = config.measure.model_copy(update={"name": name})
+            measuring.get(own)
+            found.append("+".join(term.label for term in terms(own, measuring.registered())))
+        if len(set(found)) < len(found):
+            raise ConfigError(f"{option} {','.join(names)} names a measure twice; name each once")
+        if len(found) < least:
+            raise ConfigError(f"{option} {','.join(names)} must name two measures or more, separated by commas")
+        return tuple(found)
+
     if question.sample and question.sample < LEAST:
         raise ConfigError(f"--sample {question.sample} must be at least {LEAST} for a rank correlation, or 0 for all")
     if question.resamples < 1:
         raise ConfigError(f"--resamples {question.resamples} must be at least 1")
+    return replace(
+        question,
+        measures=spelled("--measures", question.measures),
+        rank_sums=tuple(spelled("--rank-sum", parts, 2) for parts in question.rank_sums),
+        log_rank_sums=tuple(spelled("--log-rank-sum", parts, 2) for parts in question.log_rank_sums),
+    )
 
 
 def require_free(out: Path) -> None:
@@ -214,20 +230,24 @@ def judged(question: Question, truth: Truth, chosen: list[int], session: Session
     genotypes = [truth.genotypes[place] for place in chosen]
     columns = {name: values[chosen] for name, values in truth.columns.items()}
     scored: dict[str, list[Candidate]] = {}
-    with Archive(out / ARCHIVE) as archive:
+    with Archive(out / ARCHIVE) as archive, scorers(session, count_images=True) as scorer:
         for name in question.scored:
-            scored[name] = scores(name, genotypes, next(iter(columns.values())), session, archive)
+            scored[name] = scores(name, genotypes, next(iter(columns.values())), session, archive, scorer)
     values = {
-        name: np.array([np.nan if c.value is None else c.value for c in candidates])
+        name: valued(candidates, session.config.measure.model_copy(update={"name": name}))
         for name, candidates in scored.items()
     }
-    for parts in question.rank_sums:
-        values["rank sum of " + ", ".join(parts)] = summed([values[part] for part in parts])
+    kinds = dict.fromkeys(values, "measure")
+    for kind, sums in question.sums.items():
+        for parts in sums:
+            name = f"{kind} of {', '.join(parts)}"
+            values[name] = summed([values[part] for part in parts], SUMS[kind])
+            kinds[name] = kind
     session.monitor.start("statistics", len(values), "measure")
     statistics = Statistics(values, columns, question)
     rows = []
     for index, name in enumerate(values, start=1):
-        rows.append(row(name, values[name], scored.get(name), statistics))
+        rows.append(row(name, kinds[name], values[name], scored.get(name, []), statistics))
         session.monitor.advance(index)
         session.monitor.check()
     session.monitor.finish()
@@ -277,67 +297,57 @@ def judged(question: Question, truth: Truth, chosen: list[int], session: Session
     }
 
 
+def valued(candidates: Sequence[Candidate], measure: MeasureConfig) -> Array:
+    """The values of candidates, NaN where one failed; of a sum combined by ranks, those among these candidates."""
+    combine = combination(measure)
+    if combine != "sum":
+        ranked = aggregated([candidate for candidate in candidates if candidate.status == "scored"], combine)
+        by_key = {candidate.key: candidate for candidate in ranked}
+        candidates = [by_key.get(candidate.key, candidate) for candidate in candidates]
+    return np.array([np.nan if candidate.value is None else candidate.value for candidate in candidates])
+
+
 def scores(
-    name: str, genotypes: Sequence[Genotype], truth_N: Array, session: Session, archive: Archive
+    name: str,
+    genotypes: Sequence[Genotype],
+    truth_N: Array,
+    session: Session,
+    archive: Archive,
+    scorer: Callable[[MeasureConfig], Scorer],
 ) -> list[Candidate]:
     """The candidate of every genotype under one measure, scored now or before; τ-b so far is told on the way."""
     monitor, config = session.monitor, session.config
     own = config.model_copy(update={"measure": config.measure.model_copy(update={"name": name})})
-    measure = measuring.get(own.measure)
     identity = measure_identity(own, session.run.manifest["files"]["supernet/trained.safetensors"])
-    supernet, context = session.supernet, session.context
     keys = [session.space.key(genotype) for genotype in genotypes]
     known = {key for key in keys if archive.get(identity, key) is not None}
     monitor.start(name, len(set(keys)), "network", len(known))
     found: list[Candidate] = []
     values_N = np.full(len(genotypes), np.nan)
-    with counted(supernet) as passed:
-
-        def judge(genotype: Genotype) -> Score:
-            before = passed()
-            score = measure.score(supernet, genotype, context)
-            return replace(score, details={**score.details, IMAGES: passed() - before})
-
-        evaluator = Evaluator(session.space, LocalScorer(judge), archive, identity, session.cost)
-        for index, (genotype, key) in enumerate(zip(genotypes, keys, strict=True)):
-            candidate = evaluator(genotype, 0, "sample")
-            found.append(candidate)
-            values_N[index] = np.nan if candidate.value is None else candidate.value
-            if candidate.status == "failed":
-                monitor.note(f"{name}: {session.space.format(genotype)} failed: {candidate.reason}")
-            if key in known:
-                continue
-            known.add(key)
-            tau = ranking.agreement(values_N, truth_N) if index + 1 >= LEAST else None
-            monitor.advance(len(known), **({"tau": tau} if tau is not None else {}))
-            monitor.check()
-        evaluator.require_success()
+    evaluator = Evaluator(session.space, scorer(own.measure), archive, identity, session.cost)
+    proposals = [Proposal(genotype, 0, "sample") for genotype in genotypes]
+    for index, (candidate, key) in enumerate(zip(evaluator(proposals), keys, strict=True)):
+        found.append(candidate)
+        values_N[index] = np.nan if candidate.value is None else candidate.value
+        if candidate.status == "failed":
+            monitor.note(f"{name}: {session.space.format(candidate.genotype)} failed: {candidate.reason}")
+        if key in known:
+            continue
+        known.add(key)
+        tau = ranking.agreement(values_N, truth_N) if index + 1 >= LEAST else None
+        monitor.advance(len(known), **({"tau": tau} if tau is not None else {}))
+        monitor.check()
+    evaluator.require_success()
     monitor.finish()
     return found
 
 
-@contextmanager
-def counted(supernet: Supernet) -> Iterator[Callable[[], int]]:
-    """Within the block, how many images have been passed forward through the supernet so far."""
-    images = 0
-
-    def count(_: object, arguments: tuple[Tensor, ...]) -> None:
-        nonlocal images
-        images += len(arguments[0])
-
-    handle = supernet.register_forward_pre_hook(count)
-    try:
-        yield lambda: images
-    finally:
-        handle.remove()
-
-
-def summed(parts: Sequence[Array]) -> Array:
-    """The rank sum over genotypes that all parts scored; NaN elsewhere."""
+def summed(parts: Sequence[Array], combine: Callable[[Sequence[Array]], Array]) -> Array:
+    """The parts combined, over the genotypes that all of them scored; NaN elsewhere."""
     there = ~np.isnan(parts).any(axis=0)
     total = np.full(len(parts[0]), np.nan)
     if there.any():
-        total[there] = ranking.rank_sum([part[there] for part in parts])
+        total[there] = combine([part[there] for part in parts])
     return total
 
 
@@ -387,12 +397,14 @@ class Statistics:
         return found
 
 
-def row(name: str, values_N: Array, candidates: list[Candidate] | None, statistics: Statistics) -> dict[str, Any]:
+def row(
+    name: str, kind: str, values_N: Array, candidates: Sequence[Candidate], statistics: Statistics
+) -> dict[str, Any]:
     """What rank.json says of one measure; seconds and images are means per candidate."""
-    scored = [c for c in candidates or [] if c.status == "scored"]
+    scored = [c for c in candidates if c.status == "scored"]
     return {
         "name": name,
-        "kind": "rank sum" if candidates is None else "measure",
+        "kind": kind,
         "scored": int((~np.isnan(values_N)).sum()),
         "failed": int(np.isnan(values_N).sum()),
         "seconds": float(np.mean([c.seconds for c in scored])) if scored else None,

@@ -143,16 +143,24 @@ class Session:
         """What a measure may look at: the search split, and training images for batch-norm statistics."""
         measure = self.config.measure
         calibration = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
-        scored = order(len(self.data.search), seed=self.config.seed, keys=("scored images",))
-        count = measure.images or len(scored)
         return Context(
             space=self.space,
-            scored=self.placed(self.data.search, scored[:count].sort().values, measure.batch_size),
+            scored=self.scored(self.scored_images),
             calibration=self.placed(self.data.train, calibration[: measure.calibration_images], measure.batch_size),
             initial=self.run.load_tensors("supernet/initial.safetensors")[0],
             compute=self.compute,
             seed=self.config.seed,
         )
+
+    @property
+    def scored_images(self) -> int:
+        """Number of search-split images that candidates are scored on."""
+        return min(self.config.measure.images or len(self.data.search), len(self.data.search))
+
+    def scored(self, count: int) -> Sequence[tuple[Tensor, Tensor]]:
+        """The first `count` images of the search split in the run's seeded order, as batches (`placed`)."""
+        chosen = order(len(self.data.search), seed=self.config.seed, keys=("scored images",))[:count]
+        return self.placed(self.data.search, chosen.sort().values, self.config.measure.batch_size)
 
     def placed(self, split: Split, indices: Tensor, size: int) -> Sequence[tuple[Tensor, Tensor]]:
         """The named images of a split, normalised and on the device, with their labels, in batches of `size`.

@@ -5,26 +5,37 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import asdict, replace
 from typing import Any
 
 from torch import nn
 
 from lowland import export
-from lowland import measures as measuring
 from lowland.config import Config
-from lowland.data import CORRUPTIONS, DataSet, order
+from lowland.data import (
+    STANDARD,
+    CorruptedFolder,
+    CorruptedImages,
+    DataSet,
+    Generated,
+    cache_folder,
+    check_names,
+    order,
+)
 from lowland.device import Compute, environment
-from lowland.errors import ConfigError
 from lowland.evaluation import classification, corruption_accuracy, loss_curve, predict
 from lowland.genotype import Genotype
 from lowland.measures import candidate
+from lowland.measures.combined import combination
 from lowland.measures.landscape import Outcome, evaluator, loss_under_noise
 from lowland.monitor import Monitor
 from lowland.report import write
 from lowland.report.gather import gather
 from lowland.run import ARCHIVE
-from lowland.search import Archive, Candidate, Evaluator, Limits, LocalScorer, search
+from lowland.scoring import FirstLook, scorers
+from lowland.search import Archive, Candidate, Evaluator, Limits, Objectives, Racing, parse_objectives, search
+from lowland.search.racing import first_images
 from lowland.seeds import derive
 from lowland.session import Session
 from lowland.spaces import Shape
@@ -66,8 +77,6 @@ def train_supernet(session: Session) -> None:
 def search_architectures(session: Session) -> None:
     """Score candidates on the search split and keep every one in the archive."""
     run, config, monitor = session.run, session.config, session.monitor
-    measure = measuring.get(config.measure)
-    supernet, context = session.supernet, session.context
     began = False
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
@@ -81,11 +90,20 @@ def search_architectures(session: Session) -> None:
             monitor.note(f"candidate {session.space.format(candidate.genotype)} failed: {candidate.reason}")
         monitor.check()
 
-    identity = measure_identity(config, run.manifest["files"]["supernet/trained.safetensors"])
-    scorer = LocalScorer(lambda genotype: measure.score(supernet, genotype, context))
-    with Archive(run.path / ARCHIVE) as archive:
-        evaluator = Evaluator(session.space, scorer, archive, identity, session.cost)
-        result = search(session.space, config.search, config.seed, evaluator, report)
+    objectives = objectives_of(config)
+    measured = config if objectives is None else config.model_copy(update={"measure": objectives.measure})
+    identity = measure_identity(measured, run.manifest["files"]["supernet/trained.safetensors"])
+    with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
+        full = Evaluator(session.space, scorer(measured.measure), archive, identity, session.cost)
+        evaluator: Evaluator | Racing = full
+        if config.search.racing is not None:
+            raced = first_images(config.search.racing, session.scored_images)
+            look = scorer(FirstLook(config.measure, raced))
+            of_few = measure_identity(config, run.manifest["files"]["supernet/trained.safetensors"], raced)
+            first = Evaluator(session.space, look, archive, of_few, session.cost)
+            evaluator = Racing(first, full, config.search.parents, monitor.check)
+        combine = combination(config.measure)
+        result = search(session.space, config.search, config.seed, evaluator, report, objectives, combine)
     monitor.finish()
     if result.summary.note:
         monitor.note(result.summary.note)
@@ -101,28 +119,42 @@ def search_architectures(session: Session) -> None:
         }
         for candidate in result.ranking[: max(RANKED, config.retrain.top)]
     ]
-    images = sum(len(labels_N) for _, labels_N in context.scored)
+    images = sum(len(labels_N) for _, labels_N in session.context.scored)
     summary = asdict(result.summary)
-    run.write_json("search.json", {"ranking": ranking, "summary": summary, "measure": identity, "images": images})
-    run.finish_stage("search", [ARCHIVE], {"proposed": result.summary.proposed, "failed": result.summary.failed})
+    found = {"ranking": ranking, "summary": summary, "measure": identity, "images": images, "pareto": result.facts}
+    run.write_json("search.json", found)
+    told = ("proposed", "failed", "raced_out")
+    run.finish_stage("search", [ARCHIVE], {name: summary[name] for name in told})
 
 
-def measure_identity(config: Config, supernet_digest: str) -> str:
+def measure_identity(config: Config, supernet_digest: str, raced: int | None = None) -> str:
     """What makes two scores comparable: the measure's settings, the supernet's weights, the seed and the precision.
 
-    The data need no part of their own: they decide the weights.
+    Where candidates are fine-tuned, the recipe too; of a first look, how many images it takes (`raced`). The data need
+    no part of their own: they decide the weights.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "measure": config.measure.model_dump(mode="json"),
         "supernet": supernet_digest,
         "seed": config.seed,
         "precision": config.compute.precision,
     }
+    if config.finetune.epochs:
+        parts["finetune"] = config.finetune.model_dump(mode="json")
+    if raced is not None:
+        parts["raced"] = raced
     return json.dumps(parts, sort_keys=True)
 
 
+def objectives_of(config: Config) -> Objectives | None:
+    """What the pareto strategy trades off; None for the other strategies. Raises ConfigError for a wrong one."""
+    if config.search.strategy != "pareto":
+        return None
+    return parse_objectives(config.search.objectives, config.measure)
+
+
 def train_networks(session: Session) -> None:
-    """Train the best genotypes from scratch and deliver them: the first in network/, others in networks/<rank>/."""
+    """Train the best genotypes and deliver them: the first in network/, others in networks/<rank>/."""
     run, config, compute = session.run, session.config, session.compute
     files: list[str] = []
     chosen = session.ranking()[: config.retrain.top]
@@ -136,7 +168,10 @@ def train_networks(session: Session) -> None:
         task = training_task(config, shape, genotype, session.data)
         if export.facts(run.path / folder).get("task") == task:
             continue  # trained before a stop, or before `--top` was raised
-        body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
+        body = network_training.build(genotype, shape, config.retrain, config.seed)
+        if config.retrain.inherit:
+            network_training.inherit_from(session.supernet, body, genotype)
+        body = compute.prepare(body)
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
             job,
@@ -187,15 +222,16 @@ def evaluate_networks(session: Session) -> None:
         results[rank] = {"test": classification(logits_NK, labels_N)}
     names = corruption_names(settings.corruptions)
     if names:
+        # Many more images than above, and judged once: in the run's memory format, which may be twice as fast.
+        fast = replace(session.compute, autocast_dtype=None)
         with progressing(session.monitor, "corruptions", "batch") as progress:
             shift = corruption_accuracy(
-                models,
-                data.test,
+                {rank: fast.prepare(deepcopy(model)) for rank, model in models.items()},
+                corrupted_images(config, data),
                 data.normalise,
-                judge,
+                fast,
                 names=names,
                 severities=settings.severities,
-                seed=config.seed,
                 limit=settings.corruption_images,
                 batch_size=settings.batch_size,
                 progress=progress,
@@ -209,14 +245,20 @@ def evaluate_networks(session: Session) -> None:
 
 
 def corruption_names(setting: Sequence[str] | str) -> list[str]:
-    """The corruptions asked for; raises ConfigError for an unknown one."""
+    """The corruptions asked for, `all` being the fifteen standard ones; raises ConfigError for an unknown one."""
     if setting == "none":
         return []
-    names = list(CORRUPTIONS) if setting == "all" else list(setting)
-    unknown = [name for name in names if name not in CORRUPTIONS]
-    if unknown:
-        raise ConfigError(f"unknown corruption {unknown[0]!r} in evaluate.corruptions; known: {', '.join(CORRUPTIONS)}")
+    names = list(STANDARD) if setting == "all" else list(dict.fromkeys(setting))
+    check_names(names, "evaluate.corruptions: ")
     return names
+
+
+def corrupted_images(config: Config, data: DataSet) -> CorruptedImages:
+    """The folder `evaluate.corrupted`, or else the data set's test images, to be corrupted; DataError if unfit."""
+    settings = config.evaluate
+    if settings.corrupted is not None:
+        return CorruptedFolder(settings.corrupted, corruption_names(settings.corruptions), data)
+    return Generated(data, config.seed, cache=cache_folder() if settings.cache_corruptions else None)
 
 
 def loss_curves(session: Session, winner: nn.Module, judge: Compute) -> list[dict[str, Any]]:

@@ -137,14 +137,6 @@ def test_intervals_cover_the_true_correlation() -> None:
         assert 0.90 <= count / trials <= 0.99, (name, count)
 
 
-def test_rank_sums_have_no_units() -> None:
-    rng = np.random.default_rng(0)
-    first, second = rng.normal(size=(2, 50))
-    total = ranking.rank_sum([first, second])
-    np.testing.assert_array_equal(total, ranking.rank_sum([np.exp(first), 1e6 * second + 3]))
-    np.testing.assert_array_equal(ranking.rank_sum([np.array([1.0, 1.0, 5.0])]), [1.5, 1.5, 3.0])
-
-
 @pytest.mark.parametrize(
     ("values", "truth"), [([1.0], [1.0]), ([1.0, 2.0], [1.0, 2.0, 3.0]), ([1.0, math.nan], [1.0, 2.0])]
 )

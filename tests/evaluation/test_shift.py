@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from lowland.data import MemorySplit, corrupt
+from lowland.data import STANDARD, CorruptedImages, MemorySplit, corrupt
 from lowland.device import Compute
 from lowland.errors import ConfigError, DataError
-from lowland.evaluation import corruption_accuracy
+from lowland.evaluation import alexnet_normalised, corruption_accuracy
+from lowland.evaluation.shift import ALEXNET_ERROR
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
 NAMES = ["gaussian_noise", "contrast"]
@@ -42,10 +43,20 @@ def split() -> MemorySplit:
     return MemorySplit(images.to(torch.uint8), labels)
 
 
+class Corrupted(CorruptedImages):
+    """A split corrupted with seed 3."""
+
+    def __init__(self, split: MemorySplit) -> None:
+        self.split, self.labels_N = split, split.labels_N
+
+    def images(self, name: str, severity: int, start: int, stop: int) -> torch.Tensor:
+        return corrupt(self.split.images(torch.arange(start, stop)), name, severity, seed=3, start=start)
+
+
 def evaluate(split: MemorySplit, **given: object) -> dict[str, dict[str, object]]:
-    options: dict[str, object] = {"names": NAMES, "severities": [1, 5], "seed": 3, "batch_size": 10} | given
+    options: dict[str, object] = {"names": NAMES, "severities": [1, 5], "batch_size": 10} | given
     models = {"good": Brightness(0.0), "worse": Brightness(0.15)}
-    return corruption_accuracy(models, split, scaled, CPU, **options)  # type: ignore[arg-type]
+    return corruption_accuracy(models, Corrupted(split), scaled, CPU, **options)  # type: ignore[arg-type]
 
 
 def test_equals_a_direct_count_on_all_images_at_once(split: MemorySplit) -> None:
@@ -62,6 +73,16 @@ def test_equals_a_direct_count_on_all_images_at_once(split: MemorySplit) -> None
         assert found[key]["standard_error"] == pytest.approx(float(own_N.std()) / math.sqrt(37))
         assert found[key]["n"] == 37
         assert found[key]["severities"] == [1, 5]
+        errors = [100 * (1 - torch.stack(hits[first : first + 2]).mean(0)) for first in (0, 2)]
+        for name, group, error_N in zip(NAMES, ("noise", "digital"), errors, strict=True):
+            expected = {
+                "error": pytest.approx(float(error_N.mean())),
+                "standard_error": pytest.approx(float(error_N.std()) / math.sqrt(37)),
+            }
+            assert found[key]["corruption_errors"][name] == expected  # type: ignore[index]
+            assert found[key]["group_errors"][group] == expected | {"corruptions": [name]}  # type: ignore[index]
+        assert found[key]["mean_corruption_error"] == pytest.approx(100 - found[key]["mean"])  # type: ignore[operator]
+        assert found[key]["normalised_error"] is None
     assert found["good"]["mean"] > found["worse"]["mean"]  # type: ignore[operator]
 
 
@@ -78,9 +99,72 @@ def test_the_limit_takes_the_first_images(split: MemorySplit) -> None:
 
 
 def test_bad_requests(split: MemorySplit) -> None:
-    with pytest.raises(ConfigError, match=r"unknown corruption 'rain'; known are"):
+    with pytest.raises(ConfigError, match=r"evaluate.corruptions: no corruption is called 'rain'; .*known are"):
         evaluate(split, names=["contrast", "rain"])
     with pytest.raises(ConfigError, match="at least one"):
         evaluate(split, severities=[])
     with pytest.raises(DataError, match="no test images"):
         evaluate(MemorySplit(torch.zeros(0, 3, 16, 16, dtype=torch.uint8), torch.zeros(0, dtype=torch.int64)))
+
+
+def test_a_groups_error_is_the_mean_over_its_corruptions(split: MemorySplit) -> None:
+    names = ["brightness", "fog", "contrast", "saturate"]
+    found = evaluate(split, names=names)["worse"]
+    errors = {name: found["corruption_errors"][name]["error"] for name in names}  # type: ignore[index]
+    groups = found["group_errors"]
+    assert list(groups) == ["weather", "digital", "extra"]  # type: ignore[call-overload]
+    assert groups["weather"]["error"] == pytest.approx((errors["brightness"] + errors["fog"]) / 2)  # type: ignore[index]
+    assert groups["weather"]["corruptions"] == ["brightness", "fog"]  # type: ignore[index]
+    assert found["mean_corruption_error"] == pytest.approx(sum(errors.values()) / 4)
+
+
+def test_alexnet_has_a_normalised_error_of_100() -> None:
+    assert tuple(ALEXNET_ERROR) == STANDARD
+    own = {name: 100 * share for name, share in ALEXNET_ERROR.items()}
+    assert alexnet_normalised(own) == pytest.approx(100)
+    assert alexnet_normalised({name: error / 2 for name, error in own.items()} | {"saturate": 1.0}) == pytest.approx(50)
+    better = own | {"fog": 0.0}
+    assert alexnet_normalised(better) == pytest.approx(100 * 14 / 15)
+    with pytest.raises(ConfigError, match="fog is missing"):
+        alexnet_normalised({name: 1.0 for name in STANDARD if name != "fog"})
+
+
+class Shown(CorruptedImages):
+    """Plain images of any size."""
+
+    def __init__(self, size: int) -> None:
+        self.size, self.labels_N = size, torch.tensor([0, 1])
+
+    def images(self, name: str, severity: int, start: int, stop: int) -> torch.Tensor:
+        return torch.zeros(stop - start, 3, self.size, self.size, dtype=torch.uint8)
+
+
+class Constant(nn.Module):
+    """Names class 0 of so many."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return torch.eye(self.classes)[torch.zeros(len(x_NCHW), dtype=torch.long)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "size", "names", "severities", "there"),
+    [
+        (1000, 224, STANDARD, (1, 2, 3, 4, 5), True),
+        (1000, 224, (*STANDARD, "spatter"), (5, 4, 3, 2, 1), True),
+        (1000, 64, STANDARD, (1, 2, 3, 4, 5), False),
+        (100, 224, STANDARD, (1, 2, 3, 4, 5), False),
+        (1000, 224, STANDARD, (1, 5), False),
+        (1000, 224, STANDARD[:14], (1, 2, 3, 4, 5), False),
+    ],
+)
+def test_the_normalised_error_is_reported_for_imagenet_alone(
+    classes: int, size: int, names: tuple[str, ...], severities: tuple[int, ...], there: bool
+) -> None:
+    model = {"network": Constant(classes)}
+    found = corruption_accuracy(model, Shown(size), scaled, CPU, names=names, severities=severities, batch_size=2)
+    half = sum(0.5 / share for share in ALEXNET_ERROR.values()) / 15 * 100
+    assert found["network"]["normalised_error"] == (pytest.approx(half) if there else None)

@@ -23,22 +23,55 @@ from lowland.measures.untrained import UntrainedMeasure
 
 from .tiny import Case, case
 
-SINGLE = list(measures.registered())
+# A latency is a time, which is never twice the same (tests/measures/test_latency.py).
+SINGLE = [name for name in measures.registered() if name != "latency"]
 UNTRAINED = [name for name, cls in measures.registered().items() if issubclass(cls, UntrainedMeasure)]
-SUMS = ["angle+flatness", "accuracy+flatness", "loss+flatness", "accuracy+angle", "accuracy+naswot"]
-NAMES = [*SINGLE, *SUMS]
+SUMS = [
+    "angle+flatness",
+    "accuracy+flatness",
+    "loss+flatness",
+    "accuracy+angle",
+    "accuracy+naswot",
+    "accuracy+robustness",
+]
+CURVED = "flatness(direction=hessian, sigmas=[1e-4, 5e-4, 1e-3])"
+NAMES = [*SINGLE, CURVED, *SUMS]
 EXACT = ["angle", *UNTRAINED]
 SEEDED = [name for name in UNTRAINED if name not in ("parameters", "macs")]
 LOOKS_AT_IMAGES = [name for name in NAMES if name not in EXACT]
-NOISY = [name for name in NAMES if "flatness" in name]
+OTHER_NOISE = ["adaptive_sharpness", "filter_noise", "flatnas", "perturbed_loss", "robustness", "accuracy+robustness"]
+NOISY = [name for name in NAMES if name != CURVED and ("flatness" in name or name in OTHER_NOISE)]
+# What is flat around the weights says nothing of how good they are: a network that guesses is flat everywhere.
+FLAT_ONLY = ["adaptive_sharpness", "filter_noise", "hessian_trace", "robustness"]
+# Whole images change sides where activations are rounded, and differences of losses keep the error of either.
+ROUNDING = {
+    "flatnas": 5.0,
+    "robustness": 5.0,
+    "accuracy+robustness": 5.0,
+    "adaptive_sharpness": 0.02,
+    "filter_noise": 0.02,
+}
+FEW = {
+    "flatnas_alpha": 0.9,
+    "flatnas_k": 5.0,
+    "robustness_draws": 5,
+    "robustness_sigma": 0.3,
+    "hessian_trace_draws": 2,
+    "hessian_images": 30,
+}
+"""Settings that make measures of many evaluations cheap enough to be scored hundreds of times."""
 
 trained = cache(case)
+
+
+def settings(name: str, **options: object) -> MeasureConfig:
+    return MeasureConfig(name=name, **{**FEW, **options})
 
 
 def on_spaces(names: list[str]) -> pytest.MarkDecorator:
     """All measures on the tiny space, single ones on NAS-Bench-201, the published sum on DARTS."""
     pairs = [("tiny", name) for name in names]
-    pairs += [("nasbench201", name) for name in names if name in SINGLE]
+    pairs += [("nasbench201", name) for name in names if name in SINGLE or name == CURVED]
     pairs += [("darts", "angle+flatness")]
     return pytest.mark.parametrize(("shared", "name"), pairs, indirect=["shared"])
 
@@ -50,7 +83,7 @@ def shared(request: pytest.FixtureRequest) -> Case:
 
 
 def score(case: Case, name: str, genotype: Any = None, **options: object) -> Score:
-    measure = measures.get(MeasureConfig(name=name, **options))
+    measure = measures.get(settings(name, **options))
     return measure.score(case.supernet, genotype or case.genotypes[0], case.context)
 
 
@@ -98,7 +131,7 @@ def fails_in_pass(case: Case, name: str, failing: int) -> None:
     handle = first.register_forward_pre_hook(fail)
     try:
         with pytest.raises(RuntimeError, match="out of memory"):
-            score(case, name)
+            score(case, name, draws=2)
     finally:
         handle.remove()
 
@@ -111,13 +144,13 @@ def test_leaves_the_supernet_bit_identical_after_an_exception(shared: Case, name
 
 @on_spaces(NOISY)
 def test_leaves_the_supernet_bit_identical_after_an_exception_under_noise(shared: Case, name: str):
-    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, 11))
+    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, 8))
 
 
 @on_spaces(NAMES)
 def test_is_deterministic_and_independent_of_order(shared: Case, name: str):
     first = [score(shared, name, genotype) for genotype in shared.genotypes]
-    measure = measures.get(MeasureConfig(name=name))
+    measure = measures.get(settings(name))
     for genotype, before in reversed(list(zip(shared.genotypes, first, strict=True))):
         assert measure.score(shared.supernet, genotype, shared.context) == before
 
@@ -136,16 +169,18 @@ def test_details_are_finite_json_and_errors_are_not_negative(shared: Case, name:
 @on_spaces(NAMES)
 def test_seed_moves_noise_and_untrained_weights_only(shared: Case, name: str):
     other = replace(shared.context, seed=shared.context.seed + 1)
-    measure = measures.get(MeasureConfig(name=name))
+    measure = measures.get(settings(name))
     genotype = shared.genotypes[0]
     same = (
         measure.score(shared.supernet, genotype, other).value
         == measure.score(shared.supernet, genotype, shared.context).value
     )
-    assert same == (name not in [*NOISY, *SEEDED, "accuracy+naswot"])
+    if name == CURVED:
+        return  # Only where its eigenvectors are begun from is drawn.
+    assert same == (name not in [*NOISY, *SEEDED, "accuracy+naswot", "hessian_trace"])
 
 
-@on_spaces(LOOKS_AT_IMAGES)
+@on_spaces([name for name in LOOKS_AT_IMAGES if name not in FLAT_ONLY])
 def test_a_trained_network_beats_a_ruined_one(shared: Case, name: str):
     ruined = copy.deepcopy(shared)
     with torch.no_grad():
@@ -161,7 +196,7 @@ def test_batch_sizes_do_not_matter(shared: Case, name: str):
     x = torch.cat([x for x, _ in shared.context.scored])
     labels = torch.cat([labels for _, labels in shared.context.scored])
     whole = replace(shared.context, scored=[(x, labels)])
-    measure = measures.get(MeasureConfig(name=name))
+    measure = measures.get(settings(name))
     found = measure.score(shared.supernet, shared.genotypes[0], whole)
     wanted = measure.score(shared.supernet, shared.genotypes[0], shared.context)
     assert found.value == pytest.approx(wanted.value, rel=1e-5)
@@ -169,7 +204,7 @@ def test_batch_sizes_do_not_matter(shared: Case, name: str):
 
 @on_spaces(LOOKS_AT_IMAGES)
 def test_missing_images_are_a_data_error(shared: Case, name: str):
-    measure = measures.get(MeasureConfig(name=name))
+    measure = measures.get(settings(name))
     for lacking in ("scored", "calibration"):
         with pytest.raises(DataError, match="images"):
             measure.score(shared.supernet, shared.genotypes[0], replace(shared.context, **{lacking: []}))
@@ -180,7 +215,7 @@ def test_one_image_has_no_standard_error(name: str):
     shared = trained("tiny", torch.float64)
     x, labels = shared.context.scored[0]
     single = replace(shared.context, scored=[(x[:1], labels[:1])])
-    found = measures.get(MeasureConfig(name=name)).score(shared.supernet, shared.genotypes[0], single)
+    found = measures.get(settings(name)).score(shared.supernet, shared.genotypes[0], single)
     assert found.standard_error is None
 
 
@@ -196,6 +231,6 @@ def test_reduced_precision_and_memory_format_agree_with_plain_fp32(name: str):
         scored=[(fast.place(x), labels) for x, labels in plain.context.scored],
         calibration=[(fast.place(x), labels) for x, labels in plain.context.calibration],
     )
-    found = measures.get(MeasureConfig(name=name)).score(supernet, plain.genotypes[0], context)
+    found = measures.get(settings(name)).score(supernet, plain.genotypes[0], context)
     wanted = score(plain, name)
-    assert found.value == pytest.approx(wanted.value, rel=0.05)
+    assert found.value == pytest.approx(wanted.value, rel=0.05, abs=ROUNDING.get(name, 0.0))

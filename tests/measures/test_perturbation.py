@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from lowland.measures.perturbation import Noise, _NoiseCache, coefficients, effective_sigmas, noise, perturbed
+from lowland.measures.perturbation import BANK, Bank, Noise, coefficients, effective_sigmas, noise, perturbed
 
 PUBLISHED = {
     (1e-3, 3e-3, 6e-3): (1.000e-3, 2.236e-3, 3.742e-3),
@@ -68,8 +68,10 @@ def test_noise_does_not_depend_on_memory_format():
     assert noise("w", last, 0).is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(noise("w", plain, 0), noise("w", last, 0))
     remembered = Noise(seed=3, draw=0, coefficients={0: 0.1}, remember=True)
-    assert torch.equal(remembered.apply("w", plain), remembered.apply("w", last))
-    assert remembered.apply("w", last).is_contiguous(memory_format=torch.channels_last)
+    bank = Bank(10**6)
+    parameter = nn.Parameter(last)
+    assert torch.equal(remembered.apply("w", plain), bank.get("w", parameter, remembered))
+    assert bank.get("w", parameter, remembered).is_contiguous(memory_format=torch.channels_last)
 
 
 @given(st.sampled_from([1, -1]), st.booleans(), st.booleans(), st.sampled_from([torch.float32, torch.float64]))
@@ -120,21 +122,67 @@ def test_noise_reaches_an_autocast_block_opened_outside():
         assert torch.equal(module(x), clean)
 
 
-def test_cache_forgets_the_least_recently_used():
-    cache = _NoiseCache(limit_bytes=2 * 400)
-    like = torch.empty(100)
-    first = cache.get("a", like, 0)
-    second = cache.get("b", like, 0)
-    assert cache.get("a", like, 0) is first
-    cache.get("c", like, 0)
-    assert (len(cache), cache.bytes) == (2, 800)
-    assert cache.get("a", like, 0) is first
-    again = cache.get("b", like, 0)
+def shared(draw: int = 0, **changes) -> Noise:
+    return Noise(**{"seed": 0, "draw": draw, "coefficients": {0: 0.1}, "remember": True, **changes})
+
+
+def test_the_bank_gives_what_the_noise_gives_and_keeps_it():
+    bank, weight = Bank(10**6), nn.Parameter(torch.linspace(-1, 1, 60).reshape(3, 4, 5))
+    noises = [
+        shared(), shared(1), shared(sign=-1), shared(relative=True), shared(seed=1), shared(coefficients={1: 0.1}),
+        shared(coefficients={0: 0.1, 1: 0.1}), shared(keys=("k",)),
+    ]  # fmt: skip
+    found = [bank.get("w", weight, noise) for noise in noises]
+    assert len(bank) == len(noises)
+    for each, value in zip(noises, found, strict=True):
+        assert torch.equal(value, each.apply("w", weight.detach()))
+        assert bank.get("w", weight, each) is value
+
+
+def test_the_bank_forgets_the_least_recently_used():
+    bank = Bank(limit_bytes=2 * 400)
+    weight = nn.Parameter(torch.ones(100))
+    first, second = bank.get("w", weight, shared(0)), bank.get("w", weight, shared(1))
+    assert bank.get("w", weight, shared(0)) is first
+    bank.get("w", weight, shared(2))
+    assert (len(bank), bank.bytes) == (2, 800)
+    assert bank.get("w", weight, shared(0)) is first
+    again = bank.get("w", weight, shared(1))
     assert again is not second
     assert torch.equal(again, second)
 
 
-def test_cache_keeps_nothing_larger_than_its_limit():
-    cache = _NoiseCache(limit_bytes=100)
-    cache.get("a", torch.empty(100), 0)
-    assert (len(cache), cache.bytes) == (0, 0)
+def test_the_bank_keeps_nothing_larger_than_its_limit():
+    bank = Bank(limit_bytes=100)
+    bank.get("w", nn.Parameter(torch.ones(100)), shared())
+    assert (len(bank), bank.bytes) == (0, 0)
+
+
+def test_the_bank_notices_changed_and_replaced_weights():
+    bank, weight = Bank(10**6), nn.Parameter(torch.ones(100))
+    before = bank.get("w", weight, shared())
+    with torch.no_grad():
+        weight.mul_(2)
+    changed = bank.get("w", weight, shared())
+    assert torch.equal(changed, shared().apply("w", weight.detach()))
+    assert not torch.equal(changed, before)
+    weight.data = torch.zeros(100)
+    assert torch.equal(bank.get("w", weight, shared()), shared().apply("w", torch.zeros(100)))
+    assert (len(bank), bank.bytes) == (1, 400)
+    # Another parameter of the same name, perhaps where a dead one was.
+    for value in range(20):
+        other = nn.Parameter(torch.full((100,), float(value)))
+        assert torch.equal(bank.get("w", other, shared()), shared().apply("w", other.detach()))
+        del other
+
+
+def test_perturbing_what_is_perturbed_does_not_use_the_bank():
+    weight = nn.Parameter(torch.ones(100))
+    for draw in range(5):
+        outer, inner = shared(draw, remember=False), shared(9)
+        with perturbed({"w": weight}, outer), perturbed({"w": weight}, inner):
+            assert torch.equal(weight, inner.apply("w", outer.apply("w", torch.ones(100))))
+    entries = len(BANK)
+    with perturbed({"w": weight}, shared(9)), perturbed({"w": weight}, shared(9)):
+        assert len(BANK) == entries + 1
+    assert torch.equal(weight, torch.ones(100))

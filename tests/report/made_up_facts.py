@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from lowland.report import (
@@ -13,10 +15,16 @@ from lowland.report import (
     Data,
     Epoch,
     Estimate,
+    Fit,
+    Iteration,
     Network,
+    Objective,
+    Pareto,
+    Point,
     ReportFacts,
     Search,
     Shift,
+    ShiftGroup,
     Stage,
     Training,
 )
@@ -87,6 +95,11 @@ def make_facts() -> ReportFacts:
         n=400,
         severities=(1, 3),
         standard_error=0.91,
+        errors={name: Estimate(value=29.75, standard_error=1.1, n=400) for name in names},
+        groups=tuple(
+            ShiftGroup(name=group, corruptions=(name,), error=Estimate(value=29.75, standard_error=1.1, n=400))
+            for group, name in zip(("noise", "weather"), names, strict=True)
+        ),
     )
     test = Classification(
         top1=90.4, nll=0.31, ece=2.1, n=1200, top1_standard_error=0.85, top5=99.5, top5_standard_error=0.2
@@ -141,4 +154,120 @@ def make_facts() -> ReportFacts:
             epochs=tuple(Epoch(epoch=epoch, loss=1 / epoch, accuracy=100 - 40 / epoch) for epoch in range(1, 6)),
         ),
         loading='network = load("X")\n',
+    )
+
+
+OBJECTIVES = {
+    "flatnas(alpha=0.5)": Objective(label="flatnas(alpha=0.5)", kind="flatnas", unit="percentage points", alpha=0.5),
+    "params": Objective(label="params", kind="params", unit="parameters", exact=True),
+    "error": Objective(label="error", kind="error", unit="%"),
+    "robustness": Objective(label="robustness", kind="robustness", unit="percentage points"),
+    "macs": Objective(label="macs", kind="macs", unit="multiply-accumulates", exact=True),
+    "latency": Objective(label="latency", kind="latency", unit="ms"),
+    "accuracy+flatness": Objective(label="accuracy+flatness", kind="measure"),
+}
+
+
+def make_points(objectives: tuple[Objective, ...], count: int) -> tuple[Point, ...]:
+    """Candidates among which larger ones err less and are less robust; the last one did not learn."""
+    rng = np.random.default_rng(1)
+    points = []
+    for index in range(count):
+        parameters = int(np.exp(rng.uniform(np.log(4e5), np.log(4e6))))
+        error = 6 + 24 * (4e5 / parameters) ** 0.7 + rng.gamma(2.0, 2.0) * (1.0 if index < 40 else 0.5)
+        robust = 1 + 0.4 * np.log(parameters / 4e5) + rng.gamma(2.0, 0.5)
+        if index == count - 1:
+            error, robust = 90.0, 0.1
+        values = {
+            "flatnas": 0.5 * error + 2.5 * robust,
+            "error": error,
+            "robustness": robust,
+            "params": parameters,
+            "macs": 90.0 * parameters,
+            "latency": 1.0 + parameters / 1e6,
+            "measure": error / 100.0,
+        }
+        errors = {"flatnas": 0.6, "error": 0.5, "robustness": 0.2, "latency": 0.05}
+        candidate = Candidate(
+            index=index,
+            generation=0 if index < 40 else 1 + (index - 40) // 8,
+            origin="random" if index < 40 else "surrogate",
+            parameters=parameters,
+            macs=90 * parameters,
+            score=-error,
+            genotype=f"r=32|k={index % 3 * 2 + 3}|e=4,{index},6|d=2",
+            error=Estimate(value=error, standard_error=0.5),
+            robustness=Estimate(value=robust, standard_error=0.2),
+        )
+        estimates = tuple(
+            Estimate(value=float(values[each.kind]), standard_error=0.0 if each.exact else errors.get(each.kind))
+            for each in objectives
+        )
+        points.append(Point(candidate=candidate, objectives=estimates))
+    return tuple(points)
+
+
+def dominated(points: tuple[Point, ...]) -> list[bool]:
+    """Whether another point is nowhere worse and somewhere better."""
+    values = np.array([[estimate.value for estimate in point.objectives] for point in points])
+    return [bool(((values <= own).all(axis=1) & (values < own).any(axis=1)).any()) for own in values]
+
+
+def make_pareto(*labels: str, count: int = 120) -> Pareto:
+    """What a search of 40 random candidates and iterations of 8 found."""
+    objectives = tuple(OBJECTIVES[label] for label in labels)
+    points = make_points(objectives, count)
+    front = [place for place, worse in enumerate(dominated(points)) if not worse]
+    front.sort(key=lambda place: points[place].objectives[0].value)
+    kinds = ("cart", "rbf", "gp", "mlp")
+    iterations = [Iteration(iteration=0, proposed=40, scored=40, hypervolume=0.55)]
+    for number in range(1, (count - 40) // 8 + 1):
+        fits = tuple(
+            Fit(objective=each.label, kind=kinds[number // 3 % 4], tau=0.75 - 0.5 / (number + place + 1), std=0.1)
+            for place, each in enumerate(objectives)
+            if not each.exact
+        )
+        volume = 0.55 + 0.06 * np.log(1 + number)
+        iterations.append(
+            Iteration(iteration=number, proposed=8, scored=40 + 8 * number, hypervolume=volume, k=3.1, fits=fits)
+        )
+    return Pareto(
+        objectives=objectives,
+        points=points,
+        front=tuple(front),
+        knee=front[len(front) // 2],
+        iterations=tuple(iterations),
+        k=3.2 if "flatnas(alpha=0.5)" in labels else None,
+        hypervolume="volume dominated by the feasible candidates, in units of the random sample's box",
+    )
+
+
+def make_pareto_facts(*labels: str, count: int = 120) -> ReportFacts:
+    """Facts of a run of the pareto strategy whose every stage is done; by default F against parameters."""
+    facts = make_facts()
+    pareto = make_pareto(*(labels or ("flatnas(alpha=0.5)", "params")), count=count)
+    candidates = tuple(point.candidate for point in pareto.points)
+    chosen = [pareto.knee, *(place for place in pareto.front if place != pareto.knee)][: len(facts.networks)]
+    return replace(
+        facts,
+        asked=replace(
+            facts.asked,
+            space="mobilenetv3",
+            strategy="pareto",
+            measure="accuracy+robustness",
+            objectives=tuple(each.label for each in pareto.objectives),
+            max_params=4_000_000,
+        ),
+        search=Search(candidates=candidates, winner=pareto.knee, failed=1, images=960, noise=(0.1, 5)),
+        pareto=pareto,
+        networks=tuple(
+            replace(
+                network,
+                genotype=pareto.points[place].candidate.genotype,
+                parameters=pareto.points[place].candidate.parameters,
+                macs=pareto.points[place].candidate.macs,
+                objectives=pareto.points[place].objectives,
+            )
+            for network, place in zip(facts.networks, chosen, strict=False)
+        ),
     )

@@ -6,15 +6,15 @@ import json
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from made_up_facts import darts_cell, make_search, nasbench_cell
+from made_up_facts import darts_cell, make_pareto, make_pareto_facts, make_search, nasbench_cell
 
 from lowland.errors import RunError
-from lowland.report import Curve, ReportFacts, Shift, render, write
+from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, render, write
 
 EVIL = "<script>alert(1)</script>\"'&$x$\x07"
 
@@ -80,7 +80,7 @@ def test_the_page_needs_nothing_else(facts: ReportFacts) -> None:
     assert len(ids) == len(set(ids))
     assert reader.tags.count("h1") == 1
     pictures = [value for tag, name, value in reader.attributes if tag == "svg" and name == "aria-label"]
-    assert len(pictures) == 7
+    assert len(pictures) == 8
     assert all(pictures)
 
 
@@ -91,7 +91,12 @@ def test_every_text_is_escaped(facts: ReportFacts) -> None:
     )
     assert facts.search is not None
     assert facts.training is not None
-    shift = replace(facts.networks[0].shift, by={EVIL: {1: 50.0, 3: 40.0}})  # type: ignore[type-var]
+    shift = replace(
+        facts.networks[0].shift,  # type: ignore[type-var]
+        by={EVIL: {1: 50.0, 3: 40.0}},
+        errors={},
+        groups=(ShiftGroup(name=EVIL, corruptions=(EVIL,), error=Estimate(value=55.0)),),
+    )
     evil = replace(
         facts,
         run=EVIL,
@@ -176,9 +181,134 @@ def test_few_classes_have_no_top5_and_one_image_no_error(facts: ReportFacts) -> 
     assert "Top-5 says nothing for five classes or fewer" in shown
 
 
+def test_shift_is_shown_by_group(facts: ReportFacts) -> None:
+    shown = " ".join(Reader(render(facts)).text.replace("\u00a0", " ").split())
+    assert "mean corruption error, over all corruptions and severities, is 29.75 ± 0.91 %" in shown
+    assert "By group: noise 29.8 ± 1.1 %, weather 29.8 ± 1.1 %." in shown
+    assert "AlexNet" not in shown
+    shift = replace(facts.networks[0].shift, normalised_error=76.7)  # type: ignore[type-var]
+    normalised = replace(facts, networks=(replace(facts.networks[0], shift=shift),))
+    assert "mCE of ImageNet-C is 76.7 %" in Reader(render(normalised)).text
+
+
+def test_a_pareto_run_shows_its_front_instead_of_a_score() -> None:
+    facts = make_pareto_facts()
+    assert facts.pareto is not None
+    page = render(facts)
+    reader = Reader(page)
+    shown = " ".join(reader.text.replace("\u00a0", " ").split())
+    for expected in (
+        f"{len(facts.pareto.front)} of 120 candidates are not dominated", "the knee of the Pareto front is retrained",
+        "with k = 3.200", "σ = 0.1", "40 at random, then 10 iterations of up to 8", "1 could not be scored",
+        "Objectivesflatnas(alpha=0.5), params", "in units of the random sample's box", "mean of 5 draws",
+    ):  # fmt: skip
+        assert expected in shown, expected
+    assert "greater is better; its error" not in shown
+    assert 'id="progress' not in page
+    table = page[page.index('<table class="results front">') :]
+    for place in facts.pareto.front:
+        assert facts.pareto.points[place].candidate.genotype in table
+    assert re.findall(r"<b>knee</b> <code>(.*?)</code>", table) == [
+        facts.pareto.points[facts.pareto.knee].candidate.genotype
+    ]
+    pictures = [value for tag, name, value in reader.attributes if tag == "svg" and name == "aria-label"]
+    assert len(pictures) == 8 - 2 + 4  # no score plots; front, hypervolume, one surrogate, R against error
+    ids = [value for _, name, value in reader.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+
+
+def test_a_pareto_run_not_yet_tested_has_the_knee_among_its_key_figures() -> None:
+    facts = make_pareto_facts("error", "robustness", "params")
+    bare = replace(facts, networks=tuple(replace(network, test=None, shift=None) for network in facts.networks))
+    shown = " ".join(Reader(render(bare)).text.split())
+    assert "error at the knee" in shown
+    assert "Best score" not in shown
+    assert "and is the network that was retrained" not in shown
+    assert "The other pairs of objectives" in shown
+
+
+def test_every_text_of_a_pareto_run_is_escaped() -> None:
+    facts = make_pareto_facts("accuracy+flatness", "latency")
+    pareto = facts.pareto
+    assert pareto is not None
+    assert facts.search is not None
+    first, second = pareto.objectives
+    evil = replace(
+        pareto,
+        objectives=(replace(first, label=EVIL, unit=EVIL), replace(second, label=EVIL, unit=EVIL)),
+        points=tuple(
+            replace(point, candidate=replace(point.candidate, genotype=EVIL, origin=EVIL)) for point in pareto.points
+        ),
+        iterations=tuple(
+            replace(each, fits=tuple(replace(fit, objective=EVIL, kind=EVIL) for fit in each.fits))
+            for each in pareto.iterations
+        ),
+        hypervolume=EVIL,
+    )
+    search = replace(facts.search, candidates=tuple(point.candidate for point in evil.points))
+    page = render(replace(facts, pareto=evil, search=search, asked=replace(facts.asked, objectives=(EVIL, EVIL))))
+    assert "<script" not in page.lower()
+    assert "\x07" not in page
+    assert Reader(page).text.count("<script>alert(1)</script>") > 100
+
+
+def test_a_large_pareto_search_stays_small() -> None:
+    page = render(make_pareto_facts("flatnas(alpha=0.5)", "params", count=2000))
+    assert len(page.encode()) < 2_500_000
+    assert "Drawn: " in page
+
+
+def test_pareto_facts_after_json() -> None:
+    made = make_pareto("flatnas(alpha=0.5)", "params", count=48)
+    told = {
+        "objectives": [asdict(objective) for objective in made.objectives],
+        "measure": "accuracy+robustness",
+        "k": 3.2,
+        "reference": {"ideal": [0.0, 0.0], "nadir": [1.0, 1.0], "hypervolume": made.hypervolume},
+        "iterations": [
+            {
+                "iteration": each.iteration,
+                "proposed": each.proposed,
+                "scored": each.scored,
+                "k": each.k,
+                "hypervolume": each.hypervolume,
+                "surrogates": [
+                    {"objective": fit.objective, "kind": fit.kind, "tau": fit.tau, "tau_std": fit.std, "tried": {}}
+                    for fit in each.fits
+                ],
+            }
+            for each in made.iterations
+        ],
+        "candidates": [
+            {
+                "genes": [place],
+                "generation": point.candidate.generation,
+                "origin": point.candidate.origin,
+                "objectives": [estimate.value for estimate in point.objectives],
+                "standard_errors": [estimate.standard_error for estimate in point.objectives],
+                "rank": 0,
+                "feasible": True,
+            }
+            for place, point in enumerate(made.points)
+        ],
+        "front": list(made.front),
+        "knee": made.knee,
+    }
+    candidates = [point.candidate for point in made.points]
+    assert Pareto.of(json.loads(json.dumps(told)), candidates) == made
+
+
 def test_facts_from_results_after_json() -> None:
     result = {"mean": 50.0, "standard_error": 1.0, "by": {"fog": {1: 60.0, 2: 40.0}}, "n": 9, "severities": [1, 2]}
-    assert Shift.of(json.loads(json.dumps(result))) == Shift.of(result)
+    assert Shift.of(json.loads(json.dumps(result))) == Shift.of(result)  # as kept before errors by group were
+    errors = {"fog": {"error": 50.0, "standard_error": 2.0}}
+    groups = {"weather": errors["fog"] | {"corruptions": ["fog"]}}
+    more = result | {"corruption_errors": errors, "group_errors": groups, "normalised_error": 80.0}
+    shift = Shift.of(json.loads(json.dumps(more)))
+    estimate = Estimate(value=50.0, standard_error=2.0, n=9)
+    assert shift.errors == {"fog": estimate}
+    assert shift.groups == (ShiftGroup(name="weather", corruptions=("fog",), error=estimate),)
+    assert shift.normalised_error == 80.0
     curve = {"sigmas": [0.0, 0.1], "loss": [1.0, 2.0], "standard_error": [0.0, None], "draws": 1}
     assert Curve.of(curve, label="a", kind="winner", images=5).errors == (0.0, None)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
 
 from lowland.genotype import Genotype
-from lowland.search import Candidate
+from lowland.search import Candidate, Proposal
 from lowland.spaces.space import Cost, Space
 
 
@@ -96,7 +96,10 @@ class Recorder:
         self.space, self.fails = space, fails
         self.calls: list[tuple[Genotype, int, str]] = []
 
-    def __call__(self, genotype: Genotype, generation: int, origin: str) -> Candidate:
+    def __call__(self, proposals: Sequence[Proposal]) -> Iterator[Candidate]:
+        return (self.one(*proposal) for proposal in proposals)
+
+    def one(self, genotype: Genotype, generation: int, origin: str) -> Candidate:
         self.calls.append((genotype, generation, origin))
         size = self.space.cost(genotype)
         failed = self.fails(genotype)

@@ -9,7 +9,7 @@ import torch
 
 from lowland.config import SearchConfig
 from lowland.errors import DataError, InterruptedRun, LowlandError
-from lowland.search import Archive, Evaluator, LocalScorer, ScoringFailure, search
+from lowland.search import Archive, Evaluator, LocalScorer, Proposal, ScoringFailure, search
 
 CONFIG = SearchConfig(
     population=10, generations=5, parents=4, mutations=4, crossovers=4, mutation_probability=0.2, candidates=50
@@ -73,12 +73,13 @@ def test_a_search_stopped_anywhere_and_begun_again_ends_the_same(
     assert scored + judge.scored == whole_judge.scored, "no candidate is scored twice, none is left out"
 
 
-def test_isomorphs_share_a_score_but_not_a_size(tmp_path: Path, toy, value_of) -> None:
+@pytest.mark.parametrize("together", [True, False])
+def test_isomorphs_share_a_score_but_not_a_size(tmp_path: Path, toy, value_of, together: bool) -> None:
     judge = Judge(value_of)
     with Archive(tmp_path / "a.sqlite") as archive:
         evaluator = Evaluator(toy, LocalScorer(judge), archive, "m", toy.cost)
-        first = evaluator(toy.make(0, 3, 1, 1, 1), 0, "random")
-        second = evaluator(toy.make(3, 0, 1, 1, 1), 4, "mutation")
+        proposals = [Proposal(toy.make(0, 3, 1, 1, 1), 0, "random"), Proposal(toy.make(3, 0, 1, 1, 1), 4, "mutation")]
+        first, second = evaluator(proposals) if together else (next(evaluator([p])) for p in proposals)
     assert judge.scored == [first.genotype]
     assert second.value == first.value
     assert (second.genotype.genes, second.generation, second.origin) == ((3, 0, 1, 1, 1), 4, "mutation")
@@ -89,7 +90,8 @@ def test_another_measure_identity_scores_anew(tmp_path: Path, toy, value_of) -> 
     judge = Judge(value_of)
     with Archive(tmp_path / "a.sqlite") as archive:
         for measure in ("m(sigma=1)", "m(sigma=2)"):
-            Evaluator(toy, LocalScorer(judge), archive, measure, toy.cost)(toy.make(1, 1, 1, 1, 1), 0, "random")
+            evaluator = Evaluator(toy, LocalScorer(judge), archive, measure, toy.cost)
+            list(evaluator([Proposal(toy.make(1, 1, 1, 1, 1), 0, "random")]))
     assert len(judge.scored) == 2
 
 

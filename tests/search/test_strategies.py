@@ -250,9 +250,9 @@ def test_nasbench201_within_limits(recorder) -> None:
     cost = lambda genotype: space.cost(genotype, shape)  # noqa: E731
     calls = []
 
-    def score(genotype, generation, origin):
-        calls.append(genotype)
-        return recorder(_Costed(space, cost))(genotype, generation, origin)
+    def score(proposals):
+        calls.extend(proposal.genotype for proposal in proposals)
+        return recorder(_Costed(space, cost))(proposals)
 
     result = evolution(space, config, 3, score, cost, quiet)
     keys = {space.key(g) for g in calls}

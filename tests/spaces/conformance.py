@@ -18,7 +18,7 @@ from lowland.errors import ConfigError
 from lowland.genotype import Genotype
 from lowland.spaces import CellGraph, NetworkOptions, Path, Shape, Space, Supernet
 
-CELLS = {"nasbench201": 1}
+CELLS = {"nasbench201": 1, "mobilenetv3": 1, "mobilenetv3-small": 1}
 
 SHAPES = {
     "8x8 grey": {"image_size": 8, "in_channels": 1, "num_classes": 2},
@@ -77,6 +77,11 @@ def measured_macs(network: nn.Module, x_NCHW: Tensor) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x_NCHW)
     return counter.get_total_flops() / 2 / len(x_NCHW)
+
+
+def elastic(space: Space) -> bool:
+    """Whether genotypes share parts of tensors, so that a name alone does not say what they inherit."""
+    return space.extremes() is not None
 
 
 def supports_auxiliary(space: Space, of: Shape) -> bool:

@@ -276,24 +276,49 @@ def test_supernet_path_equals_the_standalone_network_bit_for_bit(space, data):
             assert logits_NK.shape == (2, of.num_classes)
             assert logits_NK.isfinite().all()
             assert torch.equal(supernet.train()(x_NCHW, genotype), network.train()(x_NCHW))
-        state, own = supernet.state_dict(), network.state_dict()
-        for mine, theirs in supernet.inherited(genotype).items():
-            assert torch.equal(own[mine], state[theirs]), mine
+        own, values = network.state_dict(), supernet.extract(genotype)
+        assert own.keys() == values.keys()
+        assert all(torch.equal(own[name], value) for name, value in values.items())
 
 
 def test_training_steps_agree_with_the_standalone_network(space):
     torch.manual_seed(0)
-    supernet = space.supernet(shape(space))
+    supernet = space.supernet(shape(space)).train()
+    x_NCHW = images(supernet.shape)
     for genotype in alive_samples(space, 3):
-        network = conformance.twin(space, supernet, genotype)
-        x_NCHW = images(supernet.shape)
+        network = conformance.twin(space, supernet, genotype).train()
+        path = supernet.path_parameters(genotype)
+        supernet(x_NCHW, genotype).square().sum().backward()
+        shared = {name: parameter.grad for name, parameter in path.items()}
         supernet.zero_grad()
-        supernet.train()(x_NCHW, genotype).square().sum().backward()
-        network.train()(x_NCHW).square().sum().backward()
-        shared = dict(supernet.named_parameters())
-        names = supernet.inherited(genotype)
-        for name, parameter in network.named_parameters():
-            assert torch.equal(parameter.grad, shared[names[name]].grad), name
+        # The standalone network with the supernet's tensors, so that its gradients flow into them.
+        values = supernet.extract(genotype)
+        torch.func.functional_call(network, dict(values), x_NCHW).square().sum().backward()
+        for name, parameter in path.items():
+            assert torch.equal(parameter.grad, shared[name]), name
+        supernet.zero_grad()
+        if not conformance.elastic(space):
+            network(x_NCHW).square().sum().backward()
+            for name, parameter in network.named_parameters():
+                assert torch.equal(parameter.grad, shared[supernet.inherited(genotype)[name]]), name
+
+
+def test_what_measures_run_is_the_path(space):
+    torch.manual_seed(0)
+    supernet = space.supernet(shape(space)).eval()
+    conformance.trained_looking(supernet)
+    before = {name: value.clone() for name, value in supernet.state_dict().items()}
+    for genotype in samples(space, 3):
+        measured, x_NCHW = supernet.at(genotype), images(supernet.shape)
+        assert not measured.training
+        with torch.no_grad():
+            assert torch.equal(measured(x_NCHW, genotype), supernet(x_NCHW, genotype))
+            if measured is not supernet:
+                for parameter in measured.path_parameters(genotype).values():
+                    parameter.zero_()
+                assert measured(x_NCHW, genotype).count_nonzero() == 0
+        assert any(map(spaces.is_searched, measured.path_parameters(genotype)))
+    assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
 
 
 def test_inherited_covers_the_network_exactly(space):
@@ -304,7 +329,12 @@ def test_inherited_covers_the_network_exactly(space):
         names = supernet.inherited(genotype)
         assert names.keys() == own.keys()
         assert len(set(names.values())) == len(names)
-        assert all(own[mine].shape == state[theirs].shape for mine, theirs in names.items())
+        assert set(names.values()) <= state.keys()
+        assert {name: value.shape for name, value in supernet.extract(genotype).items()} == {
+            name: value.shape for name, value in own.items()
+        }
+        if not conformance.elastic(space):
+            assert all(own[mine].shape == state[theirs].shape for mine, theirs in names.items())
 
 
 def test_searched_parameters_are_those_that_depend_on_the_genotype(space):
@@ -312,10 +342,12 @@ def test_searched_parameters_are_those_that_depend_on_the_genotype(space):
     everything = {name for name, _ in supernet.named_parameters()}
     paths = [set(supernet.path_parameters(g)) for g in samples(space, 100)]
     always, ever = set.intersection(*paths), set.union(*paths)
+    searched = {name for name in everything if spaces.is_searched(name)}
     assert ever == everything
-    assert always == {name for name in everything if not spaces.is_searched(name)}
-    assert all(name.startswith("cells.") for name in everything - always)
-    assert {int(name.split(".")[1]) for name in everything - always} == set(range(supernet.num_cells))
+    # Elastic: a part of a searched parameter may lie on every path.
+    assert always >= everything - searched if conformance.elastic(space) else always == everything - searched
+    assert all(name.startswith("cells.") for name in searched)
+    assert {int(name.split(".")[1]) for name in searched} == set(range(supernet.num_cells))
 
 
 def test_gradients_reach_exactly_the_path(space):
@@ -357,7 +389,7 @@ def test_a_step_leaves_everything_off_the_path_untouched(space):
         before = {name: value.clone() for name, value in supernet.state_dict().items()}
         conformance.trained_names(supernet, genotype)
         optimizer.step()
-        on_path = set(supernet.inherited(genotype).values())
+        on_path = {*supernet.inherited(genotype).values(), *supernet.path_parameters(genotype)}
         changed = {name for name, value in supernet.state_dict().items() if not torch.equal(value, before[name])}
         assert changed <= on_path
         assert set(supernet.path_parameters(genotype)) & changed
@@ -426,6 +458,9 @@ def test_angle_terms_name_parameters_on_the_path(space):
         named = [t for t in terms if t.name is not None]
         assert named
         assert {t.name for t in named} <= set(on_path)
+        for term in named:
+            sizes = on_path[term.name].shape[: len(term.part)]
+            assert all(0 <= start < stop <= size for (start, stop), size in zip(term.part, sizes, strict=True))
         assert all(t.square == 0 for t in named)
         assert all(t.times > 0 for t in terms)
         assert all(t.square > 0 for t in terms if t.name is None)

@@ -43,6 +43,11 @@ def keep(name, job, losses=None):
 
 linear = linear_job(epochs=3, clip=0.5, ema=0.5)
 keep("linear", linear, fit(linear, world=world).loss)
+sharp = linear_job(epochs=3, optimizer="sgd+asam", sam_rho=0.8, clip=0.5)
+keep("sharpness-aware", sharp, fit(sharp, world=world).loss)
+fair = supernet_job(supernet_config(path="fair", optimizer="sgd+sam"))
+fit(fair, world=world)
+keep("fair", fair)
 
 def opened(mode):
     path = folder / f"run-{mode}"
@@ -110,12 +115,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["linear", "supernet-none", "supernet-zeros", "resumed-none", "resumed-zeros"])
+@pytest.mark.parametrize(
+    "name",
+    ["linear", "sharpness-aware", "fair", "supernet-none", "supernet-zeros", "resumed-none", "resumed-zeros"],
+)
 def test_ranks_end_in_the_same_weights_and_statistics(trained: Path, name: str) -> None:
     first, second = (load_file(trained / f"{name}-{rank}.safetensors") for rank in (0, 1))
     assert first.keys() == second.keys()
     assert all(torch.equal(value, second[key]) for key, value in first.items())
-    assert name == "linear" or any("running_mean" in key for key in first)
+    assert name in ("linear", "sharpness-aware") or any("running_mean" in key for key in first)
 
 
 @pytest.mark.slow
@@ -130,6 +138,18 @@ def test_two_processes_train_as_one_where_images_do_not_mix(trained: Path) -> No
     for rank in (0, 1):
         with safe_open(trained / f"linear-{rank}.safetensors", "pt") as file:
             assert [float(x) for x in file.metadata()["loss"].strip("[]").split(",")] == pytest.approx(losses, rel=1e-6)
+
+
+@pytest.mark.slow
+def test_two_processes_climb_as_one(trained: Path) -> None:
+    """The ascent of SAM is by the mean of both ranks' gradients: each alone would climb elsewhere."""
+    job = linear_job(epochs=3, optimizer="sgd+asam", sam_rho=0.8, clip=0.5)
+    fit(job)
+    plain = linear_job(epochs=3, clip=0.5)
+    fit(plain)
+    for key, value in load_file(trained / "sharpness-aware-0.safetensors").items():
+        assert torch.allclose(value, job.model.state_dict()[key], rtol=0, atol=1e-6)
+        assert not torch.allclose(value, plain.model.state_dict()[key], rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -19,7 +19,8 @@ from lowland.spaces import is_searched
 from lowland.spaces.nasbench201_genotype import EDGES, OPERATIONS
 from lowland.training.loop import Job, fit
 from lowland.training.optimization import learning_rate
-from lowland.training.supernet import RandomLabels, initial, job, sampled_path, shape
+from lowland.training.paths import sampled_path
+from lowland.training.supernet import RandomLabels, initial, job, shape
 
 from .toy import BATCH, digits, supernet_config, supernet_job
 

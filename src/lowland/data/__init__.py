@@ -1,23 +1,34 @@
 """Data: what the networks learn from, decoded once and kept as uint8 on the device."""
 
 from lowland.data.batches import augment, batches, order
-from lowland.data.corruptions import CORRUPTIONS, Corruption, corrupt
+from lowland.data.corruptions import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
+from lowland.data.corruptions_entry import GROUPS, Corruption
+from lowland.data.corruptions_folder import CorruptedFolder
+from lowland.data.corruptions_images import CorruptedImages, Generated, cache_folder
 from lowland.data.folder import pixels
 from lowland.data.sources import DataEntry, catalogue, load
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
 
 __all__ = [
     "CORRUPTIONS",
+    "GROUPS",
+    "SEVERITIES",
+    "STANDARD",
+    "CorruptedFolder",
+    "CorruptedImages",
     "Corruption",
     "DataEntry",
     "DataSet",
+    "Generated",
     "MemorySplit",
     "Split",
     "StreamedSplit",
     "Subset",
     "augment",
     "batches",
+    "cache_folder",
     "catalogue",
+    "check_names",
     "concatenate",
     "corrupt",
     "load",

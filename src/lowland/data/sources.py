@@ -105,6 +105,10 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
             splits[part] = StreamedSplit(read, labels_N)
         else:
             splits[part] = MemorySplit(read(None).to(device), labels_N)
+    unresized = None
+    if natural_size != size:
+        read = partial(_read, homes["test"], chosen["test"], channels, natural_size)
+        unresized = StreamedSplit(read, splits["test"].labels_N)
     mean, std = _statistics(splits["train"], seed)
     return DataSet(
         name=source.name,
@@ -120,6 +124,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         crop_padding=size // 8 if config.crop_padding is None else config.crop_padding,
         source=source.origin,
         fingerprint=digest.hexdigest(),
+        unresized_test=unresized,
     )
 
 

@@ -164,6 +164,8 @@ class DataSet:
         crop_padding: Random crops are taken after padding by this many pixels.
         source: Where the images come from and under which licence, one line.
         fingerprint: SHA-256 over labels and image bytes; the same data, settings and seed give the same fingerprint.
+        unresized_test: The test images at the size they have without `data.image_size` (folders: their median side, at
+            most 224), decoded when asked for; None where that is `image_size`. Corruptions begin with these.
     """
 
     name: str
@@ -179,6 +181,7 @@ class DataSet:
     crop_padding: int
     source: str
     fingerprint: str
+    unresized_test: Split | None = None
 
     @property
     def num_classes(self) -> int:

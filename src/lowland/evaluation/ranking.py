@@ -18,7 +18,7 @@ Array names: N genotypes, R resamples, G groups of equal values, B rows of a blo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,12 +184,6 @@ def regret(values_N: Array, truth_N: Array, counts_RN: Array) -> Array:
     best_R = np.where(counts_RN > 0, truth_N, -np.inf).max(axis=1)
     result: Array = (picked_RN * (best_R[:, None] - truth_N)).sum(axis=1) / picked_RN.sum(axis=1)
     return result
-
-
-def rank_sum(measures: Sequence[Array]) -> Array:
-    """Sum of the mid-ranks (1 is worst) that the measures give each genotype: no units, no weights, no labels."""
-    total: Array = np.sum([stats.rankdata(values_N) for values_N in measures], axis=0)
-    return total
 
 
 def agreement(first_N: Array, second_N: Array) -> float | None:

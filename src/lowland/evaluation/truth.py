@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowland.errors import DataError, GenotypeError
+from lowland.evaluation.unpickle import begins_as_pickle
 from lowland.files import sha256
 from lowland.genotype import Genotype
 from lowland.seeds import numpy_rng
@@ -31,6 +32,9 @@ from lowland.spaces import Space
 ARCH, ISOMORPH = "arch", "isomorph"
 TRUTH_COLUMN, SHIFT_COLUMN = "test_acc", "corrupt_mean"
 """Columns read where no other is named: accuracy in distribution, and its mean over corruptions."""
+
+META = "meta.pickle.pbz2"
+"""The file by which the folder form of a NATS-Bench release is known."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -125,9 +129,23 @@ def read_truth(path: Path, space: Space, *, column: str = TRUTH_COLUMN, shift_co
     )
 
 
+def is_official(path: Path) -> bool:
+    """Whether a file or folder looks like an official release of NAS-Bench-201 or NATS-Bench.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return (path / META).is_file() if path.is_dir() else begins_as_pickle(path)
+
+
 def _table(path: Path) -> tuple[Sequence[str], Iterator[tuple[int, list[str]]]]:
     """Header and numbered rows; blank lines are left out."""
     try:
+        if is_official(path):
+            raise DataError(
+                f"truth file {path} looks like an official NAS-Bench-201 or NATS-Bench release; convert it first with "
+                f"`lowland truth {path} --out truth.csv`, then give --truth truth.csv"
+            )
         content = path.read_bytes()
         text = (gzip.decompress(content) if content.startswith(_GZIP) else content).decode("utf-8-sig")
     except FileNotFoundError as error:

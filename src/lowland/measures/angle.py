@@ -13,7 +13,7 @@ from lowland.config import MeasureConfig
 from lowland.errors import RunError
 from lowland.genotype import Genotype
 from lowland.measures.measure import Context, Measure, Score, register
-from lowland.spaces.space import AngleTerm, Supernet, is_searched
+from lowland.spaces.space import AngleTerm, Part, Supernet, is_searched
 
 Products = tuple[float, float, float]
 """⟨w₀, w⟩, ⟨w₀, w₀⟩ and ⟨w, w⟩."""
@@ -21,17 +21,17 @@ Products = tuple[float, float, float]
 
 @dataclass
 class _Table:
-    """Products per parameter of one supernet, so that a candidate's angle is a handful of additions.
+    """Products per parameter, or part of one, of one supernet, so that a candidate's angle is a handful of additions.
 
     An entry holds for one version of the parameter (torch counts in-place writes) at one place in memory.
     """
 
     initial: Mapping[str, Tensor]
-    entries: dict[str, tuple[tuple[int, int], Products]] = field(default_factory=dict)
+    entries: dict[tuple[str, Part], tuple[tuple[int, int], Products]] = field(default_factory=dict)
 
-    def products(self, name: str, parameter: nn.Parameter) -> Products:
+    def products(self, name: str, parameter: nn.Parameter, part: Part) -> Products:
         version = (parameter._version, parameter.data_ptr())
-        known = self.entries.get(name)
+        known = self.entries.get((name, part))
         if known is not None and known[0] == version:
             return known[1]
         if name not in self.initial or self.initial[name].shape != parameter.shape:
@@ -40,10 +40,11 @@ class _Table:
                 "use the initial weights that this supernet was trained from"
             )
         # On the CPU, which always has float64; flattened by index, so that memory formats may differ.
-        now = parameter.detach().cpu().double().flatten()
-        before = self.initial[name].cpu().double().flatten()
+        block = tuple(slice(start, stop) for start, stop in part)
+        now = parameter.detach()[block].cpu().double().flatten()
+        before = self.initial[name][block].cpu().double().flatten()
         products = (float(before @ now), float(before @ before), float(now @ now))
-        self.entries[name] = (version, products)
+        self.entries[name, part] = (version, products)
         return products
 
 
@@ -90,7 +91,7 @@ class Angle(Measure):
             if term.name is None:
                 products.append((term.times * term.square,) * 3)
             else:
-                dot, before, now = table.products(term.name, supernet.get_parameter(term.name))
+                dot, before, now = table.products(term.name, supernet.get_parameter(term.name), term.part)
                 products.append((term.times * dot, term.times * before, term.times * now))
         return (
             math.fsum(dot for dot, _, _ in products),

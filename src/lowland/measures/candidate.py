@@ -19,17 +19,17 @@ from lowland.measures import per_image
 from lowland.measures.calibration import calibrated
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import Array, Outcome, sampling_error
-from lowland.spaces.space import Supernet, is_searched
+from lowland.spaces.space import Single, Supernet, is_searched
 
 
 class Candidate:
     """A path of a supernet whose batch-norm statistics are calibrated. Made by `candidate`, valid within its block."""
 
-    def __init__(self, supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig) -> None:
+    def __init__(self, supernet: Supernet, genotype: Genotype, context: Context, origin: Supernet) -> None:
         self.supernet = supernet
+        self.origin = origin  # the supernet that holds the other candidates too: another one where `at` extracts
         self.genotype = genotype
         self.context = context
-        self.config = config
 
     @cached_property
     def clean(self) -> Outcome:
@@ -38,11 +38,14 @@ class Candidate:
 
     @cached_property
     def parameters(self) -> dict[str, nn.Parameter]:
+        """All parameters on the path, by name."""
+        return self.supernet.path_parameters(self.genotype)
+
+    def perturbable(self, position: Literal["all", "cells"]) -> dict[str, nn.Parameter]:
         """The parameters to perturb: all on the path, or those of searched operations (`measure.position`)."""
-        on_path = self.supernet.path_parameters(self.genotype)
-        if self.config.position == "all":
-            return on_path
-        return {name: value for name, value in on_path.items() if is_searched(name)}
+        if position == "all":
+            return self.parameters
+        return {name: value for name, value in self.parameters.items() if is_searched(name)}
 
     def evaluate(self) -> Outcome:
         """The outcome on the search split with the weights as they are now."""
@@ -50,23 +53,23 @@ class Candidate:
             lambda x_NCHW: self.supernet(x_NCHW, self.genotype), self.context.scored, self.context.compute
         )
 
-    def losses_under_noise(self) -> Array:
+    def losses_under_noise(self, config: MeasureConfig) -> Array:
         """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for."""
-        shared = self.config.noise == "shared"
+        shared = config.noise == "shared"
         return per_image.losses_under_noise(
             self.evaluate,
-            self.parameters,
-            sigmas=self.config.sigmas,
-            draws=self.config.draws,
+            self.perturbable(config.position),
+            sigmas=config.sigmas,
+            draws=config.draws,
             seed=self.context.seed,
-            levels=self.config.levels,
+            levels=config.levels,
             keys=() if shared else (self.context.space.key(self.genotype),),
-            antithetic=self.config.antithetic,
-            remember=shared,
+            antithetic=config.antithetic,
+            remember=shared and not isinstance(self.supernet, Single),  # its weights are this candidate's alone
         )
 
     def loss_at(self, sigma: float, draw: int, *, sign: Literal[1, -1] = 1) -> Outcome:
-        """The outcome under noise of standard deviation `sigma`, for curves of loss against σ."""
+        """The outcome under noise of standard deviation `sigma` on all weights, for curves of loss against σ."""
         return per_image.loss_under_noise(self.evaluate, self.parameters, sigma, draw, self.context.seed, sign=sign)
 
 
@@ -74,14 +77,17 @@ class Candidate:
 def candidate(supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig) -> Iterator[Candidate]:
     """A calibrated candidate; after the block the supernet is bit-identical to what it was, also after an exception.
 
+    Of the settings only `measure.calibration` counts, so measures that agree on it can share a candidate.
+
     Raises:
         DataError: there are no calibration images or no scored images.
     """
     if not context.scored:
         raise DataError("no images to score candidates on; enlarge data.search_fraction or the data set")
     images = [x_NCHW for x_NCHW, _ in context.calibration]
-    with calibrated(supernet, genotype, images, config.calibration, context.compute):
-        yield Candidate(supernet, genotype, context, config)
+    network = supernet.at(genotype)
+    with calibrated(network, genotype, images, config.calibration, context.compute):
+        yield Candidate(network, genotype, context, supernet)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +115,7 @@ class Estimate:
 
     def score(self) -> Score:
         """The estimate as the score of a candidate."""
-        return Score(self.value, self.standard_error, self.details)
+        return Score(self.value, self.standard_error, self.details, self.influence_N)
 
 
 class CandidateMeasure(Measure):

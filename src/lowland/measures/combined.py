@@ -10,8 +10,9 @@ from typing import Any
 from lowland.config import MeasureConfig
 from lowland.errors import ConfigError
 from lowland.genotype import Genotype
-from lowland.measures.candidate import CandidateMeasure, Estimate, candidate
-from lowland.measures.measure import Context, Measure, Score, registered
+from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate, candidate
+from lowland.measures.expression import split
+from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import Array
 from lowland.spaces.space import Supernet
 
@@ -28,6 +29,11 @@ def weight(name: str, config: MeasureConfig) -> float:
     return 1.0 / math.pi if name == "angle" else 1.0
 
 
+def combination(config: MeasureConfig) -> str:
+    """How the parts of `config.name` are combined (`measure.combine`); `sum` where it has only one."""
+    return config.combine if len(split(config.name, "+")) > 1 else "sum"
+
+
 class Combined(Measure):
     """Weighted sum of measures of one candidate.
 
@@ -39,23 +45,24 @@ class Combined(Measure):
 
     source = "GeNAS (Jeong et al., IJCAI 2023), Eq. 5"
 
-    def __init__(self, config: MeasureConfig, parts: Sequence[str]) -> None:
+    def __init__(self, config: MeasureConfig, parts: Sequence[tuple[str, Measure]]) -> None:
         """Set up the parts.
 
         Args:
-            config: Settings, shared by all parts.
-            parts: Names of registered measures.
+            config: Settings that hold where a part has none of its own.
+            parts: Measures by the label that `Score.details` gives them.
 
         Raises:
-            ConfigError: a measure appears twice.
+            ConfigError: a label appears twice.
         """
         super().__init__(config)
-        if len(set(parts)) < len(parts):
+        labels = [label for label, _ in parts]
+        if len(set(labels)) < len(labels):
             raise ConfigError(f"measure.name={config.name!r} names a measure twice; weights are set by measure.gamma")
-        self.name = "+".join(parts)
-        self.summary = "sum of " + " and ".join(parts)
-        known = registered()
-        self.parts = [known[part](config) for part in parts]
+        self.name = "+".join(labels)
+        self.summary = "sum of " + " and ".join(labels)
+        self.parts = list(parts)
+        self.exclusive = any(part.exclusive for _, part in parts)
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """Judge one candidate by all parts; a part that raises makes the sum raise."""
@@ -63,12 +70,15 @@ class Combined(Measure):
         influence_N: Array | None = None
         details: dict[str, Any] = {}
         with ExitStack() as stack:
-            if any(isinstance(part, CandidateMeasure) for part in self.parts):
-                shared = stack.enter_context(candidate(supernet, genotype, context, self.config))
-            for part in self.parts:
-                scale = weight(part.name, self.config)
+            shared: dict[str, Candidate] = {}
+            for label, part in self.parts:
+                scale = weight(part.name, part.config)
                 if isinstance(part, CandidateMeasure):
-                    estimate = part.judge(shared)
+                    mode = part.config.calibration
+                    if mode not in shared:
+                        stack.close()
+                        shared = {mode: stack.enter_context(candidate(supernet, genotype, context, part.config))}
+                    estimate = part.judge(shared[mode])
                     influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)
                     variance += scale**2 * estimate.noise_variance
                     found = estimate.score()
@@ -76,7 +86,7 @@ class Combined(Measure):
                     found = part.score(supernet, genotype, context)
                     variance += (scale * (found.standard_error or 0.0)) ** 2
                 value += scale * found.value
-                details[part.name] = {
+                details[label] = {
                     "value": found.value,
                     "standard_error": found.standard_error,
                     "weight": scale,

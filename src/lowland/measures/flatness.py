@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate
+from lowland.measures.direction import losses_along_hessian
 from lowland.measures.measure import register
 from lowland.measures.per_image import Array, sampling_error
 from lowland.measures.perturbation import effective_sigmas
@@ -135,7 +137,10 @@ def estimate_flatness(losses_KTN: Array, sigmas: Sequence[float], alpha: float) 
 
 @register
 class Flatness(CandidateMeasure):
-    """F on the search split; weights perturbed around the inherited ones, batch norm calibrated at clean weights."""
+    """F on the search split; weights perturbed around the inherited ones, batch norm calibrated at clean weights.
+
+    Along Gaussian noise, or along the loss Hessian's top eigenvectors (`measure.direction`; Table 7).
+    """
 
     name = "flatness"
     summary = "inverse of the loss's slope and depth under weight noise (flat and deep is good)"
@@ -144,7 +149,11 @@ class Flatness(CandidateMeasure):
     def judge(self, candidate: Candidate) -> Estimate:
         """Flatness of the candidate; raises ValueError where a loss is not finite or the flatness is infinite."""
         config = self.config
-        losses_KTN = candidate.losses_under_noise()
+        facts: dict[str, Any] = {}
+        if config.direction == "hessian":
+            losses_KTN, facts = losses_along_hessian(candidate, config)
+        else:
+            losses_KTN = candidate.losses_under_noise(config)
         found = estimate_flatness(losses_KTN, config.sigmas, config.alpha)
         return Estimate(
             value=found.value,
@@ -159,7 +168,8 @@ class Flatness(CandidateMeasure):
                 "losses_standard_error": found.losses_se_T.tolist(),
                 "standard_error_images": found.images_se,
                 "standard_error_noise": found.noise_se,
-                "draws": config.draws,
+                "draws": losses_KTN.shape[0],
                 "images": losses_KTN.shape[2],
+                **facts,
             },
         )

@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lowland.config import MeasureConfig
 from lowland.device import Compute
-from lowland.errors import ConfigError
 from lowland.genotype import Genotype
 from lowland.spaces.space import Space, Supernet
 
@@ -27,11 +28,14 @@ class Score:
         value: Greater is better.
         standard_error: Of `value`, in its unit; None where the measure is exact (such as the angle).
         details: JSON facts worth keeping, such as the loss at every σ.
+        influence_N: How much each scored image moves `value` (`Estimate.influence_N`); None where no images are looked
+            at. Not archived.
     """
 
     value: float
     standard_error: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    influence_N: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,9 @@ class Measure(ABC):
     summary: str
     source: str
 
+    exclusive: bool = False
+    """Whether nothing else may be scored meanwhile, as where time is measured."""
+
     def __init__(self, config: MeasureConfig) -> None:
         self.config = config
 
@@ -87,14 +94,15 @@ def registered() -> dict[str, type[Measure]]:
 
 
 def get(config: MeasureConfig) -> Measure:
-    """The measure, or the sum of measures, that `config.name` asks for; raises ConfigError naming the known ones."""
-    from lowland.measures.combined import Combined
+    """The measure, or the sum of measures, that the expression `config.name` asks for (`measures.expression`).
 
-    parts = [part.strip() for part in config.name.split("+")]
-    for part in parts:
-        if part not in _CLASSES:
-            raise ConfigError(
-                f"unknown measure {part!r} in measure.name={config.name!r}; known measures: "
-                f"{', '.join(sorted(_CLASSES))}, and sums such as angle+flatness"
-            )
-    return _CLASSES[parts[0]](config) if len(parts) == 1 else Combined(config, parts)
+    Raises:
+        ConfigError: naming an unknown measure and the known ones, or a setting that is wrong.
+    """
+    from lowland.measures.combined import Combined
+    from lowland.measures.expression import terms
+
+    found = terms(config, _CLASSES)
+    if len(found) == 1:
+        return _CLASSES[found[0].name](found[0].config)
+    return Combined(config, [(term.label, _CLASSES[term.name](term.config)) for term in found])

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from lowland.device import Compute
 from lowland.errors import DataError
-from lowland.measures.perturbation import Levels, Noise, coefficients, perturbed
+from lowland.measures.perturbation import Levels, Noise, Perturbation, coefficients, perturbed
 
 Array = NDArray[np.float64]
 
@@ -124,7 +124,7 @@ def loss_under_noise(
         ValueError: a loss is not finite.
     """
     noise = Noise(seed=seed, draw=draw, coefficients={0: sigma}, sign=sign, relative=relative)
-    return _outcome_under(noise, evaluate, parameters, sigma)
+    return outcome_under(noise, evaluate, parameters, sigma)
 
 
 def losses_under_noise(
@@ -152,7 +152,7 @@ def losses_under_noise(
         keys: Further keys of the noise, such as the genotype.
         antithetic: Also evaluate −ε for every draw ε.
         relative: Scale the noise by each weight.
-        remember: Keep the noise tensors for the next candidate.
+        remember: Keep the perturbed weights for the next candidate (`perturbation.Bank`).
 
     Raises:
         ValueError: a loss is not finite.
@@ -163,7 +163,7 @@ def losses_under_noise(
         noise = Noise(
             seed=seed, draw=draw, coefficients=level, keys=keys, sign=sign, relative=relative, remember=remember
         )
-        return _outcome_under(noise, evaluate, parameters, sigma).losses_N
+        return outcome_under(noise, evaluate, parameters, sigma).losses_N
 
     pairs = list(zip(sigmas, coefficients(sigmas, levels), strict=True))
     return np.array(
@@ -174,8 +174,15 @@ def losses_under_noise(
     )
 
 
-def _outcome_under(noise: Noise, evaluate: Evaluate, parameters: Mapping[str, nn.Parameter], sigma: float) -> Outcome:
-    with perturbed(parameters, noise):
+def outcome_under(
+    perturbation: Perturbation, evaluate: Evaluate, parameters: Mapping[str, nn.Parameter], sigma: float
+) -> Outcome:
+    """The outcome with perturbed `parameters`; the level `sigma` of the perturbation is only named in errors.
+
+    Raises:
+        ValueError: a loss is not finite.
+    """
+    with perturbed(parameters, perturbation):
         try:
             return evaluate()
         except ValueError as error:

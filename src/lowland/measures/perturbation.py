@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
-from typing import Literal
+from typing import Literal, Protocol
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -21,8 +22,8 @@ from lowland.seeds import torch_generator
 
 Levels = Literal["absolute", "incremental"]
 
-CACHE_BYTES = 512 * 2**20
-"""Most memory that remembered noise may take; a supernet of the published sizes needs at most 30 MB per draw and σ."""
+BANK_BYTES = 512 * 2**20
+"""Most memory for perturbed weights; a supernet of the published sizes needs at most 30 MB per draw and σ."""
 
 
 def coefficients(sigmas: Sequence[float], levels: Levels) -> list[dict[int, float]]:
@@ -46,6 +47,13 @@ def effective_sigmas(sigmas: Sequence[float], levels: Levels) -> tuple[float, ..
     return tuple(math.hypot(*level.values()) for level in coefficients(sigmas, levels))
 
 
+class Perturbation(Protocol):
+    """What `perturbed` does to a set of parameters."""
+
+    def apply(self, name: str, weight: Tensor) -> Tensor:
+        """What the parameter `name` holds instead of `weight`: same shape, dtype, device and memory format."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Noise:
     """One perturbation of a set of weights, w + Σ_j c_j z_j, or w ⊙ (1 + Σ_j c_j z_j) where `relative`.
@@ -57,7 +65,7 @@ class Noise:
         keys: Further keys of the draw, such as the genotype; empty for noise shared by all candidates.
         sign: +1, or −1 for the mirrored draw (antithetic).
         relative: Scale the noise by each weight (FlatNAS).
-        remember: Keep z for the next network of the same supernet.
+        remember: Keep the perturbed weights for the next candidate that has them too (`Bank`).
     """
 
     seed: int
@@ -72,18 +80,17 @@ class Noise:
         """A perturbed copy of `weight`, in its dtype, device and memory format."""
         perturbed = weight.clone()
         for level, coefficient in self.coefficients.items():
-            z = self._standard_normal(name, weight, level)
+            z = noise(name, weight, self.seed, self.draw, level, *self.keys)
             if self.relative:
                 perturbed.addcmul_(weight, z.to(weight.dtype), value=self.sign * coefficient)
             else:
                 perturbed.add_(z, alpha=self.sign * coefficient)
         return perturbed
 
-    def _standard_normal(self, name: str, weight: Tensor, level: int) -> Tensor:
-        keys = (self.draw, level, *self.keys)
-        if not self.remember:
-            return noise(name, weight, self.seed, *keys)
-        return _CACHE.get(name, weight, self.seed, *keys)
+    @property
+    def identity(self) -> Hashable:
+        """Equal for perturbations that give equal tensors."""
+        return type(self), self.seed, self.draw, tuple(self.coefficients.items()), self.keys, self.sign, self.relative
 
 
 def noise(name: str, like: Tensor, seed: int, *keys: object) -> Tensor:
@@ -95,41 +102,66 @@ def noise(name: str, like: Tensor, seed: int, *keys: object) -> Tensor:
     return torch.empty_like(like, dtype=torch.float32, requires_grad=False).copy_(z)
 
 
-class _NoiseCache:
-    """Noise tensors by what they are a function of; the least recently used are forgotten beyond `limit_bytes`."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Remembered:
+    """A perturbed tensor, and the parameter at the version and place in memory for which it holds."""
+
+    owner: ref[nn.Parameter]
+    version: tuple[object, ...]
+    value: Tensor
+
+
+class Bank:
+    """Perturbed weights by parameter and noise: the supernet perturbed once per draw and level for all candidates.
+
+    An entry holds for one version of the parameter (torch counts in-place writes) at one place in memory. Beyond
+    `limit_bytes` the least recently used entries are forgotten; what they held is then computed again.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self.bytes = 0
-        self._tensors: OrderedDict[tuple[object, ...], Tensor] = OrderedDict()
+        self._entries: OrderedDict[Hashable, _Remembered] = OrderedDict()
         self._lock = Lock()
 
     def __len__(self) -> int:
-        return len(self._tensors)
+        return len(self._entries)
 
-    def get(self, name: str, like: Tensor, seed: int, *keys: object) -> Tensor:
-        """`noise(name, like, seed, *keys)`, remembered."""
-        key = (name, seed, keys, like.shape, like.stride(), like.device)
+    def get(self, name: str, parameter: nn.Parameter, noise: Noise) -> Tensor:
+        """`noise.apply(name, parameter)`, remembered; not to be written to."""
+        weight = parameter.detach()
+        # Numbers of a dead parameter may be given to another, hence the reference to the parameter itself.
+        key = (name, id(parameter), noise.identity)
+        version = (parameter._version, weight.data_ptr(), weight.shape, weight.stride(), weight.dtype, weight.device)
         with self._lock:
-            found = self._tensors.get(key)
-            if found is not None:
-                self._tensors.move_to_end(key)
-                return found
-        z = noise(name, like, seed, *keys)
+            found = self._entries.get(key)
+            if found is not None and found.owner() is parameter and found.version == version:
+                self._entries.move_to_end(key)
+                return found.value
+        value = noise.apply(name, weight)
         with self._lock:
-            if key not in self._tensors:
-                self._tensors[key] = z
-                self.bytes += z.nbytes
+            self._forget(key)
+            self._entries[key] = _Remembered(owner=ref(parameter), version=version, value=value)
+            self.bytes += value.nbytes
             while self.bytes > self.limit_bytes:
-                self.bytes -= self._tensors.popitem(last=False)[1].nbytes
-        return z
+                self._forget(next(iter(self._entries)))
+        return value
+
+    def _forget(self, key: Hashable) -> None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self.bytes -= entry.value.nbytes
 
 
-_CACHE = _NoiseCache(CACHE_BYTES)
+BANK = Bank(BANK_BYTES)
+"""The bank of this process, used where `Noise.remember` is set."""
+
+_HELD: set[int] = set()
+"""Numbers of parameters that hold perturbed values now, in this or another thread."""
 
 
 @contextmanager
-def perturbed(parameters: Mapping[str, nn.Parameter], noise: Noise) -> Iterator[None]:
+def perturbed(parameters: Mapping[str, nn.Parameter], noise: Perturbation) -> Iterator[None]:
     """Within the block `parameters` hold perturbed values; afterwards the very tensors they held before.
 
     The original memory is never written, so it comes back bit-exactly, also after an exception, and blocks may nest.
@@ -139,16 +171,23 @@ def perturbed(parameters: Mapping[str, nn.Parameter], noise: Noise) -> Iterator[
         noise: What is added.
     """
     original: list[tuple[nn.Parameter, Tensor]] = []
+    # A perturbation on top of another is no function of the supernet's weights, so the bank cannot tell it.
+    outermost = {id(parameter) for parameter in parameters.values()} - _HELD
+    _HELD.update(outermost)
     try:
         with torch.no_grad():
             for name, parameter in parameters.items():
                 clean = parameter.data
                 original.append((parameter, clean))
-                parameter.data = noise.apply(name, clean)
+                if isinstance(noise, Noise) and noise.remember and id(parameter) in outermost:
+                    parameter.data = BANK.get(name, parameter, noise)
+                else:
+                    parameter.data = noise.apply(name, clean)
         # An autocast block opened outside would otherwise go on with its remembered cast of the clean weights.
         torch.clear_autocast_cache()
         yield
     finally:
         for parameter, clean in original:
             parameter.data = clean
+        _HELD.difference_update(outermost)
         torch.clear_autocast_cache()

@@ -2,21 +2,20 @@
 
 from lowland.report.facts import (
     Asked,
-    Candidate,
     Classification,
     Commands,
     Curve,
     Data,
     Epoch,
-    Estimate,
     Network,
     ReportFacts,
-    Search,
     Shift,
+    ShiftGroup,
     Stage,
     Training,
 )
 from lowland.report.page import render, write
+from lowland.report.search_facts import Candidate, Estimate, Fit, Iteration, Objective, Pareto, Point, Search
 
 __all__ = [
     "Asked",
@@ -27,10 +26,16 @@ __all__ = [
     "Data",
     "Epoch",
     "Estimate",
+    "Fit",
+    "Iteration",
     "Network",
+    "Objective",
+    "Pareto",
+    "Point",
     "ReportFacts",
     "Search",
     "Shift",
+    "ShiftGroup",
     "Stage",
     "Training",
     "render",

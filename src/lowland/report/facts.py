@@ -9,17 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from lowland.report.search_facts import Estimate, Pareto, Search
+
 if TYPE_CHECKING:
     from lowland.spaces.space import CellGraph
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """An estimated number: `value`, its standard error in the same unit (None: exact or unknown), its sample size."""
-
-    value: float
-    standard_error: float | None = None
-    n: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +39,9 @@ class Asked:
         measure: Name of the measure, such as `angle+flatness`.
         strategy: How candidates were chosen.
         seed: Run seed.
+        objectives: What a multi-objective strategy trades off; empty for the others.
+        finetuned: Epochs for which every candidate was trained on before it was judged; 0: judged as inherited.
+        inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
         settings: Further (name, value) lines worth showing, in order.
@@ -57,6 +53,9 @@ class Asked:
     measure: str
     strategy: str
     seed: int
+    objectives: tuple[str, ...] = ()
+    finetuned: int = 0
+    inherit: bool = False
     max_params: int | None = None
     max_macs: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
@@ -69,37 +68,6 @@ class Stage:
     name: str
     seconds: float
     detail: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One scored candidate; `index` counts from 0 in the order of evaluation. `origin`: random, mutation, crossover."""
-
-    index: int
-    generation: int
-    origin: str
-    parameters: int
-    macs: int
-    score: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Search:
-    """All candidates of the search.
-
-    Attributes:
-        candidates: Those with a score, by index.
-        failed: How many could not be scored.
-        images: Images each candidate was scored on, or None where the measure looks at none.
-        winner: Index of the best candidate.
-        score_error: Standard error of the winner's score, or None.
-    """
-
-    candidates: tuple[Candidate, ...]
-    winner: int
-    failed: int = 0
-    images: int | None = None
-    score_error: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,14 +117,37 @@ class Classification:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ShiftGroup:
+    """A group of corruptions, such as noise, and the mean error under them, percent."""
+
+    name: str
+    corruptions: tuple[str, ...]
+    error: Estimate | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Shift:
-    """Accuracy in percent on corrupted test images: `by[type][severity]`, their mean, over `n` images each."""
+    """Results on corrupted test images.
+
+    Attributes:
+        mean: Accuracy over all types and severities, percent.
+        by: The same for each type and severity.
+        n: Images behind each.
+        severities: Levels judged.
+        standard_error: Of `mean`, and of the mean corruption error 100 − `mean`.
+        errors: Error under each type, mean over severities, percent; empty for runs judged before these were kept.
+        groups: The types by group, in the publication's order; empty as `errors`.
+        normalised_error: ImageNet-C's mCE, AlexNet being 100, where it is defined.
+    """
 
     mean: float
     by: Mapping[str, Mapping[int, float]]
     n: int
     severities: tuple[int, ...]
     standard_error: float | None = None
+    errors: Mapping[str, Estimate] = field(default_factory=dict)
+    groups: tuple[ShiftGroup, ...] = ()
+    normalised_error: float | None = None
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Shift:
@@ -167,12 +158,22 @@ class Shift:
             n=result["n"],
             severities=tuple(int(level) for level in result["severities"]),
             standard_error=result["standard_error"],
+            errors={name: _estimate(row, result["n"]) for name, row in result.get("corruption_errors", {}).items()},
+            groups=tuple(
+                ShiftGroup(name=name, corruptions=tuple(row["corruptions"]), error=_estimate(row, result["n"]))
+                for name, row in result.get("group_errors", {}).items()
+            ),
+            normalised_error=result.get("normalised_error"),
         )
+
+
+def _estimate(row: Mapping[str, Any], n: int) -> Estimate:
+    return Estimate(value=row["error"], standard_error=row["standard_error"], n=n)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """One of the best genotypes, retrained or not; `rank` counts from 1."""
+    """One of the best genotypes, retrained or not; `rank` counts from 1. `objectives`: of a multi-objective search."""
 
     rank: int
     genotype: str
@@ -181,6 +182,7 @@ class Network:
     score: Estimate
     test: Classification | None = None
     shift: Shift | None = None
+    objectives: tuple[Estimate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +228,7 @@ class ReportFacts:
         environment: (name, value) lines: versions, processor, threads, precision.
         stages: Stages run so far.
         search: The search, or None.
+        pareto: What it found, where it had several objectives, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
@@ -242,6 +245,7 @@ class ReportFacts:
     environment: tuple[tuple[str, str], ...] = ()
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
+    pareto: Pareto | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()

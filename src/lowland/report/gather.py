@@ -3,32 +3,39 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from lowland import spaces
-from lowland.config import dump
+from lowland.config import Config, dump
 from lowland.genotype import Genotype
+from lowland.measures.combined import combination
 from lowland.report.facts import (
     Asked,
-    Candidate,
     Classification,
     Commands,
     Curve,
     Data,
     Epoch,
-    Estimate,
     Network,
     ReportFacts,
-    Search,
     Shift,
     Stage,
     Training,
 )
+from lowland.report.search_facts import Candidate, Estimate, Pareto, Search
 from lowland.run import ARCHIVE, STAGES, Run
-from lowland.search import Archive
+from lowland.search import Archive, parse_objectives
+from lowland.search import Candidate as Archived
+from lowland.search.aggregation import aggregated
+from lowland.spaces.space import Space
 
 LABELS = {"winner": "found network", "random": "random genotype", "retrained": "found network, retrained"}
 """What the loss curves are called; genotypes are too long for a figure."""
+
+SIZES = {"params": "parameters", "macs": "macs"}
+"""Kind of an exact objective → the candidate's field that it counts."""
 
 
 def gather(run: Run) -> ReportFacts:
@@ -38,6 +45,10 @@ def gather(run: Run) -> ReportFacts:
     searched = run.read_json("search.json") if run.stage_done("search") else None
     judged = run.read_json("evaluation.json") if run.stage_done("evaluate") else {}
     best = Genotype(config.space, tuple(searched["ranking"][0]["genes"])) if searched is not None else None
+    search = _search(run, space, searched) if searched is not None else None
+    pareto = None
+    if search is not None and searched is not None and searched.get("pareto") is not None:
+        pareto = Pareto.of(searched["pareto"], search.candidates)
     data = manifest.get("data", {})
     return ReportFacts(
         run=run.path.absolute().name,
@@ -55,9 +66,12 @@ def gather(run: Run) -> ReportFacts:
             ),
             space=config.space,
             space_size=space.size,
-            measure=config.measure.name,
+            measure=_measure(config),
             strategy=config.search.strategy,
             seed=config.seed,
+            objectives=config.search.objectives if config.search.strategy == "pareto" else (),
+            finetuned=config.finetune.epochs,
+            inherit=config.retrain.inherit,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
             settings=_settings(run),
@@ -74,9 +88,10 @@ def gather(run: Run) -> ReportFacts:
             for name in STAGES
             if run.stage_done(name)
         ),
-        search=_search(run, searched) if searched is not None else None,
+        search=search,
+        pareto=pareto,
         cells=tuple(space.graphs(best)) if best is not None else (),
-        networks=_networks(run, searched["ranking"], judged.get("networks", {})) if searched is not None else (),
+        networks=_networks(run, searched, pareto, judged.get("networks", {})) if searched is not None else (),
         curves=tuple(
             Curve.of(curve, label=LABELS[curve["kind"]], kind=curve["kind"], images=curve["images"])
             for curve in judged.get("curves", ())
@@ -84,6 +99,14 @@ def gather(run: Run) -> ReportFacts:
         training=_training(run),
         loading=_loading(run) if run.stage_done("train") else "",
     )
+
+
+def _measure(config: Config) -> str:
+    """The measure that candidates are scored by, which follows from the objectives where there are several."""
+    if config.search.strategy != "pareto":
+        combine = combination(config.measure)
+        return config.measure.name if combine == "sum" else f"{config.measure.name} (by {combine})"
+    return parse_objectives(config.search.objectives, config.measure).measure.name
 
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:
@@ -112,41 +135,93 @@ def _detail(run: Run, stage: str) -> str:
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
-        return f"{facts['proposed']} candidates{failed}"
+        raced = f", {facts['raced_out']} left out after few images" if facts.get("raced_out") else ""
+        return f"{facts['proposed']} candidates{raced}{failed}"
     if stage == "train":
-        return f"{facts['networks']} network{'s' if facts['networks'] > 1 else ''} from scratch"
+        start = "from inherited weights" if run.config.retrain.inherit else "from scratch"
+        return f"{facts['networks']} network{'s' if facts['networks'] > 1 else ''} {start}"
     return ""
 
 
-def _search(run: Run, searched: dict[str, Any]) -> Search:
+def _search(run: Run, space: Space, searched: dict[str, Any]) -> Search:
     run.require_intact(ARCHIVE)
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
         found = archive.candidates(searched["measure"], order="created")
-    scored = [(index, candidate) for index, candidate in enumerate(found) if candidate.status == "scored"]
-    first = tuple(searched["ranking"][0]["genes"])
-    return Search(
-        candidates=tuple(
-            Candidate(
-                index=index,
-                generation=candidate.generation,
-                origin=candidate.origin,
-                parameters=candidate.parameters,
-                macs=candidate.macs,
-                score=candidate.value,
+    combine = combination(run.config.measure)
+    if combine != "sum" and searched.get("pareto") is None:
+        scored = [candidate for candidate in found if candidate.status == "scored"]
+        by_key = {candidate.key: candidate for candidate in aggregated(scored, combine)}
+        found = [by_key.get(candidate.key, candidate) for candidate in found]
+    ranking = searched["ranking"]
+    best = space.key(Genotype(space.name, tuple(ranking[0]["genes"])))
+    candidates = [
+        _candidate(space, index, candidate) for index, candidate in enumerate(found) if candidate.status == "scored"
+    ]
+    winner = next(index for index, candidate in enumerate(found) if candidate.key == best)
+    failed = len(found) - len(candidates)
+    if searched.get("pareto") is not None:
+        # Its own account, since an archive may also hold what an earlier search scored by the same measure.
+        archived = {candidate.key: candidate for candidate in found}
+        candidates = []
+        for index, row in enumerate(searched["pareto"]["candidates"]):
+            genotype = Genotype(space.name, tuple(row["genes"]))
+            # The archive may name an isomorph of another size and origin, which lent its score.
+            sizes: dict[str, Any] = {
+                SIZES[objective["kind"]]: int(value)
+                for objective, value in zip(searched["pareto"]["objectives"], row["objectives"], strict=True)
+                if objective["exact"]
+            }
+            known = replace(archived[space.key(genotype)], genotype=genotype, **sizes)
+            candidates.append(
+                _candidate(space, index, replace(known, generation=row["generation"], origin=row["origin"]))
             )
-            for index, candidate in scored
-            if candidate.value is not None
-        ),
-        winner=next(index for index, candidate in scored if candidate.genotype.genes == first),
-        failed=len(found) - len(scored),
+        winner, failed = searched["pareto"]["knee"], searched["summary"]["failed"]
+    judged = _robustness(ranking[0]["details"])
+    return Search(
+        candidates=tuple(candidates),
+        winner=winner,
+        failed=failed,
         images=searched["images"],
-        score_error=searched["ranking"][0]["standard_error"],
+        score_error=ranking[0]["standard_error"],
+        noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
     )
 
 
-def _networks(run: Run, ranking: list[dict[str, Any]], judged: dict[str, Any]) -> tuple[Network, ...]:
+def _candidate(space: Space, index: int, archived: Archived) -> Candidate:
+    """A scored candidate of the archive as the report shows it; ValueError where it is none."""
+    if archived.value is None:
+        raise ValueError(f"{archived.genotype} has no score")
+    judged = _robustness(archived.details)
+    error = robustness = None
+    if judged is not None:
+        error = Estimate(value=judged["error_percent"], standard_error=judged["error_percent_standard_error"])
+        robustness = Estimate(value=judged["robustness"], standard_error=judged["robustness_standard_error"])
+    return Candidate(
+        index=index,
+        generation=archived.generation,
+        origin=archived.origin,
+        parameters=archived.parameters,
+        macs=archived.macs,
+        score=archived.value,
+        genotype=space.format(archived.genotype),
+        error=error,
+        robustness=robustness,
+    )
+
+
+def _robustness(details: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a measure with R keeps, alone or as the first such part of a sum; None where there is none."""
+    parts = [details, *(part for part in details.values() if isinstance(part, dict))]
+    return next((part for part in parts if "robustness" in part and "error_percent" in part), None)
+
+
+def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged: dict[str, Any]) -> tuple[Network, ...]:
+    points = {}
+    if pareto is not None:
+        genes = (tuple(row["genes"]) for row in searched["pareto"]["candidates"])
+        points = dict(zip(genes, pareto.points, strict=True))
     rows = []
-    for rank, entry in enumerate(ranking[: max(5, run.config.retrain.top)], start=1):
+    for rank, entry in enumerate(searched["ranking"][: max(5, run.config.retrain.top)], start=1):
         result = judged.get(str(rank), {})
         rows.append(
             Network(
@@ -157,6 +232,7 @@ def _networks(run: Run, ranking: list[dict[str, Any]], judged: dict[str, Any]) -
                 score=Estimate(value=entry["value"], standard_error=entry["standard_error"]),
                 test=Classification(**result["test"]) if "test" in result else None,
                 shift=Shift.of(result["shift"]) if "shift" in result else None,
+                objectives=points[tuple(entry["genes"])].objectives if points else (),
             )
         )
     return tuple(rows)

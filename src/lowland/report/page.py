@@ -6,14 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
 from lowland.files import write_text
 from lowland.report import text
 from lowland.report.facts import Asked, Curve, Network, ReportFacts, Shift
+from lowland.report.search_facts import Candidate, Estimate, Pareto
 
 MOST_CLASSES = 12
 """Class names shown; of more, only these and the count."""
+
+MOST_ROWS = 30
+"""Networks of a front whose table is open; of more it unfolds."""
 
 
 def write(facts: ReportFacts, path: Path) -> None:
@@ -27,7 +31,12 @@ def write(facts: ReportFacts, path: Path) -> None:
 
 def render(facts: ReportFacts) -> str:
     """The report as HTML. Every text of `facts` is escaped."""
-    from lowland.report import cells, plots  # here, since matplotlib takes a second to import
+    from lowland.report import (  # here, since matplotlib takes a second to import
+        cells,
+        plots,
+        robust_errors,
+        robustness,
+    )
 
     search = facts.search if facts.search is not None and facts.search.candidates else None
     inherited = [curve for curve in facts.curves if curve.kind != "retrained"]
@@ -43,22 +52,27 @@ def render(facts: ReportFacts) -> str:
         faded=any(len(cells.alive(graph)) < len(graph.edges) for graph in facts.cells),
         scored_on=winner.score.n or (search.images if search else None) if winner else None,
         winning_score=plots.winner(search).score if search else None,
-        progress=plots.progress(search) if search else None,
-        size=plots.size(search) if search else None,
+        progress=plots.progress(search) if search and not facts.pareto else None,
+        size=plots.size(search) if search and not facts.pareto else None,
+        front=_front(facts.pareto, facts.asked) if facts.pareto else None,
+        most_rows=MOST_ROWS,
+        robust=robust_errors.robust_errors(search, "knee" if facts.pareto else "winner") if search else None,
         inherited=plots.landscape(inherited, "inherited") if inherited else None,
         retrained=plots.landscape(retrained, "retrained") if retrained else None,
         curve_notes=[_curve_note(part) for part in (inherited, retrained)],
         training=plots.training(facts.training) if facts.training else [],
         shift=_heat(winner.shift) if winner and winner.shift else None,
+        bars=robustness.robustness(winner.shift, _clean_error(winner)) if winner and winner.shift else None,
         cell_error=50 / winner.shift.n**0.5 if winner and winner.shift else None,
         shown_points=len(plots.thinned(search)) if search else 0,
     )
 
 
-def filled(template: str, **values: Any) -> str:
-    """A template of this folder as HTML, with every text escaped and clean."""
+def filled(template: str, folder: Path | None = None, **values: Any) -> str:
+    """A template of this folder, or of another that may use this one's, as HTML with every text escaped and clean."""
+    own = PackageLoader("lowland.report", ".")
     environment = Environment(
-        loader=PackageLoader("lowland.report", "."),
+        loader=own if folder is None else ChoiceLoader([own, FileSystemLoader(folder)]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -101,7 +115,9 @@ def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
         kinds = f"{len(winner.shift.by)} corruptions × {len(winner.shift.severities)} severities"
         mean = text.estimate(winner.shift.mean, winner.shift.standard_error)
         tiles.append(Tile.of("Under corruption, top-1", mean, "%", f"{kinds}, {winner.shift.n:,} images"))
-    if winner is not None and winner.test is None:
+    if winner is not None and winner.test is None and facts.pareto is not None:
+        tiles += _pareto_tiles(facts.pareto)
+    elif winner is not None and winner.test is None:
         score = text.estimate(winner.score.value, winner.score.standard_error)
         tiles.append(Tile.of("Best score", score, "", facts.asked.measure))
     if winner is not None:
@@ -113,6 +129,19 @@ def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
         total = text.rough_duration(sum(stage.seconds for stage in facts.stages))
         tiles.append(Tile.of("Wall time", total, "", scored))
     return tiles
+
+
+def _pareto_tiles(pareto: Pareto) -> list[Tile]:
+    """The knee's first measured objective, and how many networks there are to choose from."""
+    from lowland.report import pareto as fronts
+
+    place, objective = next((p, each) for p, each in enumerate(pareto.objectives) if not each.exact)
+    shown = fronts.value(objective, pareto.points[pareto.knee].objectives[place])
+    networks = f"of {len(pareto.points):,} candidates, not dominated"
+    return [
+        Tile.of(f"{fronts.title(objective)} at the knee", shown, fronts.unit(objective), "on search images"),
+        Tile.of("Pareto front", f"{len(pareto.front):,}", "", networks),
+    ]
 
 
 def _limit(most: int | None) -> str:
@@ -135,6 +164,64 @@ def _curve_note(curves: list[Curve]) -> str:
     seen = f"{min(images):,}" if len(images) == 1 else f"{min(images):,} to {max(images):,}"
     band = "band: ± one standard error over the draws" if max(draws) > 1 else "a single draw has no standard error"
     return f"{each} noise draw{'s' if max(draws) > 1 else ''} per σ on {seen} images; {band}"
+
+
+def _clean_error(network: Network) -> float | None:
+    return None if network.test is None else 100 - network.test.top1
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One network of the front: its measured objectives, then error and R where they are none; None: not kept."""
+
+    candidate: Candidate
+    estimates: tuple[Estimate | None, ...]
+
+
+def _front(pareto: Pareto, asked: Asked) -> dict[str, Any]:
+    """The front's figures and table, and what its objectives are called."""
+    from lowland.report import pareto as fronts
+    from lowland.report import search_progress
+
+    names = [(fronts.title(objective), fronts.unit(objective)) for objective in pareto.objectives]
+    places = [place for place, objective in enumerate(pareto.objectives) if not objective.exact]
+    points = [pareto.points[place] for place in pareto.front]
+    kinds = {objective.kind for objective in pareto.objectives}
+    further = [
+        (column, values)
+        for kind, column, values in (
+            ("error", ("error", "%"), [point.candidate.error for point in points]),
+            ("robustness", ("R", "points"), [point.candidate.robustness for point in points]),
+        )
+        if kind not in kinds and any(values)
+    ]
+    limit = {"params": asked.max_params, "macs": asked.max_macs}
+    drawn = fronts.drawn_points(pareto)
+    return {
+        "svg": fronts.front(pareto, limit.get(pareto.objectives[fronts.axes_of(pareto)[0]].kind)),
+        "pairs": fronts.pairs(pareto) if fronts.pairs_of(pareto) else None,
+        "hypervolume": search_progress.hypervolume(pareto.iterations),
+        "surrogates": search_progress.surrogates(pareto),
+        "thin": f" Drawn: {len(drawn):,} of them, with the whole front." if len(drawn) < len(pareto.points) else "",
+        "first": names[0][0],
+        "places": places,
+        "measured": [names[place] for place in places],
+        "columns": [*(names[place] for place in places), *(column for column, _ in further)],
+        "rows": [
+            _Row(
+                point.candidate,
+                (*(point.objectives[place] for place in places), *(values[row] for _, values in further)),
+            )
+            for row, point in enumerate(points)
+        ],
+        "knee": pareto.front.index(pareto.knee) + 1,
+        "best": [
+            (name, fronts.value(objective, estimate), unit)
+            for (name, unit), objective, estimate in zip(
+                names, pareto.objectives, pareto.points[pareto.knee].objectives, strict=True
+            )
+        ],
+    }
 
 
 def _heat(shift: Shift) -> list[tuple[str, list[float], float]]:
@@ -160,6 +247,7 @@ def _asked_rows(asked: Asked) -> list[tuple[str, str]]:
         ("Search space", f"{asked.space}, {text.grouped(asked.space_size)} architectures"),
         ("Measure", asked.measure),
         ("Strategy", asked.strategy),
+        *([("Objectives", ", ".join(asked.objectives))] if asked.objectives else ()),
         ("Parameter limit", _limit(asked.max_params).removeprefix("limit ")),
         ("MAC limit", _limit(asked.max_macs).removeprefix("limit ")),
         ("Seed", str(asked.seed)),

@@ -8,8 +8,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
-from lowland.report.facts import Candidate, Curve, Search, Training
-from lowland.report.svg import ACCENT, BLUE, GREY, INK, ORANGE, PAPER, PURPLE, figure, inline, styled
+from lowland.report.facts import Curve, Training
+from lowland.report.marks import legend, ring
+from lowland.report.search_facts import Candidate, Search
+from lowland.report.svg import ACCENT, BLUE, GREY, ORANGE, PAPER, PURPLE, figure, inline, styled
 from lowland.report.text import clean
 
 WIDTH, HEIGHT = 440, 300
@@ -32,13 +34,13 @@ def progress(search: Search) -> str:
         _points(axes, thinned(search), [candidate.index + 1 for candidate in thinned(search)])
         steps = [candidate.index + 1 for candidate in candidates]
         axes.step(steps, best, where="post", color=ACCENT, linewidth=2, label="best so far", zorder=4)
-        _ring(axes, winner(search), winner(search).index + 1)
+        ring(axes, (winner(search).index + 1, winner(search).score), "winner")
         below = _focus(axes, search)
         axes.set_xlabel("candidate, in order of evaluation" + below)
         axes.set_ylabel("score (greater is better)")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-        _legend(axes)
+        legend(axes)
         alt = f"Scores of {len(candidates)} candidates in order of evaluation; the best so far rises to {best[-1]:.4g}."
         return inline(drawn, "progress", alt)
 
@@ -50,12 +52,12 @@ def size(search: Search) -> str:
         axes = drawn.subplots()
         kept = thinned(search)
         _points(axes, kept, [candidate.parameters / 1e6 for candidate in kept])
-        _ring(axes, winner(search), winner(search).parameters / 1e6)
+        ring(axes, (winner(search).parameters / 1e6, winner(search).score), "winner")
         below = _focus(axes, search)
         axes.set_xlabel("parameters, millions" + below)
         axes.set_ylabel("score (greater is better)")
         axes.xaxis.set_major_locator(MaxNLocator(6))
-        _legend(axes)
+        legend(axes)
         return inline(
             drawn, "size", f"Scores of {len(search.candidates)} candidates against their number of parameters."
         )
@@ -116,7 +118,7 @@ def landscape(curves: Sequence[Curve], name: str) -> str:
         axes.set_xlabel("σ, standard deviation of the weight noise")
         axes.set_ylabel("cross-entropy, nats")
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        _legend(axes)
+        legend(axes)
         return inline(drawn, name, "Loss against the strength of weight noise: " + "; ".join(map(_said, curves)) + ".")
 
 
@@ -173,7 +175,7 @@ def _per_epoch(
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        _legend(axes)
+        legend(axes)
         return inline(drawn, name, f"{unit} per epoch: {'; '.join(alt)}.")
 
 
@@ -196,22 +198,6 @@ def _points(axes: Axes, candidates: Sequence[Candidate], x: Sequence[float]) -> 
                 label=clean(origin),
                 zorder=2,
             )
-
-
-def _ring(axes: Axes, winner: Candidate, x: float) -> None:
-    """A ring around the winner, which lies among many."""
-    axes.plot(
-        [x],
-        [winner.score],
-        marker="o",
-        linestyle="none",
-        markersize=11,
-        markerfacecolor="none",
-        markeredgecolor=INK,
-        markeredgewidth=1.5,
-        label="winner",
-        zorder=6,
-    )
 
 
 def _focus(axes: Axes, search: Search) -> str:
@@ -237,24 +223,6 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="y", which="minor", length=0)
-
-
-def _legend(axes: Axes) -> None:
-    """A legend above the plot, where it covers no point."""
-    handles, labels = axes.get_legend_handles_labels()
-    if handles:
-        axes.legend(
-            handles,
-            labels,
-            loc="lower left",
-            bbox_to_anchor=(-0.02, 1.0),
-            ncols=min(len(handles), 5),
-            borderaxespad=0.2,
-            handlelength=1.2,
-            handletextpad=0.45,
-            columnspacing=1.1,
-            labelcolor=INK,
-        )
 
 
 def _several(curves: Sequence[Curve]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 from xml.etree import ElementTree
@@ -16,6 +17,8 @@ from lowland.report.text import clean
 
 INK, MUTED, RULE, PAPER = "#1a2324", "#5a686b", "#d9dfdf", "#fefefe"
 ACCENT, BLUE, ORANGE, PURPLE, GREY = "#0f6e66", "#2a6fb0", "#c4631a", "#8a4f9e", "#8b979a"
+RAMP = ("#7fbfb4", "#4f9fb4", "#3a79ad", "#45509a", "#46256e")
+"""Five steps from little to much: ever darker on light paper, ever lighter on dark, so that hue is not needed."""
 THEME = {
     INK: "--ink",
     MUTED: "--muted",
@@ -26,6 +29,7 @@ THEME = {
     ORANGE: "--orange",
     PURPLE: "--purple",
     GREY: "--grey",
+    **{shade: f"--step-{step}" for step, shade in enumerate(RAMP, start=1)},
 }
 """Colours used in figures → the page's CSS variables, which have a value for light and one for dark."""
 
@@ -77,13 +81,15 @@ def figure(width: float, height: float) -> Figure:
     return made
 
 
-def inline(drawn: Figure, name: str, alt: str) -> str:
+def inline(drawn: Figure, name: str, alt: str, tips: Mapping[str, Sequence[str]] | None = None) -> str:
     """One `<svg>` element, to be placed in an HTML page as it is: every text in it is escaped.
 
     Args:
         drawn: The figure.
         name: Unique on the page; starts every id, so that figures do not refer into one another.
         alt: What the figure shows, for those who do not see it.
+        tips: What browsers show over a marker: by the gid of a line without strokes, one text for each of its points,
+            all of which must be inside the figure.
     """
     buffer = io.BytesIO()
     with styled():
@@ -93,6 +99,10 @@ def inline(drawn: Figure, name: str, alt: str) -> str:
         for child in list(parent):
             if child.tag in (f"{_SVG}metadata", f"{_SVG}style"):
                 parent.remove(child)
+    for gid, texts in (tips or {}).items():
+        line = next(element for element in root.iter() if element.get("id") == gid)
+        for marker, told in zip(line.iter(f"{_SVG}use"), texts, strict=True):
+            ElementTree.SubElement(marker, f"{_SVG}title").text = "\n".join(map(clean, told.split("\n")))
     for element in root.iter():
         _adapt(element, name)
     root.attrib = {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": clean(alt)}

@@ -62,8 +62,9 @@ class Candidate:
         key: Its isomorphism key: equal for genotypes that compute the same function.
         measure: Full identity of the measure, settings included; scores compare only under equal identities.
         generation: Generation of the search that proposed it, from 0.
-        origin: How it was proposed: `random`, `mutation`, `crossover` or `exhaustive`.
-        status: `scored`, or `failed` with a `reason` of one line.
+        origin: How it was proposed: `random`, `mutation`, `crossover`, `surrogate` or `exhaustive`.
+        status: `scored`, or `failed` with a `reason` of one line. `raced` (never in an archive): scored on few images
+            only, which ruled it out; `measure` is then that of the first look (`racing.Racing`).
         value: Score, greater is better; None where it failed.
         standard_error: Of the score, where it was estimated.
         details: What the measure noted besides, as JSON (NaN and infinities as the strings `nan`, `inf`, `-inf`).
@@ -78,7 +79,7 @@ class Candidate:
     measure: str
     generation: int
     origin: str
-    status: Literal["scored", "failed"]
+    status: Literal["scored", "failed", "raced"]
     reason: str = ""
     value: float | None = None
     standard_error: float | None = None
@@ -182,7 +183,7 @@ class Archive:
             RunError: A candidate with this key was recorded for this measure before, or the disk refuses.
         """
         stored = dataclasses.replace(_finite(candidate), created=datetime.now(UTC).isoformat(timespec="milliseconds"))
-        details = json.dumps(_plain(stored.details), allow_nan=False)
+        details = json.dumps(plain(stored.details), allow_nan=False)
         row = (
             stored.genotype.space,
             ",".join(map(str, stored.genotype.genes)),
@@ -288,16 +289,16 @@ def _finite(candidate: Candidate) -> Candidate:
     return candidate
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` in JSON's own types: arrays and scalars of NumPy or torch as lists and numbers, non-finite as strings."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, float) and not math.isfinite(value):
         return str(float(value))
     if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
+        return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return value
 
 

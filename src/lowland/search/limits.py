@@ -105,13 +105,16 @@ class Limits:
 
     @cached_property
     def smallest(self) -> Genotype:
-        """The genotype of least excess: exact where the space can be listed, else the best of four descents.
+        """The genotype of least excess: exact where the space can be listed or is elastic, else the best of 4 descents.
 
         A descent starts from a uniform genotype and takes every mutation, of one gene or of several, that makes the
         network smaller, until a full round over all genes brings nothing.
         """
         if self.space.size <= ENUMERABLE:
             return min(self.space.all(), key=self._size)
+        extremes = self.space.extremes()
+        if extremes is not None:
+            return extremes[0]
         ends = [self._descend(numpy_rng(self._seed, "search", "smallest", start)) for start in range(_DESCENTS)]
         return min(ends, key=self._size)
 

@@ -6,9 +6,10 @@ import dataclasses
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lowland.errors import LowlandError
 from lowland.genotype import Genotype
@@ -23,8 +24,19 @@ PATIENCE = 20
 _REASON_LENGTH = 300
 
 
+class Proposal(NamedTuple):
+    """A genotype to be scored: which generation of the search proposed it, and how (`random`, `mutation`, …)."""
+
+    genotype: Genotype
+    generation: int
+    origin: str
+
+
 class ScoringFailure(Exception):
     """One candidate could not be scored; the message is the reason, one line. The search goes on."""
+
+    seconds: float = 0.0
+    """Time spent on it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +49,15 @@ class Scored:
     seconds: float = 0.0
 
 
-class Scorer(Protocol):
-    """Where scores come from: this process (`LocalScorer`) or others."""
+Outcome = Scored | ScoringFailure
+"""What became of one genotype."""
 
-    def score(self, genotype: Genotype) -> Scored:
-        """The score of `genotype`; raises ScoringFailure where this one candidate cannot be scored."""
+
+class Scorer(Protocol):
+    """Where scores come from: this process (`LocalScorer`) or several (`workers.Workers`)."""
+
+    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
+        """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
 
 
 class Judgement(Protocol):
@@ -69,6 +85,20 @@ class LocalScorer:
 
     def __init__(self, judge: Callable[[Genotype], Judgement]) -> None:
         self._judge = judge
+
+    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
+        """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
+        for genotype in genotypes:
+            yield self.outcome(genotype)
+
+    def outcome(self, genotype: Genotype) -> Outcome:
+        """The score of `genotype`, or why it has none; raises as `score` does for a fault of all candidates."""
+        start = time.perf_counter()
+        try:
+            return self.score(genotype)
+        except ScoringFailure as failure:
+            failure.seconds = time.perf_counter() - start
+            return failure
 
     def score(self, genotype: Genotype) -> Scored:
         """The score of `genotype`.
@@ -122,35 +152,43 @@ class Evaluator:
         self._reasons: list[str] = []
         self._any_scored = False
 
-    def __call__(self, genotype: Genotype, generation: int, origin: str) -> Candidate:
-        """The candidate of `genotype`, scored or failed.
+    def __call__(self, proposals: Sequence[Proposal]) -> Iterator[Candidate]:
+        """The candidates of a batch, scored or failed, in its order; isomorphs within the batch are scored once.
 
         Raises:
             LowlandError: Every one of the first `PATIENCE` candidates failed; the commonest reason is named. Their
                 failures are forgotten, so that they are scored again when the run is resumed.
         """
-        size = self.cost(genotype)
-        proposal: dict[str, Any] = {
-            "genotype": genotype,
-            "generation": generation,
-            "origin": origin,
-            "parameters": size.parameters,
-            "macs": size.macs,
-        }
-        key = self.space.key(genotype)
-        cached = self.archive.get(self.measure, key)
-        if cached is not None:
-            # The archive lends the score only: another search may have proposed an isomorph of another size.
-            candidate = dataclasses.replace(cached, **proposal)
-        else:
-            candidate = self.archive.record(self._score(key, proposal))
+        keys = [self.space.key(proposal.genotype) for proposal in proposals]
+        known: dict[str, Candidate] = {}
+        missing: dict[str, Genotype] = {}
+        for proposal, key in zip(proposals, keys, strict=True):
+            if key in known or key in missing:
+                continue
+            archived = self.archive.get(self.measure, key)
+            if archived is None:
+                missing[key] = proposal.genotype
+            else:
+                known[key] = archived
+        with closing(self.scorer.scores(list(missing.values()))) as outcomes:
+            for proposal, key in zip(proposals, keys, strict=True):
+                size = self.cost(proposal.genotype)
+                facts = proposal._asdict() | {"parameters": size.parameters, "macs": size.macs}
+                if key in known:
+                    # Lends the score only: another search, or this batch, may have proposed an isomorph of other size.
+                    candidate = dataclasses.replace(known[key], **facts)
+                else:
+                    candidate = known[key] = self.archive.record(self._candidate(key, facts, next(outcomes)))
+                self._count(candidate)
+                yield candidate
+
+    def _count(self, candidate: Candidate) -> None:
         if candidate.status == "scored":
             self._any_scored = True
-        else:
-            self._reasons.append(candidate.reason)
-            if len(self._reasons) >= PATIENCE:
-                self.require_success()
-        return candidate
+            return
+        self._reasons.append(candidate.reason)
+        if len(self._reasons) >= PATIENCE:
+            self.require_success()
 
     def require_success(self) -> None:
         """Raise LowlandError, naming the commonest reason, where candidates failed and none was scored."""
@@ -163,25 +201,12 @@ class Evaluator:
             f"resume the run: they will be tried again"
         )
 
-    def _score(self, key: str, proposal: Mapping[str, Any]) -> Candidate:
-        start = time.perf_counter()
-        try:
-            scored = self.scorer.score(proposal["genotype"])
-        except ScoringFailure as failure:
-            seconds = time.perf_counter() - start
-            return Candidate(
-                key=key, measure=self.measure, status="failed", reason=str(failure), seconds=seconds, **proposal
-            )
-        return Candidate(
-            key=key,
-            measure=self.measure,
-            status="scored",
-            value=scored.value,
-            standard_error=scored.standard_error,
-            details=scored.details,
-            seconds=scored.seconds,
-            **proposal,
-        )
+    def _candidate(self, key: str, facts: Mapping[str, Any], outcome: Outcome) -> Candidate:
+        if isinstance(outcome, ScoringFailure):
+            told: dict[str, Any] = {"status": "failed", "reason": str(outcome), "seconds": outcome.seconds}
+        else:
+            told = {"status": "scored"} | {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
+        return Candidate(key=key, measure=self.measure, **facts, **told)
 
 
 def _accelerator_lost(error: BaseException) -> bool:

@@ -7,29 +7,36 @@ generations come from the archive, so that a search begun again makes the same p
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lowland.genotype import Genotype
+from lowland.search.aggregation import aggregated
 from lowland.search.archive import Candidate
 from lowland.search.limits import Limits
+from lowland.search.scorer import Proposal
 from lowland.seeds import numpy_rng
 
 if TYPE_CHECKING:
     from lowland.config import SearchConfig
+    from lowland.search.objectives import Objectives
+    from lowland.search.racing import Racing
     from lowland.search.scorer import Evaluator
     from lowland.spaces.space import Cost, Space
 
-ScoreFunction = Callable[[Genotype, int, str], Candidate]
-"""(genotype, generation, origin) → its candidate, scored or failed."""
+ScoreFunction = Callable[[Sequence[Proposal]], Iterator[Candidate]]
+"""A batch of proposals → their candidates, scored or failed, in the same order."""
 
 CostFunction = Callable[[Genotype], "Cost"]
 """Size of the delivered network of a genotype."""
 
 Report = Callable[[int, int, Candidate, Candidate | None], None]
 """Called after every candidate: number done, number planned, this candidate, the best one so far."""
+
+CHUNK = 256
+"""Candidates of a batch where a strategy has no generations; large, because the workers wait for the batch's last."""
 
 ATTEMPTS = 10
 """Draws per wanted mutation or crossover before random genotypes fill the rest, as in the public SPOS code."""
@@ -42,13 +49,14 @@ class SearchSummary:
     Attributes:
         strategy: Its name.
         generations: How many were carried out; 1 where there are none.
-        proposed: Unique candidates proposed, equal to scored + failed.
+        proposed: Unique candidates proposed, equal to scored + failed + raced out.
         scored: Candidates with a score.
         failed: Candidates without.
         rejected: Draws beyond the size limits, never scored.
         repeated: Draws of a genotype proposed before.
         isomorphs: Draws of another genotype that computes the same function as one proposed before.
         note: One sentence where the search ended early, else empty.
+        raced_out: Candidates that few images ruled out (`search.racing`); they have no score to compare.
     """
 
     strategy: str
@@ -60,21 +68,33 @@ class SearchSummary:
     repeated: int
     isomorphs: int
     note: str = ""
+    raced_out: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """Scored candidates, best first (ties: fewer parameters, then smaller genes), and what the search did."""
+    """Scored candidates, best first (ties: fewer parameters, then smaller genes), and what the search did.
+
+    `facts`: what the pareto strategy tells besides, as JSON (`pareto.describe`); None of other strategies.
+    """
 
     ranking: tuple[Candidate, ...]
     summary: SearchSummary
+    facts: Mapping[str, Any] | None = None
 
 
-class _Search:
+class SearchState:
     """One search under way: what was proposed, what it scored, and what was refused."""
 
     def __init__(
-        self, space: Space, config: SearchConfig, seed: int, score: ScoreFunction, cost: CostFunction, report: Report
+        self,
+        space: Space,
+        config: SearchConfig,
+        seed: int,
+        score: ScoreFunction,
+        cost: CostFunction,
+        report: Report,
+        combine: str = "sum",
     ) -> None:
         self.space = space
         self.config = config
@@ -83,9 +103,11 @@ class _Search:
         self.proposed: dict[str, Genotype] = {}
         self.ranking: list[Candidate] = []
         self.exhausted = False
+        self._combine = combine
         self._score = score
         self._report = report
         self._done = 0
+        self._raced_out = 0
         self._repeated = 0
         self._isomorphs = 0
 
@@ -114,14 +136,20 @@ class _Search:
             found.append(genotype)
         return found
 
-    def score(self, genotypes: list[Genotype], generation: int, origin: str, total: int) -> None:
-        """Score proposed genotypes, telling about each."""
-        for genotype in genotypes:
-            candidate = self._score(genotype, generation, origin)
+    def score(self, genotypes: Sequence[Genotype], generation: int, origin: str, total: int) -> None:
+        """Score proposed genotypes as one batch, telling about each."""
+        self.score_batch([Proposal(genotype, generation, origin) for genotype in genotypes], total)
+
+    def score_batch(self, proposals: Sequence[Proposal], total: int) -> None:
+        """Score a batch of proposals, telling about each."""
+        for candidate in self._score(proposals):
             self._done += 1
             if candidate.status == "scored":
                 insort(self.ranking, candidate, key=attrgetter("rank"))
+            self._raced_out += candidate.status == "raced"
             self._report(self._done, total, candidate, self.ranking[0] if self.ranking else None)
+        if self._combine != "sum":
+            self.ranking = aggregated(self.ranking, self._combine)
 
     def result(self, strategy: str, generations: int) -> SearchResult:
         """The ranking and the summary."""
@@ -136,17 +164,24 @@ class _Search:
             generations=generations,
             proposed=self._done,
             scored=len(self.ranking),
-            failed=self._done - len(self.ranking),
+            failed=self._done - len(self.ranking) - self._raced_out,
             rejected=self.limits.rejected,
             repeated=self._repeated,
             isomorphs=self._isomorphs,
             note=note,
+            raced_out=self._raced_out,
         )
         return SearchResult(ranking=tuple(self.ranking), summary=summary)
 
 
 def evolution(
-    space: Space, config: SearchConfig, seed: int, score: ScoreFunction, cost: CostFunction, report: Report
+    space: Space,
+    config: SearchConfig,
+    seed: int,
+    score: ScoreFunction,
+    cost: CostFunction,
+    report: Report,
+    combine: str = "sum",
 ) -> SearchResult:
     """Elitist evolution (SPOS; GeNAS: population 50, 20 generations, 10 parents, 25 mutations, 25 crossovers).
 
@@ -158,7 +193,7 @@ def evolution(
     Raises:
         BudgetError: No network of the space is within the limits.
     """
-    search = _Search(space, config, seed, score, cost, report)
+    search = SearchState(space, config, seed, score, cost, report, combine)
     total = config.population * config.generations
     # The public code mutates the normal cell only, which is the first half of the genes.
     genes = range(len(space.gene_names) // 2) if config.mutated_genes == "first-half" else None
@@ -167,16 +202,15 @@ def evolution(
         parents = [candidate.genotype for candidate in search.ranking[: config.parents]]
         mutants, crosses = _children(search, parents, generation, genes) if parents else ([], [])
         randoms = search.random(generation, range(len(mutants) + len(crosses), config.population))
-        search.score(mutants, generation, "mutation", total)
-        search.score(crosses, generation, "crossover", total)
-        search.score(randoms, generation, "random", total)
+        batch = {"mutation": mutants, "crossover": crosses, "random": randoms}
+        search.score_batch([Proposal(g, generation, origin) for origin, found in batch.items() for g in found], total)
         if search.exhausted:
             break
     return search.result("evolution", generation + 1)
 
 
 def _children(
-    search: _Search, parents: list[Genotype], generation: int, genes: range | None
+    search: SearchState, parents: list[Genotype], generation: int, genes: range | None
 ) -> tuple[list[Genotype], list[Genotype]]:
     """New mutants and crossovers of `parents`, as many as wanted or as 10 draws for each give."""
     config = search.config
@@ -202,19 +236,32 @@ def _children(
 
 
 def random(
-    space: Space, config: SearchConfig, seed: int, score: ScoreFunction, cost: CostFunction, report: Report
+    space: Space,
+    config: SearchConfig,
+    seed: int,
+    score: ScoreFunction,
+    cost: CostFunction,
+    report: Report,
+    combine: str = "sum",
 ) -> SearchResult:
     """Random search: `candidates` different genotypes within the limits, uniform; BudgetError where there is none."""
-    search = _Search(space, config, seed, score, cost, report)
-    for slot in range(config.candidates):
-        search.score(search.random(0, range(slot, slot + 1)), 0, "random", config.candidates)
+    search = SearchState(space, config, seed, score, cost, report, combine)
+    for first in range(0, config.candidates, CHUNK):
+        slots = range(first, min(first + CHUNK, config.candidates))
+        search.score(search.random(0, slots), 0, "random", config.candidates)
         if search.exhausted:
             break
     return search.result("random", 1)
 
 
 def exhaustive(
-    space: Space, config: SearchConfig, seed: int, score: ScoreFunction, cost: CostFunction, report: Report
+    space: Space,
+    config: SearchConfig,
+    seed: int,
+    score: ScoreFunction,
+    cost: CostFunction,
+    report: Report,
+    combine: str = "sum",
 ) -> SearchResult:
     """Every genotype within the limits in the space's order, isomorphs once.
 
@@ -222,25 +269,44 @@ def exhaustive(
         ConfigError: The space is too large to list.
         BudgetError: No network of the space is within the limits.
     """
-    search = _Search(space, config, seed, score, cost, report)
+    search = SearchState(space, config, seed, score, cost, report, combine)
     genotypes = [genotype for genotype in space.all() if search.propose(genotype)]
     if not genotypes:
         search.limits.require_any()
-    search.score(genotypes, 0, "exhaustive", len(genotypes))
+    for first in range(0, len(genotypes), CHUNK):
+        search.score(genotypes[first : first + CHUNK], 0, "exhaustive", len(genotypes))
     return search.result("exhaustive", 1)
 
 
 STRATEGIES = {"evolution": evolution, "random": random, "exhaustive": exhaustive}
 
 
-def search(space: Space, config: SearchConfig, seed: int, evaluator: Evaluator, report: Report) -> SearchResult:
-    """Run the strategy that `config` names.
+def search(
+    space: Space,
+    config: SearchConfig,
+    seed: int,
+    evaluator: Evaluator | Racing,
+    report: Report,
+    objectives: Objectives | None = None,
+    combine: str = "sum",
+) -> SearchResult:
+    """Run the strategy that `config` names; `pareto` needs `objectives`, whose `measure` the evaluator must score.
+
+    With `combine` (`measure.combine`) other than `sum`, candidates are ordered after every batch by the ranks of the
+    parts of their measure among all candidates scored so far.
 
     Raises:
         BudgetError: No network of the space is within the limits.
         ConfigError: The space is too large for exhaustive search.
         LowlandError: No candidate could be scored; the commonest reason is named.
     """
-    result = STRATEGIES[config.strategy](space, config, seed, evaluator, evaluator.cost, report)
+    if config.strategy == "pareto":
+        from lowland.search.pareto import pareto
+
+        if objectives is None:
+            raise ValueError("the pareto strategy needs objectives")
+        result = pareto(space, config, seed, evaluator, evaluator.cost, report, objectives)
+    else:
+        result = STRATEGIES[config.strategy](space, config, seed, evaluator, evaluator.cost, report, combine)
     evaluator.require_success()
     return result

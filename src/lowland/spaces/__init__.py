@@ -1,6 +1,7 @@
 """Search spaces: what can be built."""
 
 from lowland.spaces import darts as _darts
+from lowland.spaces import mobilenetv3 as _mobilenetv3
 from lowland.spaces import nasbench201 as _nasbench201
 from lowland.spaces.space import (
     AngleTerm,
@@ -9,6 +10,7 @@ from lowland.spaces.space import (
     NetworkOptions,
     Path,
     Shape,
+    Single,
     Space,
     Supernet,
     get,
@@ -18,7 +20,7 @@ from lowland.spaces.space import (
     registered,
 )
 
-del _darts, _nasbench201
+del _darts, _mobilenetv3, _nasbench201
 
 __all__ = [
     "AngleTerm",
@@ -27,6 +29,7 @@ __all__ = [
     "NetworkOptions",
     "Path",
     "Shape",
+    "Single",
     "Space",
     "Supernet",
     "get",

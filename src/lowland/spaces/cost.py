@@ -17,7 +17,7 @@ from torch import nn
 from lowland.spaces.operations import FactorizedReduce
 from lowland.spaces.space import ClassifierCount, Cost
 
-_POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Identity, nn.Dropout)
+_POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Hardswish, nn.Identity, nn.Dropout)
 
 
 def module_cost(module: nn.Module, height: int, width: int) -> tuple[Cost, int, int]:

@@ -32,6 +32,7 @@ from lowland.spaces.nasbench201_genotype import (
     ROUTES,
     connected,
     expression,
+    fair_cell,
     parse_cell,
     validate,
 )
@@ -86,6 +87,15 @@ class NasBench201(Space):
     def sample_path(self, rng: np.random.Generator, cells: int, *, per_cell: bool) -> Path:
         """Uniform over the cells in which every node has an incoming edge (RLNAS redraws a node until it has one)."""
         return [connected(rng) for _ in range(cells)] if per_cell else connected(rng)
+
+    def fair_paths(self, rng: np.random.Generator, cells: int) -> list[list[Genotype]]:
+        """Five paths: on every edge of every cell a permutation of the five operations, `none` among them.
+
+        A cell's permutations are drawn again while one of its five genotypes has no route from input to output. An
+        operation that edges of the same path cut off by `none` is held but, as always here, not computed.
+        """
+        columns = [fair_cell(rng) for _ in range(cells)]
+        return [list(path) for path in zip(*columns, strict=True)]
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float, genes: range | None) -> Genotype:
         """Each gene (or each in `genes`) becomes another operation, uniform over the other 4, with `probability`."""

@@ -120,3 +120,12 @@ def connected(rng: np.random.Generator) -> Genotype:
             node = rng.integers(len(OPERATIONS), size=edges).tolist()
         genes += node
     return Genotype(NAME, tuple(genes))
+
+
+def fair_cell(rng: np.random.Generator) -> list[Genotype]:
+    """Five genotypes that hold each operation once on every edge, uniform over those with a route in each of them."""
+    while True:
+        columns = [rng.permutation(len(OPERATIONS)).tolist() for _ in EDGES]
+        cells = [tuple(genes) for genes in zip(*columns, strict=True)]
+        if all(live_steps(genes) for genes in cells):
+            return [Genotype(NAME, genes) for genes in cells]

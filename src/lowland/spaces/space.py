@@ -6,7 +6,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -34,7 +34,7 @@ class Shape:
         num_classes: Number of classes K.
         channels: Initial width C.
         cells: Depth in the space's own unit (NAS-Bench-201: cells per stage; DARTS: cells in all).
-        stem: `cifar` keeps the resolution, `imagenet` divides it by 4 or 8 (the space says which), `auto` picks.
+        stem: `cifar` keeps the resolution, `imagenet` divides it by 2, 4 or 8 (the space says which), `auto` picks.
     """
 
     in_channels: int = 3
@@ -56,6 +56,10 @@ class Cost:
         return Cost(self.parameters + other.parameters, self.macs + other.macs)
 
 
+Part = tuple[tuple[int, int], ...]
+"""A block of a tensor: (start, stop) for each of its first dimensions; the others are whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class AngleTerm:
     """One part of the architecture vector whose rotation the angle measure takes (RLNAS).
@@ -64,11 +68,13 @@ class AngleTerm:
         name: Supernet parameter, or None for a constant part that training cannot turn.
         square: Squared norm of a constant part (average pooling: 9·C entries of 1/9; skip: the C ones of an identity).
         times: How often the part is repeated in the concatenated vector.
+        part: The block of the parameter that counts, in elastic spaces; the default is all of it.
     """
 
     name: str | None
     square: float = 0.0
     times: float = 1.0
+    part: Part = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,33 @@ class Supernet(nn.Module, ABC):
     def inherited(self, genotype: Genotype) -> Mapping[str, str]:
         """Standalone state-dict key → supernet state-dict key, for every parameter and buffer on the path.
 
-        The standalone network is `space.network(genotype, supernet.shape, like_supernet=True)`.
+        The standalone network is `space.network(genotype, supernet.shape, like_supernet=True)`. In an elastic space a
+        value is a part of the tensor named, or computed from it (`extract`).
         """
+
+    def extract(self, genotype: Genotype) -> Mapping[str, Tensor]:
+        """Standalone state-dict key → value of every parameter and buffer on the path.
+
+        Values are views or functions of the supernet's tensors that gradients flow through: copy them to keep them.
+        """
+        state = self.state_dict(keep_vars=True)
+        return {own: state[name] for own, name in self.inherited(genotype).items()}
+
+    def at(self, genotype: Genotype) -> Supernet:
+        """What measures of `genotype` run and perturb: this supernet, whose weights they put back afterwards.
+
+        A space whose candidates share parts of tensors gives a `Single` of the extracted network instead.
+        """
+        del genotype
+        return self
+
+    def sort_channels(self) -> None:
+        """Order channels by importance, so that narrower networks keep the best; the largest one's outputs stay.
+
+        Raises:
+            ConfigError: the supernet has no elastic expansion.
+        """
+        raise ConfigError(f"a {type(self).__name__} has no elastic expansion; leave supernet.shrinking empty")
 
     def path_parameters(self, path: Path) -> dict[str, nn.Parameter]:
         """Supernet parameters that lie on `path`, by supernet name, in the order of `named_parameters()`."""
@@ -109,6 +140,35 @@ class Supernet(nn.Module, ABC):
             for cell, genotype in enumerate(path):
                 wanted.update(v for v in self.inherited(genotype).values() if _cell_of(v) in (None, cell))
         return {name: value for name, value in self.named_parameters() if name in wanted}
+
+
+class Single(Supernet):
+    """A "supernet" that holds one genotype only: a standalone network, for instance after fine-tuning.
+
+    Names are those of the standalone network.
+    """
+
+    def __init__(self, network: nn.Module, genotype: Genotype, shape: Shape) -> None:
+        super().__init__()
+        self.network = network
+        self.genotype = genotype
+        self.shape = shape
+        self.num_cells = 1
+
+    def forward(self, x_NCHW: Tensor, path: Path) -> Tensor:
+        """Logits (N, K); ValueError where `path` is another genotype."""
+        self._require(path)
+        logits_NK: Tensor = self.network(x_NCHW)
+        return logits_NK
+
+    def inherited(self, genotype: Genotype) -> Mapping[str, str]:
+        """Every name of the standalone network, under `network.`."""
+        self._require(genotype)
+        return {name: f"network.{name}" for name in self.network.state_dict()}
+
+    def _require(self, path: Path) -> None:
+        if path != self.genotype:
+            raise ValueError(f"a network of {self.genotype} cannot run {path}")
 
 
 def _cell_of(name: str) -> int | None:
@@ -203,6 +263,40 @@ class Space(ABC):
     def encode(self, genotype: Genotype) -> np.ndarray:
         """A float vector of fixed length for surrogate models: one-hot per gene."""
 
+    def extremes(self) -> tuple[Genotype, Genotype] | None:
+        """The smallest and the largest network: contained in, and containing, all others, where there are such.
+
+        Elastic spaces have them; the sandwich rule trains both in every step.
+        """
+        return None
+
+    def restrict(self, genotype: Genotype, elastic: Collection[str]) -> Genotype:
+        """`genotype` with its dimensions not in `elastic` at their largest, for progressive shrinking.
+
+        Args:
+            genotype: A legal genotype.
+            elastic: Some of `kernel`, `depth` and `expansion`. An input resolution is elastic always.
+
+        Raises:
+            ConfigError: the space has no elastic dimensions.
+        """
+        del genotype, elastic
+        raise ConfigError(f"space {self.name} has no elastic dimensions to shrink; leave supernet.shrinking empty")
+
+    def fair_paths(self, rng: np.random.Generator, cells: int) -> list[list[Genotype]]:
+        """Paths, one genotype per cell each, that together hold every operation once on every (cell, edge).
+
+        The strict fairness of FairNAS (arXiv 1907.01845, §3.2): as many paths as there are operations.
+
+        Raises:
+            ConfigError: the space's genes are no independent choices among the same operations.
+        """
+        del rng, cells
+        raise ConfigError(
+            f"supernet.path=fair needs a space with the same free choice of operations on every edge, which "
+            f"{self.name} is not; use shared or per-cell"
+        )
+
     @abstractmethod
     def graphs(self, genotype: Genotype) -> list[CellGraph]:
         """The cell(s) of a genotype, to be drawn."""
@@ -278,12 +372,11 @@ def get(name: str) -> Space:
 
 def inherit(supernet: Supernet, network: nn.Module, genotype: Genotype) -> None:
     """Copy the weights and buffers of one path of `supernet` into a standalone network built `like_supernet`."""
-    state = supernet.state_dict()
-    source = supernet.inherited(genotype)
+    values = supernet.extract(genotype)
     own = network.state_dict()
-    missing = own.keys() - source.keys()
+    missing = own.keys() - values.keys()
     if missing:
         raise GenotypeError(f"network and supernet path differ: {sorted(missing)[:3]} have no counterpart")
     with torch.no_grad():
         for name, value in own.items():
-            value.copy_(state[source[name]])
+            value.copy_(values[name])

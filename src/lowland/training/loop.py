@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -22,8 +23,9 @@ from lowland.device import Compute
 from lowland.errors import ConfigError, InterruptedRun, LowlandError
 from lowland.monitor import Monitor
 from lowland.seeds import derive, torch_generator
-from lowland.training.optimization import learning_rate, optimizer, pack, unpack
-from lowland.training.parallel import World, any_rank, average, average_buffers, average_gradients
+from lowland.training.optimization import learning_rate, pack, unpack
+from lowland.training.parallel import World, any_rank, average, average_buffers
+from lowland.training.step import Losses, Stepper
 
 
 class Checkpoints(Protocol):
@@ -44,24 +46,28 @@ class Job:
         name: Of the checkpoint, and of the randomness.
         title: What people see.
         model: In training mode, on the device.
-        loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else.
+        loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else. Or it
+            yields several, whose gradients add up; each is backpropagated at once, so that memory holds one graph.
         recipe: Optimiser, schedule and augmentation.
         data: Gives normalisation and which augmentations make sense.
         split: The images to learn from.
         seed: Run seed.
         ema: Decay of the averaged weights that replace the model's at the end; 0: none.
+        rearrange: (step) → whether it rearranged the model's weights, such as by sorting channels; called before every
+            step. Momentum and averaged weights, whose entries then belong to others, begin anew.
     """
 
     name: str
     title: str
     model: nn.Module
-    loss: Callable[[nn.Module, Tensor, Tensor, int], Tensor]
+    loss: Callable[[nn.Module, Tensor, Tensor, int], Losses]
     recipe: OptimizationConfig
     data: DataSet
     split: Split
     seed: int
     compute: Compute
     ema: float = 0.0
+    rearrange: Callable[[int], bool] | None = None
 
     def steps_per_epoch(self) -> int:
         """Whole global batches in the split, at least one."""
@@ -90,8 +96,8 @@ AGREEMENT_STEPS = 10
 """Under torchrun the ranks agree whether to stop or to save once in so many steps, since asking costs a round trip."""
 
 
-class DivergedError(LowlandError):
-    """The loss is no longer a finite number."""
+class DivergedError(LowlandError, ArithmeticError):
+    """The loss is no longer a finite number. Arithmetic, so that a search notes the candidate as failed and goes on."""
 
 
 def fit(
@@ -112,31 +118,25 @@ def fit(
     monitor = monitor or Monitor()
     model, recipe = job.model, job.recipe
     _check_shares(job, world)
-    engine = optimizer(model, recipe)
-    scaler = torch.amp.GradScaler(job.compute.device.type, enabled=job.compute.autocast_dtype == torch.float16)
+    stepper = Stepper(model, recipe, job.compute, world)
     averaged = _averaged(model, job.ema) if job.ema else None
-    state = _State(job, engine, scaler, averaged)
+    state = _State(job, stepper, averaged)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
-    parameters = list(model.parameters())
     monitor.start(job.title, total, "step", state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
     for step, x_NCHW, labels_N in _steps(job, state.step, world):
-        for group in engine.param_groups:
-            group["lr"] = learning_rate(recipe, step, per_epoch)
-        torch.manual_seed(derive(job.seed, job.name, "step", step, world.rank))
-        loss = job.loss(model, x_NCHW, labels_N, step)
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        # Averaged before unscaling, so that an overflow on one rank makes all of them skip the step.
-        average_gradients(parameters, world)
-        scaler.unscale_(engine)
-        if recipe.clip:
-            nn.utils.clip_grad_norm_(parameters, recipe.clip)
-        scaler.step(engine)
-        scaler.update()
-        engine.zero_grad(set_to_none=recipe.zero_grad == "none")
+        if job.rearrange is not None and job.rearrange(step):
+            stepper.restart()
+            if averaged is not None:
+                averaged.n_averaged.zero_()  # the next update copies the weights
+        loss = stepper.step(
+            partial(job.loss, model, x_NCHW, labels_N, step),
+            learning_rate(recipe, step, per_epoch),
+            derive(job.seed, job.name, "step", step, world.rank),
+        )
         if averaged is not None:
             averaged.update_parameters(model)
         losses.add(loss, step)
@@ -247,14 +247,8 @@ class _Losses:
 class _State:
     """Everything a resumed loop needs, as tensors and JSON."""
 
-    def __init__(
-        self,
-        job: Job,
-        engine: torch.optim.Optimizer,
-        scaler: torch.amp.GradScaler,
-        averaged: AveragedModel | None,
-    ) -> None:
-        self.job, self.engine, self.scaler, self.averaged = job, engine, scaler, averaged
+    def __init__(self, job: Job, stepper: Stepper, averaged: AveragedModel | None) -> None:
+        self.job, self.engine, self.scaler, self.averaged = job, stepper.engine, stepper.scaler, averaged
         self.step = 0
 
     def save(self, checkpoints: Checkpoints, history: History, pending: list[float]) -> None:

@@ -1,4 +1,4 @@
-"""Training a found network from scratch ("retraining")."""
+"""Training a found network ("retraining"), from scratch or from the supernet's weights."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from lowland.config import RetrainConfig
 from lowland.data import DataSet, concatenate
 from lowland.device import Compute
+from lowland.errors import ConfigError
 from lowland.genotype import Genotype
 from lowland.seeds import derive
-from lowland.spaces import NetworkOptions, Shape, get
+from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit
 from lowland.training.loop import Job
 
 
@@ -19,6 +20,50 @@ def build(genotype: Genotype, shape: Shape, recipe: RetrainConfig, seed: int) ->
     torch.manual_seed(derive(seed, "network", "initial weights", genotype))
     options = NetworkOptions(auxiliary=recipe.auxiliary_weight > 0, drop_path=recipe.drop_path)
     return get(genotype.space).network(genotype, shape, options)
+
+
+def extracted(supernet: Supernet, genotype: Genotype) -> nn.Module:
+    """The standalone network of one path, built `like_supernet`, with a copy of the supernet's weights and buffers."""
+    network = get(genotype.space).network(genotype, supernet.shape, NetworkOptions(like_supernet=True))
+    inherit(supernet, network, genotype)
+    return network
+
+
+def inherit_from(supernet: Supernet, network: nn.Module, genotype: Genotype) -> None:
+    """Give a standalone network of the supernet's shape all weights and buffers that the supernet has for it.
+
+    What only the standalone network has, such as the affine parameters of batch norms in NAS-Bench-201's cells or an
+    auxiliary head, stays as initialised.
+    """
+    source = supernet.extract(genotype)
+    with torch.no_grad():
+        for name, value in network.state_dict().items():
+            if name in source:
+                value.copy_(source[name])
+
+
+def check_inheritance(recipe: RetrainConfig, width: int | str, network: Shape, supernet: Shape) -> None:
+    """Raise ConfigError where `retrain.inherit` is asked for and the delivered network is not of the supernet's size.
+
+    Args:
+        recipe: Says whether weights are inherited.
+        width: `network.channels` as set; `fit` has no one size.
+        network: Size of a delivered network.
+        supernet: Size of the supernet.
+    """
+    if not recipe.inherit:
+        return
+    if width == "fit":
+        raise ConfigError(
+            f"retrain.inherit needs a network of the supernet's size: set network.channels={supernet.channels}, not fit"
+        )
+    for name in ("channels", "cells", "stem"):
+        found, needed = getattr(network, name), getattr(supernet, name)
+        if found != needed:
+            raise ConfigError(
+                f"retrain.inherit needs a network of the supernet's size, but network.{name}={found} and "
+                f"supernet.{name}={needed}; set them alike"
+            )
 
 
 def job(

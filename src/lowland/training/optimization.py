@@ -12,8 +12,8 @@ from lowland.config import OptimizationConfig
 
 
 def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optimizer:
-    """The recipe's optimiser over all parameters of `model`."""
-    if recipe.optimizer == "adamw":
+    """The recipe's base optimiser over all parameters of `model`: SGD or AdamW, without the ascent of `+sam`."""
+    if recipe.optimizer.startswith("adamw"):
         return torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=True
         )

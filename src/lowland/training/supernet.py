@@ -1,6 +1,8 @@
-"""Training the one-shot supernet by uniform path sampling (SPOS, arXiv 1904.00420; recipes of GeNAS, spec §5)."""
+"""Training the one-shot supernet by path sampling (SPOS, arXiv 1904.00420; recipes of GeNAS, spec §5; BigNAS; OFA)."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -8,9 +10,12 @@ from torch import Tensor, nn
 from lowland.config import Config
 from lowland.data import DataSet, Split
 from lowland.device import Compute
-from lowland.seeds import derive, numpy_rng, torch_generator
-from lowland.spaces import Path, Shape, Space, Supernet, get
+from lowland.seeds import derive, torch_generator
+from lowland.spaces import Path, Shape, Supernet, get
+from lowland.spaces.mobilenetv3_checkpoint import load_ofa
 from lowland.training.loop import Job
+from lowland.training.paths import sorts_channels, step_paths
+from lowland.training.step import Losses
 
 
 class RandomLabels(Split):
@@ -41,38 +46,74 @@ def shape(config: Config, data: DataSet) -> Shape:
 
 
 def initial(config: Config, data: DataSet) -> Supernet:
-    """The supernet before training: a function of the run seed and its shape."""
+    """The supernet before training: a function of the run seed and its shape, and of `supernet.pretrained`."""
     torch.manual_seed(derive(config.seed, "supernet", "initial weights"))
-    return get(config.space).supernet(shape(config, data))
-
-
-def sampled_path(space: Space, config: Config, cells: int, step: int) -> Path:
-    """The path of one training step, the same on every rank."""
-    rng = numpy_rng(config.seed, "supernet", "path", step)
-    return space.sample_path(rng, cells, per_cell=config.supernet.path == "per-cell")
+    supernet = get(config.space).supernet(shape(config, data))
+    if config.supernet.pretrained is not None:
+        load_ofa(supernet, config.supernet.pretrained)
+    return supernet
 
 
 def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> Job:
-    """The supernet's training, ready for `fit`."""
-    space, smoothing = get(config.space), config.supernet.label_smoothing
+    """The supernet's training, ready for `fit`.
 
-    def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
-        path = sampled_path(space, config, supernet.num_cells, step)
-        with compute.autocast():
-            logits_NK = model(x_NCHW, path)
-        return nn.functional.cross_entropy(logits_NK.float(), labels_N, label_smoothing=smoothing)
-
+    A step minimises the mean loss of its paths (`paths.step_paths`), so that the learning rate means the same for any
+    number of them. A path's loss is the cross-entropy with true labels; under the sandwich rule this trains the
+    largest network, and the others learn by in-place distillation (BigNAS, arXiv 2003.11142, §3.1), with p the softmax
+    of the largest's outputs in the same step, held fixed: λ·CE(p, ·) + (1 − λ)·CE(labels, ·), λ = `distillation`.
+    """
+    space, settings = get(config.space), config.supernet
     split: Split = data.train
-    if config.supernet.random_labels:
+    if settings.random_labels:
         split = RandomLabels(split, data.num_classes, config.seed)
+    steps = settings.epochs * max(1, len(split) // settings.batch_size)
+
+    def logits(model: nn.Module, x_NCHW: Tensor, path: Path) -> Tensor:
+        with compute.autocast():
+            logits_NK: Tensor = model(x_NCHW, path)
+        return logits_NK.float()
+
+    def truth(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(logits_NK, labels_N, label_smoothing=settings.label_smoothing)
+
+    def several(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[Path]) -> Iterator[Tensor]:
+        for path in found:
+            yield truth(logits(model, x_NCHW, path), labels_N) / len(found)
+
+    def distilled(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[Path]) -> Iterator[Tensor]:
+        share = settings.distillation
+        largest_NK = logits(model, x_NCHW, found[0])
+        soft_NK = largest_NK.detach().softmax(1)
+        yield truth(largest_NK, labels_N) / len(found)
+        for path in found[1:]:
+            logits_NK = logits(model, x_NCHW, path)
+            loss = share * nn.functional.cross_entropy(logits_NK, soft_NK)
+            if share < 1:
+                loss = loss + (1 - share) * truth(logits_NK, labels_N)
+            yield loss / len(found)
+
+    def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Losses:
+        found = step_paths(space, config, supernet.num_cells, step, steps)
+        if len(found) == 1:
+            return truth(logits(model, x_NCHW, found[0]), labels_N)
+        return (distilled if settings.path == "sandwich" else several)(model, x_NCHW, labels_N, found)
+
+    def rearrange(step: int) -> bool:
+        if not sorts_channels(settings, step, steps):
+            return False
+        supernet.sort_channels()
+        return True
+
     return Job(
         name="supernet",
         title="supernet",
         model=supernet,
         loss=loss,
-        recipe=config.supernet,
+        recipe=settings,
         data=data,
         split=split,
         seed=config.seed,
         compute=compute,
+        ema=settings.ema,
+        rearrange=rearrange,
     )

@@ -1,0 +1,34 @@
+"""Rank aggregation: one order from several measures, without units, weights or labels.
+
+Array names: N genotypes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+Array = NDArray[np.float64]
+
+
+def rank_sum(measures: Sequence[Array]) -> Array:
+    """Sum of the mid-ranks (1 is worst) that the measures give each genotype: no units, no weights, no labels."""
+    total: Array = np.sum([stats.rankdata(values_N) for values_N in measures], axis=0)
+    return total
+
+
+def log_rank_sum(measures: Sequence[Array]) -> Array:
+    """Σ_m log(r_m/n) with r_m the mid-rank from 1 (worst) to n (best) that measure m gives a genotype of n; ≤ 0.
+
+    Like the rank sum it has no units, weights or labels, but the logarithm punishes a low rank by any one measure: it
+    is the logarithm of the product of ranks. AZ-NAS (Lee and Ham, CVPR 2024) combines its four measures this way.
+    """
+    total: Array = np.sum([np.log(stats.rankdata(values_N) / len(values_N)) for values_N in measures], axis=0)
+    return total
+
+
+AGGREGATIONS: Mapping[str, Callable[[Sequence[Array]], Array]] = {"rank": rank_sum, "log-rank": log_rank_sum}
+"""By the name that `measure.combine` gives them."""

@@ -1,0 +1,174 @@
+"""Facts of the search: its candidates and, where it had several objectives, its Pareto front, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """An estimated number: `value`, its standard error in the same unit (None: exact or unknown), its sample size."""
+
+    value: float
+    standard_error: float | None = None
+    n: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """One scored candidate.
+
+    Attributes:
+        index: From 0, in the order of evaluation.
+        generation: Generation of the search.
+        origin: `random`, `mutation`, `crossover`, `surrogate` or `exhaustive`.
+        parameters: Of the delivered network.
+        macs: Of the delivered network, for one image.
+        score: By the measure, greater is better.
+        genotype: As text, where it is shown.
+        error: 100 − top-1 accuracy on search images, percent, where the measure keeps it.
+        robustness: R(x, σ), percentage points, where the measure keeps it.
+    """
+
+    index: int
+    generation: int
+    origin: str
+    parameters: int
+    macs: int
+    score: float
+    genotype: str = ""
+    error: Estimate | None = None
+    robustness: Estimate | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """All candidates of the search.
+
+    Attributes:
+        candidates: Those with a score, by index.
+        failed: How many could not be scored.
+        images: Images each candidate was scored on, or None where the measure looks at none.
+        winner: Index of the best candidate.
+        score_error: Standard error of the winner's score, or None.
+        noise: Relative weight noise σ and the number of draws behind the candidates' R, or None.
+    """
+
+    candidates: tuple[Candidate, ...]
+    winner: int
+    failed: int = 0
+    images: int | None = None
+    score_error: float | None = None
+    noise: tuple[float, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Objective:
+    """One objective of a multi-objective search, minimised.
+
+    Attributes:
+        label: As it was written, such as `flatnas(alpha=0.5)`.
+        kind: `params`, `macs`, `error`, `robustness`, `flatnas`, `latency` or `measure` (minus a measure).
+        unit: In words, or empty.
+        exact: Whether it is counted, not measured.
+        alpha: α of `flatnas`.
+    """
+
+    label: str
+    kind: str
+    unit: str = ""
+    exact: bool = False
+    alpha: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A candidate as a point of objective space: its value of every objective, and whether it is within the limits."""
+
+    candidate: Candidate
+    objectives: tuple[Estimate, ...]
+    feasible: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """The surrogate of one objective in one iteration; τ ± standard deviation over folds, None: too few points."""
+
+    objective: str
+    kind: str
+    tau: float | None = None
+    std: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Iteration:
+    """One iteration, 0 being the random sample: candidates scored up to its end, their hypervolume, what it used."""
+
+    iteration: int
+    proposed: int
+    scored: int
+    hypervolume: float
+    k: float | None = None
+    fits: tuple[Fit, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pareto:
+    """What a multi-objective search found.
+
+    Attributes:
+        objectives: At least two.
+        points: Scored candidates, in the order of evaluation.
+        front: Positions in `points` of the feasible front, by the first objective.
+        knee: Position in `points` of the front's knee.
+        iterations: In order, the random sample first.
+        k: Scale of R in every value of `flatnas`, or None.
+        hypervolume: How hypervolumes are to be read.
+    """
+
+    objectives: tuple[Objective, ...]
+    points: tuple[Point, ...]
+    front: tuple[int, ...]
+    knee: int
+    iterations: tuple[Iteration, ...]
+    k: float | None = None
+    hypervolume: str = ""
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any], candidates: Sequence[Candidate]) -> Pareto:
+        """From what `search.pareto.describe` returned, also after a round trip through JSON.
+
+        Args:
+            result: Its facts.
+            candidates: One for each of its candidates, in the same order.
+        """
+        return cls(
+            objectives=tuple(Objective(**row) for row in result["objectives"]),
+            points=tuple(
+                Point(
+                    candidate=candidate,
+                    objectives=tuple(
+                        Estimate(value=value, standard_error=error)
+                        for value, error in zip(row["objectives"], row["standard_errors"], strict=True)
+                    ),
+                    feasible=row["feasible"],
+                )
+                for row, candidate in zip(result["candidates"], candidates, strict=True)
+            ),
+            front=tuple(result["front"]),
+            knee=result["knee"],
+            iterations=tuple(
+                Iteration(
+                    fits=tuple(
+                        Fit(objective=fit["objective"], kind=fit["kind"], tau=fit["tau"], std=fit["tau_std"])
+                        for fit in row["surrogates"]
+                    ),
+                    **{key: row[key] for key in ("iteration", "proposed", "scored", "hypervolume", "k")},
+                )
+                for row in result["iterations"]
+            ),
+            k=result["k"],
+            hypervolume=result["reference"]["hypervolume"],
+        )

@@ -1,0 +1,201 @@
+"""Scoring the candidates of a run: in this process, or in worker processes that open the same run."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from lowland import measures as measuring
+from lowland.config import Config, MeasureConfig
+from lowland.device import available_cores
+from lowland.genotype import Genotype
+from lowland.measures import Context, Score
+from lowland.measures.combined import Combined
+from lowland.measures.measure import Measure
+from lowland.monitor import Monitor
+from lowland.run import Run
+from lowland.search import LocalScorer, Scorer, Workers
+from lowland.search.racing import INFLUENCE, rounded
+from lowland.search.scorer import Outcome
+from lowland.session import Session
+from lowland.training.finetune import finetuned
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lowland.spaces import Supernet
+
+IMAGES = "forward_images"
+"""The detail of a score that counts images passed forward through the supernet."""
+
+
+@dataclass(frozen=True)
+class FirstLook:
+    """A measure on the first `images` of the scored images, with each image's influence in the details (racing)."""
+
+    measure: MeasureConfig
+    images: int
+
+
+Question = MeasureConfig | FirstLook
+"""What is asked of every genotype."""
+
+
+@contextmanager
+def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callable[[Question], Scorer]]:
+    """Within the block, a scorer for every measure asked for, all sharing the same worker processes.
+
+    On a CPU every process computes with one thread, so that scores do not depend on `search.workers` and
+    `compute.threads`. Accelerators and torchrun score in this process.
+
+    Args:
+        session: The run, its supernet trained.
+        count_images: Note in each score's details how many images went through the supernet.
+    """
+    judge = _Judge(session, count_images)
+    with ExitStack() as stack:
+        if session.compute.device.type == "cpu":
+            stack.enter_context(single_thread())
+        workers: Workers | None = None
+        size = processes(session)
+        if size > 1:
+            prepare = _Prepare(session.run.path.resolve(), session.config, _modules(), count_images)
+            workers = stack.enter_context(Workers(size, prepare))
+
+        def scorer(question: Question) -> Scorer:
+            local = LocalScorer(lambda genotype: judge(question, genotype))
+            measure = judge.measure(question)
+            # A class of the calling script cannot be imported by another process.
+            movable = {"__main__"}.isdisjoint(_classes(measure, session))
+            if workers is None or measure.exclusive or not movable:
+                return local
+            return _Parallel(workers, question, local)
+
+        yield scorer
+
+
+def processes(session: Session) -> int:
+    """How many processes score: `search.workers`, by default the cores available; 1 except on a CPU."""
+    if session.compute.device.type != "cpu" or session.world.size > 1 or not sys.executable:
+        return 1
+    return session.config.search.workers or available_cores()
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Within the block torch computes with one thread in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class _Parallel:
+    """One measure's scorer in worker processes."""
+
+    workers: Workers
+    question: Question
+    local: LocalScorer
+
+    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
+        return self.workers.scores(self.question, genotypes, self.local)
+
+
+class _Judge:
+    """Measures of one session's supernet, each made when first asked for."""
+
+    def __init__(self, session: Session, count_images: bool) -> None:
+        self.session = session
+        self.count_images = count_images
+        self._measures: dict[Question, Measure] = {}
+        self._contexts: dict[int, Context] = {}
+
+    def measure(self, question: Question) -> Measure:
+        if question not in self._measures:
+            config = question.measure if isinstance(question, FirstLook) else question
+            self._measures[question] = measuring.get(config)
+        return self._measures[question]
+
+    def context(self, question: Question) -> Context:
+        whole = self.session.context
+        if not isinstance(question, FirstLook):
+            return whole
+        if question.images not in self._contexts:
+            self._contexts[question.images] = replace(whole, scored=self.session.scored(question.images))
+        return self._contexts[question.images]
+
+    def __call__(self, question: Question, genotype: Genotype) -> Score:
+        score = self._score(question, genotype)
+        if isinstance(question, FirstLook) and score.influence_N is not None:
+            score = replace(score, details={**score.details, INFLUENCE: rounded(score.influence_N)})
+        return score
+
+    def _score(self, question: Question, genotype: Genotype) -> Score:
+        session = self.session
+        supernet, context = session.supernet, self.context(question)
+        if session.config.finetune.epochs:
+            supernet = finetuned(supernet, genotype, session.config, session.data, session.compute)
+        if not self.count_images:
+            return self.measure(question).score(supernet, genotype, context)
+        with counted(supernet) as passed:
+            score = self.measure(question).score(supernet, genotype, context)
+        return replace(score, details={**score.details, IMAGES: passed()})
+
+
+@dataclass(frozen=True)
+class _Prepare:
+    """What a worker process does first: it opens the run for itself. It loads data and supernet when first needed."""
+
+    path: Path
+    config: Config
+    modules: tuple[str, ...]
+    count_images: bool
+
+    def __call__(self) -> _Judge:
+        for module in self.modules:
+            importlib.import_module(module)
+        run = Run.open(self.path, read_only=True)
+        run.config = self.config.model_copy(
+            update={"compute": self.config.compute.model_copy(update={"threads": 1, "device": "cpu"})}
+        )
+        session = Session(run, Monitor())
+        _ = session.supernet, session.context  # before the first candidate, so that a fault is no candidate's
+        return _Judge(session, self.count_images)
+
+
+def _modules() -> tuple[str, ...]:
+    """Modules outside this package that register measures; importing them in a worker registers them there too."""
+    names = {cls.__module__ for cls in measuring.registered().values()}
+    return tuple(sorted(name for name in names if name.partition(".")[0] not in ("lowland", "__main__")))
+
+
+def _classes(measure: Measure, session: Session) -> set[str]:
+    """Modules of the classes that a worker would need."""
+    parts = [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
+    return {type(needed).__module__ for needed in (*parts, session.space)}
+
+
+@contextmanager
+def counted(supernet: Supernet) -> Iterator[Callable[[], int]]:
+    """Within the block, how many images have been passed forward through the supernet so far."""
+    images = 0
+
+    def count(_: object, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal images
+        images += len(arguments[0])
+
+    handle = supernet.register_forward_pre_hook(count)
+    try:
+        yield lambda: images
+    finally:
+        handle.remove()

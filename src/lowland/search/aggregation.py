@@ -1,0 +1,39 @@
+"""Ordering the candidates of a search by the ranks that the parts of a sum give them (`measure.combine`)."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from operator import attrgetter
+
+import numpy as np
+
+from lowland.measures.aggregation import AGGREGATIONS
+from lowland.search.archive import Candidate
+
+
+def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]:
+    """Scored candidates, best first, with the aggregate of their parts' ranks among them in place of their value.
+
+    A rank holds among these candidates only: with every further one all are ordered anew, and no standard error is
+    known. So the archive keeps the parts, never the aggregate.
+
+    Args:
+        candidates: Scored by one sum of measures, whose parts `Candidate.details` holds by their labels.
+        combine: `rank` or `log-rank` (`measures.aggregation`).
+
+    Raises:
+        ValueError: a candidate has no parts.
+    """
+    if not candidates:
+        return []
+    labels = [label for label, part in candidates[0].details.items() if isinstance(part, dict) and "weight" in part]
+    if not labels:
+        raise ValueError(f"measure.combine={combine!r} needs a sum of measures, such as angle+flatness")
+    parts = [np.array([float(c.details[label]["value"]) for c in candidates]) for label in labels]
+    values_N = AGGREGATIONS[combine](parts)
+    found = (
+        dataclasses.replace(candidate, value=float(value), standard_error=None)
+        for candidate, value in zip(candidates, values_N, strict=True)
+    )
+    return sorted(found, key=attrgetter("rank"))

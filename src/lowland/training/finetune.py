@@ -1,0 +1,57 @@
+"""Fine-tuning a candidate: its own network, trained on from inherited weights before it is judged (FlatNAS §4)."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from lowland.config import Config
+from lowland.data import DataSet
+from lowland.device import Compute
+from lowland.genotype import Genotype
+from lowland.spaces import Single, Supernet
+from lowland.training.loop import Job, fit
+from lowland.training.network import extracted
+
+
+def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: DataSet, compute: Compute) -> Supernet:
+    """What measures are to judge of a candidate after `finetune.epochs` on the training split.
+
+    The supernet is left as it was. The result is a function of its weights, the run seed and the genotype. It takes
+    seconds, so nothing is kept of a stop on the way: the candidate is fine-tuned again.
+
+    Args:
+        supernet: Trained; gives the weights to begin with.
+        genotype: The candidate.
+        config: Its `finetune` section is the recipe, sharpness-aware or not; its seed is the run's.
+        data: Only `data.train` takes part.
+        compute: Where the arithmetic runs.
+
+    Returns:
+        A `Single` of the fine-tuned network in eval mode; with 0 epochs `supernet.at(genotype)`.
+
+    Raises:
+        DivergedError: the loss became NaN or infinite.
+    """
+    recipe = config.finetune
+    if not recipe.epochs:
+        return supernet.at(genotype)
+
+    def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
+        with compute.autocast():
+            logits_NK: Tensor = model(x_NCHW)
+        return nn.functional.cross_entropy(logits_NK.float(), labels_N, label_smoothing=recipe.label_smoothing)
+
+    network = compute.prepare(extracted(supernet, genotype))
+    job = Job(
+        name="finetune-" + "-".join(map(str, genotype.genes)),
+        title="fine-tune",
+        model=network,
+        loss=loss,
+        recipe=recipe,
+        data=data,
+        split=data.train,
+        seed=config.seed,
+        compute=compute,
+    )
+    fit(job)
+    return Single(network, genotype, supernet.shape).eval()
