@@ -20,7 +20,7 @@ import numpy as np
 from common import RESULTS, cifar10_npz, interval, read, save
 from lowland import pipeline, presets
 from lowland.config import Config
-from lowland.data import DataSet
+from lowland.data import DataSet, Generated
 from lowland.device import Compute, resolve
 from lowland.evaluation import classification, corruption_accuracy, predict
 from lowland.genotype import Genotype
@@ -63,12 +63,11 @@ def judge(body: Any, data: DataSet, compute: Compute, config: Config, corruption
         names = pipeline.corruption_names("all")
         shift = corruption_accuracy(
             {"network": body},
-            data.test,
+            Generated(data, config.seed),
             data.normalise,
             compute,
             names=names,
             severities=(1, 3, 5),
-            seed=config.seed,
             limit=corruption_images,
             batch_size=500,
         )

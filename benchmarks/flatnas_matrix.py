@@ -1,0 +1,150 @@
+"""FlatNAS's experiment: does searching for robustness to weight noise give networks that hold up under corruption?
+
+For every seed one supernet is trained; every arm searches with it under the same limit of parameters, delivers the knee
+of its front, trains it on from the supernet's weights and judges it on test images, clean and corrupted, which nothing
+before has seen. Arms: `accuracy` (objectives error and parameters, SGD), `accuracy, SAM retraining` (the network that
+this finds, retrained with adaptive SAM), `flatnas 0.1`, `0.5`, `0.9` (F_α and parameters, adaptive SAM throughout). A
+SAM step costs two SGD steps, so the SGD arm fine-tunes and retrains for twice as many epochs. The unit of an interval
+is the seed. Every arm of every seed is a run that resumes; seeds and arms can run separately.
+
+    python benchmarks/flatnas_matrix.py --seeds 0 1 2
+    python benchmarks/flatnas_matrix.py --seeds 0 --arms "flatnas 0.5" --sigma 0.1 --name sigma-0.1
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+from common import RESULTS, cifar10_npz, interval, read, save
+from lowland import pipeline, presets
+from lowland.config import Config
+from lowland.device import resolve
+from lowland.run import Run
+
+ARMS = ("accuracy", "accuracy, SAM retraining", "flatnas 0.1", "flatnas 0.5", "flatnas 0.9")
+SGD = {"optimizer": "sgd", "sam_rho": None}
+FIGURES = ("top1", "mean_corruption_error", "parameters")
+
+
+def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
+    """The run of which every arm is a copy: its supernet, and the settings that all arms share."""
+    layers: dict[str, Any] = {
+        "seed": seed,
+        "preset": "flatnas",
+        "data": {"name": str(cifar10_npz(work / "data", arguments.images, arguments.test))},
+        "supernet": {"epochs": arguments.supernet_epochs},
+        "measure": {"robustness_sigma": arguments.sigma, "robustness_draws": arguments.draws},
+        "finetune": {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho},
+        "search": {
+            "initial": arguments.initial,
+            "iterations": arguments.iterations,
+            "proposals": 4,
+            "max_params": arguments.max_params,
+        },
+        "retrain": {"epochs": arguments.retrain_epochs, "sam_rho": arguments.rho},
+    }
+    return presets.assemble(layers)
+
+
+def changes(arm: str, config: Config) -> dict[str, Any]:
+    """What an arm does differently from the preset."""
+    if arm.startswith("flatnas"):
+        return {"search": {"objectives": [f"flatnas(alpha={arm.split()[1]})", "params"]}}
+    twice = {"finetune": SGD | {"epochs": 2 * config.finetune.epochs}}
+    change: dict[str, Any] = {"search": {"objectives": ["error", "params"]}} | twice
+    if arm == "accuracy":
+        change["retrain"] = SGD | {"epochs": 2 * config.retrain.epochs}
+    return change
+
+
+def judged(folder: Path) -> dict[str, Any]:
+    with Run.open(folder, read_only=True) as run:
+        evaluation = run.read_json("evaluation.json")["networks"]["1"]
+        found = run.read_json("search.json")
+        seconds = {name: stage["seconds"] for name, stage in run.manifest["stages"].items() if "seconds" in stage}
+    best = found["ranking"][0]
+    return {
+        "genotype": best["genotype"],
+        "parameters": best["parameters"],
+        "top1": evaluation["test"]["top1"],
+        "top1_standard_error": evaluation["test"]["top1_standard_error"],
+        "mean_corruption_error": evaluation["shift"]["mean_corruption_error"],
+        "corruption_errors": evaluation["shift"]["corruption_errors"],
+        "hypervolume": found["pareto"]["iterations"][-1]["hypervolume"],
+        "surrogates": found["pareto"]["iterations"][-1]["surrogates"],
+        "candidates": found["summary"]["proposed"],
+        "seconds": seconds,
+    }
+
+
+def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Mean over seeds of every arm, and its difference to the accuracy-only search, paired by seed."""
+    arms = [arm for arm in ARMS if any(arm in found for found in seeds.values())]
+    result: dict[str, Any] = {}
+    for arm in arms:
+        rows = [found for found in seeds.values() if arm in found]
+        result[arm] = {figure: interval([row[arm][figure] for row in rows]) for figure in FIGURES}
+        paired = [row for row in rows if "accuracy" in row]
+        if arm != "accuracy" and paired:
+            result[arm]["minus accuracy"] = {
+                figure: interval([row[arm][figure] - row["accuracy"][figure] for row in paired]) for figure in FIGURES
+            }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
+    parser.add_argument("--name", default="default", help="of this setting, in the results")
+    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--test", type=int, default=2000)
+    parser.add_argument("--supernet-epochs", type=int, default=16)
+    parser.add_argument("--finetune-epochs", type=int, default=1)
+    parser.add_argument("--retrain-epochs", type=int, default=8)
+    parser.add_argument("--initial", type=int, default=20)
+    parser.add_argument("--iterations", type=int, default=5)
+    parser.add_argument("--max-params", type=int, default=400_000)
+    parser.add_argument("--sigma", type=float, default=0.05)
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--rho", type=float, default=2.0)
+    parser.add_argument("--work", type=Path, default=Path("runs"))
+    arguments = parser.parse_args()
+    work = arguments.work.absolute()
+    path = RESULTS / "flatnas_matrix.json"
+    for seed in arguments.seeds:
+        config = base(seed, work, arguments)
+        home = work / "flatnas_matrix" / arguments.name / str(seed)
+        trained = home / "base"
+        if (trained / "manifest.json").exists():
+            pipeline.resume(trained, last="supernet")
+        else:
+            pipeline.run(config, trained, last="supernet")
+        for arm in arguments.arms:
+            folder = home / arm.replace(", ", "-").replace(" ", "-")
+            if not folder.exists():
+                # The network that the first arm found, where it is there already.
+                found = home / "accuracy"
+                source = found if arm == ARMS[1] and found.exists() else trained
+                copy = folder.with_name(f".{folder.name}.tmp")
+                shutil.rmtree(copy, ignore_errors=True)
+                shutil.copytree(source, copy)
+                copy.rename(folder)
+            pipeline.resume(folder, last="evaluate", changes=[changes(arm, config)])
+            results = read(path) or {"benchmark": "flatnas_matrix", "settings": {}}
+            entry = results["settings"].setdefault(arguments.name, {"seeds": {}})
+            entry["arguments"] = {
+                k: v for k, v in vars(arguments).items() if k not in ("work", "seeds", "arms", "name")
+            }
+            entry["seeds"].setdefault(str(seed), {})[arm] = judged(folder)
+            entry["summary"] = summary(entry["seeds"])
+            save(path, results, resolve(config.compute))
+            row = entry["seeds"][str(seed)][arm]
+            print(f"seed {seed} {arm:26s} " + "  ".join(f"{f} {row[f]:.2f}" for f in FIGURES), flush=True)
+
+
+if __name__ == "__main__":
+    main()
