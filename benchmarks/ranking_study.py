@@ -1,8 +1,9 @@
 """Which measures, and which label-free combinations, order NAS-Bench-201 as full training does, over supernet seeds?
 
 Trains one supernet per seed on CIFAR-10 (../shared/data), ranks the same sampled genotypes by every measure with
-`lowland rank`, searches with the label-free combination, and looks up the true accuracy of what was found. No weight is
-fitted to anything: combinations are sums of (log-)ranks. Every part resumes; run it again to go on.
+`lowland rank`, searches with the label-free combination, and looks up the true accuracy of what was found. Untrained
+measures are scored once, on networks as deep as the truth's and at its 32 × 32 pixels. No weight is fitted to anything:
+combinations are sums of (log-)ranks. Every part resumes; run it again to go on.
 
     python benchmarks/ranking_study.py --seeds 0 1 2 --part supernet     # about 20 core-minutes a seed
     python benchmarks/ranking_study.py --seeds 0 1 2                     # the rest, and the summary
@@ -19,13 +20,20 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import kendalltau
+
 from common import RESULTS, SHARED, cifar10_npz, interval, save
 from lowland import pipeline, presets
 from lowland.config import Config
 from lowland.device import resolve
+from lowland.measures.aggregation import log_rank_sum, rank_sum
 from lowland.monitor import Monitor
 from lowland.rank import Question, rank
 from lowland.run import Run
+
+Array = NDArray[np.float64]
 
 TRUTH = SHARED / "nas" / "nasbench201_cifar10.csv.gz"
 
@@ -39,35 +47,31 @@ TRAINED = (
     "adaptive_sharpness(sigma=0.1)",
     "robustness(sigma=0.1, draws=4)",
     "angle",
+    "angle(angle=cells+fixed)",
 )
-"""Measures of the trained supernet."""
+"""Measures of the trained supernet; the angle is over searched weights, or also over stem, reductions and head."""
 
-DEEP = "untrained_cells=5, untrained_batch=16"
-"""Untrained measures look at networks as deep as the truth's; they cost no training."""
+UNTRAINED = ("vkdnw", "expressivity", "progressivity", "trainability", "jacob_cov", "naswot", "synflow", "macs")
+"""Measures of untrained networks."""
 
-UNTRAINED = (
-    *(f"{name}({DEEP})" for name in ("vkdnw", "expressivity", "progressivity", "trainability", "jacob_cov", "naswot")),
-    "synflow(untrained_cells=5)",
-    "macs",
-)
-
+NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
+VKDNW = ("vkdnw", "jacob_cov", "expressivity", "trainability", "macs")
 COMBINATIONS: dict[str, tuple[str, ...]] = {
-    # One measure of each kind: trained loss under noise, turn of the weights, untrained network, size.
-    "one of each kind": ("perturbed_loss(sigma=2e-2)", "angle", UNTRAINED[0], "macs"),
-    "AZ-NAS (untrained)": (UNTRAINED[1], UNTRAINED[2], UNTRAINED[3], "macs"),
-    "VKDNW's five (untrained)": (UNTRAINED[0], UNTRAINED[4], UNTRAINED[1], UNTRAINED[3], "macs"),
-    "VKDNW's five, angle": (UNTRAINED[0], UNTRAINED[4], UNTRAINED[1], UNTRAINED[3], "macs", "angle"),
-    "VKDNW's five, angle, loss under noise": (
-        *(UNTRAINED[0], UNTRAINED[4], UNTRAINED[1], UNTRAINED[3]),
-        *("macs", "angle", "perturbed_loss(sigma=2e-2)"),
-    ),
-    "all untrained, angle, loss under noise": (*UNTRAINED, "angle", "perturbed_loss(sigma=2e-2)"),
+    "one of each kind": (NOISY, "angle", "vkdnw", "macs"),
+    "one of each kind, angle of all weights": (NOISY, FULL, "vkdnw", "macs"),
+    "AZ-NAS (untrained)": ("expressivity", "progressivity", "trainability", "macs"),
+    "VKDNW's five (untrained)": VKDNW,
+    "VKDNW's five, angle": (*VKDNW, "angle"),
+    "VKDNW's five, angle, loss under noise": (*VKDNW, "angle", NOISY),
+    "VKDNW's five, angle of all weights, loss under noise": (*VKDNW, FULL, NOISY),
+    "all untrained, angle, loss under noise": (*UNTRAINED, "angle", NOISY),
+    "the default preset's five": (NOISY, "angle", "macs", "naswot", "synflow"),
     "flatness, angle": ("flatness", "angle"),
     "accuracy, angle": ("accuracy", "angle"),
-    "trial runs' five": ("perturbed_loss(sigma=2e-2)", "angle", UNTRAINED[5], UNTRAINED[6], "macs"),
 }
+"""Loss under noise at σ₂ = 2σ₁ orders as flatness at (σ₁, σ₂) with α = 1 does: F = σ₁/L(σ₂)."""
 
-PICKED = "perturbed_loss(sigma=2e-2)+angle+macs+naswot+synflow"
+PICKED = "flatness(sigmas=[1e-2,2e-2])+angle+macs+naswot+synflow"
 """What the search is made with: parts that together take a fraction of a second per candidate."""
 
 
@@ -101,13 +105,22 @@ def supernet(seed: int, work: Path) -> Path:
 
 
 def ranked(seed: int, work: Path, sample: int) -> dict[str, Any]:
-    sums = tuple(COMBINATIONS.values())
-    question = Question(
-        truth=TRUTH, measures=TRAINED + UNTRAINED, rank_sums=sums, log_rank_sums=sums, sample=sample, resamples=200
-    )
+    question = Question(truth=TRUTH, measures=TRAINED, sample=sample, resamples=200)
     overlay = {"measure": {"images": 500, "angle": "cells"}}
     home = work / "ranking" / f"supernet-{seed}"
     return rank(question, work / "ranking" / f"rank-{seed}", [overlay], supernet=home, monitor=Monitor())
+
+
+def untrained(work: Path, sample: int) -> dict[str, Any]:
+    """Measures that look at no supernet; the one of this run only lends its size, and is trained for some steps."""
+    layers: dict[str, Any] = {
+        "data": {"name": str(cifar10_npz(work / "data", 50_000)), "limit": 2000},
+        "supernet": {"cells": 5, "epochs": 1},
+        "measure": {"untrained_batch": 16},
+        "compute": {"threads": 1},
+    }
+    question = Question(truth=TRUTH, measures=UNTRAINED, sample=sample, resamples=200)
+    return rank(question, work / "ranking" / "untrained", [layers], monitor=Monitor())
 
 
 def picked(seed: int, work: Path, table: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -129,14 +142,29 @@ def picked(seed: int, work: Path, table: dict[str, dict[str, str]]) -> dict[str,
     }
 
 
-def summary(documents: dict[int, dict[str, Any]], kind: str, column: str) -> dict[str, Any]:
-    """τ-b of every row, per seed and over seeds."""
-    rows: dict[str, list[float]] = {}
+def scored(document: dict[str, Any]) -> dict[str, Array]:
+    """Scores by measure, in the order of the sampled genotypes."""
+    rows = document["genotypes"]
+    return {name: np.array([row["scores"][name] for row in rows], dtype=np.float64) for name in rows[0]["scores"]}
+
+
+def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: str) -> dict[str, Any]:
+    """τ-b of every measure and combination, per seed and over seeds; untrained measures are the same for all seeds."""
+    found: dict[str, dict[str, list[float]]] = {"measures": {}, "rank sum": {}, "log-rank sum": {}}
     for document in documents.values():
-        for row in document["measures"]:
-            if row["kind"] == kind:
-                rows.setdefault(row["name"], []).append(row["truth"][column]["all"]["tau"]["value"])
-    return {name: {"per_seed": values} | interval(values) for name, values in rows.items()}
+        assert [row["genes"] for row in document["genotypes"]] == [row["genes"] for row in shared["genotypes"]]
+        truth_N = np.array([row["truth"][column] for row in document["genotypes"]])
+        scores = scored(shared) | scored(document)
+        values = {"measures": scores}
+        for kind, combine in (("rank sum", rank_sum), ("log-rank sum", log_rank_sum)):
+            values[kind] = {name: combine([scores[part] for part in parts]) for name, parts in COMBINATIONS.items()}
+        for kind, columns in values.items():
+            for name, values_N in columns.items():
+                found[kind].setdefault(name, []).append(float(kendalltau(values_N, truth_N).statistic))
+    return {
+        kind: {name: {"per_seed": values} | interval(values) for name, values in rows.items()}
+        for kind, rows in found.items()
+    }
 
 
 def differences(taus: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -153,7 +181,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sample", type=int, default=300)
-    parser.add_argument("--part", choices=("supernet", "rank", "search", "all"), default="all")
+    parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
     parser.add_argument("--work", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     work = arguments.work.absolute()
@@ -164,34 +192,27 @@ def main() -> None:
         "rank": lambda seed: ranked(seed, work, arguments.sample),
         "search": lambda seed: picked(seed, work, table),
     }
-    if arguments.part != "all":
+    if arguments.part == "untrained":
+        untrained(work, arguments.sample)
+    elif arguments.part != "all":
         for seed in arguments.seeds:
             found = parts[arguments.part](seed)
             print(arguments.part, seed, found if isinstance(found, Path) else "done", flush=True)
+    if arguments.part != "all":
         return
     for seed in arguments.seeds:
         supernet(seed, work)
     documents = {seed: ranked(seed, work, arguments.sample) for seed in arguments.seeds}
+    shared = untrained(work, arguments.sample)
     picks = {seed: picked(seed, work, table) for seed in arguments.seeds}
-    columns = next(iter(documents.values()))["truth"]["columns"]
-    named = {", ".join(parts): name for name, parts in COMBINATIONS.items()}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
-    for column in columns:
-        taus = summary(documents, "measure", column)
-        sums = {}
-        for kind in ("rank sum", "log-rank sum"):
-            found = summary(documents, kind, column)
-            sums[kind] = {named[name.removeprefix(f"{kind} of ")]: value for name, value in found.items()}
-        first = documents[arguments.seeds[0]]["measures"]
-        results["tau"][column] = {
-            "measures": taus,
-            **sums,
-            "differences": differences(taus, ("flatness", "accuracy", "loss")),
-            "scored": {row["name"]: row["scored"] for row in first},
-        }
-    results["seconds_per_candidate"] = {
-        row["name"]: row["seconds"] for row in documents[arguments.seeds[0]]["measures"] if row["kind"] == "measure"
-    }
+    for column in shared["truth"]["columns"]:
+        found = taus(documents, shared, column)
+        compared = differences(found["measures"], ("flatness", "accuracy", "loss"))
+        results["tau"][column] = found | {"differences": compared}
+    first = [*documents[arguments.seeds[0]]["measures"], *shared["measures"]]
+    results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
+    results["true_accuracy_against_corruption"] = shared["references"]
     results["supernet_seconds"] = {seed: document["supernet"]["seconds"] for seed, document in documents.items()}
     results["settings"] = {"sample": arguments.sample, "seeds": arguments.seeds}
     save(RESULTS / "ranking_study.json", results, resolve(settings(arguments.seeds[0], work).compute))
