@@ -106,7 +106,8 @@ def supernet(seed: int, work: Path) -> Path:
 
 def ranked(seed: int, work: Path, sample: int) -> dict[str, Any]:
     question = Question(truth=TRUTH, measures=TRAINED, sample=sample, resamples=200)
-    overlay = {"measure": {"images": 500, "angle": "cells"}}
+    # As the supernet was before `picked` changed the run's search.
+    overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
     home = work / "ranking" / f"supernet-{seed}"
     return rank(question, work / "ranking" / f"rank-{seed}", [overlay], supernet=home, monitor=Monitor())
 
