@@ -162,13 +162,13 @@ def perform(session: Session, stage: str, monitor: Monitor) -> None:
 def check(config: Config) -> DataSet:
     """Everything that can be wrong before the first step, found before anything is written; gives the data set."""
     space = spaces.get(config.space)
+    supernet_paths.check(space, config)
     check_measures(config)
     corruption_names(config.evaluate.corruptions)
     compute = resolve(config.compute)
     data = load(config.data, seed=config.seed, device=compute.device)
     corrupted_images(config, data)
     space.check(supernet_training.shape(config, data))
-    supernet_paths.check(space, config)
     check_limits(config, data)
     genotype = space.sample(numpy_rng(config.seed))
     with torch.device("meta"):  # what the recipe asks of the network, such as an auxiliary head, without its weights

@@ -46,7 +46,11 @@ _ELASTIC_NETWORK: Values = {"channels": 16, "cells": 1}
 _ELASTIC_MEASURE: Values = {"name": "flatness"}
 
 QUICK: dict[str, Values] = {
-    "nasbench201": {"supernet": _SMALL_SUPERNET, "measure": _RANKED_MEASURE},
+    "nasbench201": {
+        "supernet": {"epochs": 28} | _SMALL_SUPERNET,
+        "measure": _RANKED_MEASURE,
+        "retrain": {"epochs": 15},
+    },
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
         "measure": {"sigmas": _DARTS_SIGMAS, "images": 250, "calibration_images": 256} | _SMALL_MEASURE,

@@ -240,7 +240,10 @@ def test_failures_of_a_first_look_are_failed_candidates(tmp_path: Path, make_toy
             search(space, CONFIG, 0, race, lambda *_: None)
 
 
-RACED = {"search": {"racing": 0.4, "population": 8, "generations": 3, "mutations": 4}, "measure": {"images": 80}}
+RACED = {
+    "search": {"racing": 0.4, "population": 8, "generations": 3, "mutations": 4},
+    "measure": {"name": "angle+flatness", "combine": "sum", "images": 80},
+}
 
 
 @pytest.fixture(scope="module")
@@ -303,6 +306,7 @@ def test_a_raced_run_is_the_same_at_any_number_of_workers(trained: Path, tmp_pat
         ({"measure": {"name": "angle"}}, "search.racing=0.4 needs a measure that looks at images, such as flatness"),
         ({"measure": {"name": "angle+synflow"}}, "measure.name='angle\\+synflow' does not; leave search.racing out"),
         ({"measure": {"name": "flatness"}, "finetune": {"epochs": 1}}, "would fine-tune every candidate"),
+        ({"measure": {"combine": "rank"}}, "measure.combine=rank orders by ranks"),
     ],
 )
 def test_racing_that_could_save_nothing_is_refused(tmp_path: Path, settings: dict, message: str) -> None:
