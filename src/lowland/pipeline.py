@@ -19,7 +19,7 @@ from lowland.data import DataSet, catalogue, load
 from lowland.device import resolve
 from lowland.errors import ConfigError, InterruptedRun
 from lowland.measures.candidate import CandidateMeasure
-from lowland.measures.combined import Combined, combination
+from lowland.measures.combined import combination, parts_of
 from lowland.monitor import Monitor
 from lowland.presets import recipe
 from lowland.run import STAGES, Run
@@ -186,8 +186,7 @@ def check_measures(config: Config) -> None:
     """Raise ConfigError for a measure or an objective that does not exist or cannot judge these candidates."""
     objectives = objectives_of(config)
     asked = config.measure if objectives is None else objectives.measure
-    measure = measuring.get(asked)
-    parts = [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
+    parts = parts_of(measuring.get(asked))
     if config.search.racing is not None:
         check_racing(config, any(isinstance(part, CandidateMeasure) for part in parts))
     if not any(part.name == "angle" for part in parts):

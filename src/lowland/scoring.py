@@ -17,7 +17,7 @@ from lowland.config import Config, MeasureConfig
 from lowland.device import available_cores
 from lowland.genotype import Genotype
 from lowland.measures import Context, Score
-from lowland.measures.combined import Combined
+from lowland.measures.combined import parts_of
 from lowland.measures.measure import Measure
 from lowland.monitor import Monitor
 from lowland.run import Run
@@ -181,8 +181,7 @@ def _modules() -> tuple[str, ...]:
 
 def _classes(measure: Measure, session: Session) -> set[str]:
     """Modules of the classes that a worker would need."""
-    parts = [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
-    return {type(needed).__module__ for needed in (*parts, session.space)}
+    return {type(needed).__module__ for needed in (*parts_of(measure), session.space)}
 
 
 @contextmanager

@@ -96,3 +96,8 @@ class Combined(Measure):
             total = Estimate(value=value, influence_N=influence_N, noise_variance=variance, details=details)
             return total.score()
         return Score(value, math.sqrt(variance) if variance > 0.0 else None, details)
+
+
+def parts_of(measure: Measure) -> list[Measure]:
+    """The measures that a sum is made of; of any other measure, itself."""
+    return [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
