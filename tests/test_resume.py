@@ -24,6 +24,7 @@ from lowland import cli
 from lowland.manifest import STAGES
 from lowland.report.gather import gather
 from lowland.run import Run
+from lowland.search.archive import Archive
 from whole_runs import Command, content, options
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
@@ -33,38 +34,68 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(["lowland.display", "lowland.cli", "lowland.report.plots", "sklearn.datasets", "pytest"])
 
 
-def command(log: Path, *arguments: str) -> None:
-    """`lowland ARGUMENTS` in this (forked) process, its output in a file."""
+def command(log: Path, held: Held, *arguments: str) -> None:
+    """`lowland ARGUMENTS` in this (forked) process, its output in a file, waiting at the moment to be held at."""
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
+    # Everything a run makes known goes through one of these.
+    held.after(Run, "_write_manifest")
+    held.after(Archive, "record")
     sys.argv = ["lowland", *arguments]
     cli.main()
 
 
-class Started:
-    """A lowland command in a process of its own."""
+class Held:
+    """A moment of a run at which its process waits until it is let go."""
 
-    def __init__(self, log: Path, *arguments: str | Path) -> None:
-        self.log = log
-        self.process = _SERVER.Process(target=command, args=(log, *map(str, arguments)))
+    def __init__(self, run: Path, stage: str, before: int = 0) -> None:
+        self.run, self.stage, self.before = run, stage, before
+        # Files, since a process killed while it waits would leave a lock of multiprocessing taken.
+        self.reached, self.go = (run.with_name(f"{run.name}.{stage}.{before}.{name}") for name in ("reached", "go"))
+
+    def after(self, owner: type, name: str) -> None:
+        """Look after every call of a method whether the moment has come."""
+        method = getattr(owner, name)
+
+        def watched(*arguments: Any, **options: Any) -> Any:
+            result = method(*arguments, **options)
+            if not self.reached.exists() and MOMENTS[self.stage](self.run, self.before):
+                self.reached.touch()
+                while not self.go.exists():
+                    time.sleep(0.001)
+            return result
+
+        setattr(owner, name, watched)
+
+
+class Started:
+    """A lowland command in a process of its own, come to the moment it is held at."""
+
+    def __init__(self, log: Path, held: Held, *arguments: str | Path) -> None:
+        self.log, self.held = log, held
+        self.process = _SERVER.Process(target=command, args=(log, held, *map(str, arguments)))
         self.process.start()
 
-    def until(self, reached: Callable[[], bool]) -> None:
-        """Wait for a moment of the run."""
+    def until(self, come: Callable[[], bool]) -> None:
+        """Wait for something the held process does."""
         deadline = time.monotonic() + 60
-        while not reached():
+        while not come():
             assert self.process.is_alive(), f"ended too early: {self.log.read_text()}"
             assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.001)
 
-    def end(self, number: int) -> tuple[int, str]:
-        """Send a signal and wait for the end: exit code and what was said."""
+    def signal(self, number: int) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.process.pid or 0, number)
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Send a signal, let go and wait for the end: exit code and what was said."""
+        self.signal(number)
         return self.wait()
 
     def wait(self) -> tuple[int, str]:
+        self.held.go.touch()
         self.process.join(60)
         assert self.process.exitcode is not None, "it does not end"
         return self.process.exitcode, self.log.read_text()
@@ -72,11 +103,12 @@ class Started:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Started]]:
-    """Start commands; none outlives the test."""
+    """Start commands, each held at a moment; none outlives the test."""
     begun: list[Started] = []
 
-    def starting(*arguments: str | Path) -> Started:
-        begun.append(Started(tmp_path / f"log{len(begun)}", *arguments))
+    def starting(held: Held, *arguments: str | Path) -> Started:
+        begun.append(Started(tmp_path / f"log{len(begun)}", held, *arguments))
+        begun[-1].until(held.reached.exists)
         return begun[-1]
 
     yield starting
@@ -120,7 +152,7 @@ MOMENTS: dict[str, Callable[[Path, int], bool]] = {
 }
 """When a stage is well under way."""
 
-OFTEN = ("--set", "compute.checkpoint_seconds=0.05")
+OFTEN = ("--set", "compute.checkpoint_seconds=1e-9")
 
 
 def results(run: Path) -> dict[str, Any]:
@@ -158,9 +190,7 @@ def test_killed_in_every_stage_it_ends_the_same(
     arguments = ["run", *options(*OFTEN, "--out", str(run))]
     for stage in ("supernet", "supernet", "search", "train", "evaluate", "report"):
         before = step(run, stage) if (run / "manifest.json").exists() else 0
-        begun = start(*arguments)
-        begun.until(lambda stage=stage, before=before: MOMENTS[stage](run, before))  # type: ignore[misc]
-        code, _ = begun.end(signal.SIGKILL)
+        code, _ = start(Held(run, stage, before), *arguments).end(signal.SIGKILL)
         assert code == -signal.SIGKILL
         assert manifest(run)["stages"][stage]["status"] == "running"
         told = lowland("status", run)
@@ -177,9 +207,7 @@ def test_ctrl_c_stops_at_a_safe_point_and_tells_how_to_go_on(
     stage: str, tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
 ) -> None:
     run = tmp_path / "run"
-    begun = start("run", *options(*OFTEN, "--out", str(run)))
-    begun.until(lambda: MOMENTS[stage](run, 0))
-    code, said = begun.end(signal.SIGINT)
+    code, said = start(Held(run, stage), "run", *options(*OFTEN, "--out", str(run))).end(signal.SIGINT)
     assert code == 130
     assert said.strip().splitlines()[-1] == f"stopped at a safe point; continue with `lowland resume {run}`"
     assert "Traceback" not in said
@@ -191,9 +219,8 @@ def test_a_second_ctrl_c_stops_at_once(
     tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
 ) -> None:
     run = tmp_path / "run"
-    begun = start("run", *options(*OFTEN, "--out", str(run)))
-    begun.until(lambda: running(run, "evaluate") or running(run, "report"))
-    os.kill(begun.process.pid or 0, signal.SIGINT)
+    begun = start(Held(run, "evaluate"), "run", *options(*OFTEN, "--out", str(run)))
+    begun.signal(signal.SIGINT)
     begun.until(lambda: "safe point" in begun.log.read_text())
     code, said = begun.end(signal.SIGINT)
     assert code == 130
@@ -207,8 +234,7 @@ def test_a_second_writer_is_refused_while_the_first_goes_on(
     tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
 ) -> None:
     run = tmp_path / "run"
-    begun = start("run", *options(*OFTEN, "--out", str(run)))
-    begun.until(lambda: MOMENTS["supernet"](run, 0))
+    begun = start(Held(run, "supernet"), "run", *options(*OFTEN, "--out", str(run)))
     for arguments in (("resume", run), ("report", run), ("train", run, "--top", 2)):
         fault = lowland(*arguments).fault
         assert f"{run} is in use by process {begun.process.pid} on" in fault
