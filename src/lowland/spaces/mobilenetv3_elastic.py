@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lowland.spaces.depthwise import depthwise_conv2d
 from lowland.spaces.mobilenetv3_genotype import Choice
 from lowland.spaces.mobilenetv3_networks import BlockPlan, hidden_width, squeezed
 from lowland.spaces.space import Part
@@ -103,9 +104,7 @@ class ElasticDepthwise(nn.Conv2d):
     def forward(self, x_NCHW: Tensor, side: int | None = None) -> Tensor:
         """As many channels as there are, with a kernel of `side`, or with the largest."""
         side = self.kernel_size[0] if side is None else side
-        channels = x_NCHW.shape[1]
-        weight = self.kernel(channels, side)
-        return functional.conv2d(x_NCHW, weight, None, self.stride, side // 2, groups=channels)
+        return depthwise_conv2d(x_NCHW, self.kernel(x_NCHW.shape[1], side), self.stride[0], side // 2)
 
 
 class ElasticSqueezeExcite(nn.Module):

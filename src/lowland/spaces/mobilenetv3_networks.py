@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.genotype import Genotype
+from lowland.spaces.depthwise import DepthwiseConv2d
 from lowland.spaces.mobilenetv3_design import FULL_RESOLUTION, Design
 from lowland.spaces.mobilenetv3_genotype import Choice, choices, resolution
 from lowland.spaces.operations import drop_path
@@ -156,9 +157,7 @@ class InvertedResidual(nn.Module):
         if plan.hidden != plan.c_in:
             convolution = nn.Conv2d(plan.c_in, plan.hidden, 1, bias=False)
             self.expand = nn.Sequential(convolution, nn.BatchNorm2d(plan.hidden), activation())
-        depthwise = nn.Conv2d(
-            plan.hidden, plan.hidden, plan.kernel, plan.stride, plan.kernel // 2, groups=plan.hidden, bias=False
-        )
+        depthwise = DepthwiseConv2d(plan.hidden, plan.kernel, plan.stride)
         self.depthwise = nn.Sequential(depthwise, nn.BatchNorm2d(plan.hidden), activation())
         self.squeeze = SqueezeExcite(plan.hidden) if plan.squeeze else nn.Identity()
         self.project = nn.Sequential(nn.Conv2d(plan.hidden, plan.c_out, 1, bias=False), nn.BatchNorm2d(plan.c_out))

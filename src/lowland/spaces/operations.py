@@ -8,6 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from lowland.spaces.depthwise import DepthwiseConv2d
+
 
 class ConvBN(nn.Sequential):
     """[ReLU →] convolution → batch norm, "same" padding."""
@@ -32,18 +34,13 @@ class ConvBN(nn.Sequential):
         super().__init__(*layers)
 
 
-def _depthwise(channels: int, kernel: int, stride: int, dilation: int) -> nn.Conv2d:
-    padding = dilation * (kernel - 1) // 2
-    return nn.Conv2d(channels, channels, kernel, stride, padding, dilation=dilation, groups=channels, bias=False)
-
-
 class DilatedConv(nn.Sequential):
     """ReLU → dilated depthwise convolution → 1×1 convolution → batch norm (DARTS `dil_conv`, dilation 2)."""
 
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, *, affine: bool = True) -> None:
         super().__init__(
             nn.ReLU(),
-            _depthwise(c_in, kernel, stride, 2),
+            DepthwiseConv2d(c_in, kernel, stride, dilation=2),
             nn.Conv2d(c_in, c_out, 1, bias=False),
             nn.BatchNorm2d(c_out, affine=affine),
         )
@@ -55,11 +52,11 @@ class SeparableConv(nn.Sequential):
     def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, *, affine: bool = True) -> None:
         super().__init__(
             nn.ReLU(),
-            _depthwise(c_in, kernel, stride, 1),
+            DepthwiseConv2d(c_in, kernel, stride),
             nn.Conv2d(c_in, c_in, 1, bias=False),
             nn.BatchNorm2d(c_in, affine=affine),
             nn.ReLU(),
-            _depthwise(c_in, kernel, 1, 1),
+            DepthwiseConv2d(c_in, kernel),
             nn.Conv2d(c_in, c_out, 1, bias=False),
             nn.BatchNorm2d(c_out, affine=affine),
         )
