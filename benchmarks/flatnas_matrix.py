@@ -30,34 +30,35 @@ FIGURES = ("top1", "mean_corruption_error", "parameters")
 
 
 def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
-    """The run of which every arm is a copy: its supernet, and the settings that all arms share."""
+    """The run of which every arm is a copy: its supernet, which all settings share."""
     layers: dict[str, Any] = {
         "seed": seed,
         "preset": "flatnas",
         "data": {"name": str(cifar10_npz(work / "data", arguments.images, arguments.test))},
         "supernet": {"epochs": arguments.supernet_epochs},
-        "measure": {"robustness_sigma": arguments.sigma, "robustness_draws": arguments.draws},
-        "finetune": {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho},
-        "search": {
-            "initial": arguments.initial,
-            "iterations": arguments.iterations,
-            "proposals": 4,
-            "max_params": arguments.max_params,
-        },
-        "retrain": {"epochs": arguments.retrain_epochs, "sam_rho": arguments.rho},
+        "search": {"initial": arguments.initial, "iterations": arguments.iterations, "workers": 1},
+        "compute": {"threads": 1},
     }
     return presets.assemble(layers)
 
 
-def changes(arm: str, config: Config) -> dict[str, Any]:
-    """What an arm does differently from the preset."""
+def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What an arm of a setting does differently from the run it is a copy of."""
+    tuned: dict[str, Any] = {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho}
+    retrained: dict[str, Any] = {"epochs": arguments.retrain_epochs, "sam_rho": arguments.rho}
     if arm.startswith("flatnas"):
-        return {"search": {"objectives": [f"flatnas(alpha={arm.split()[1]})", "params"]}}
-    twice = {"finetune": SGD | {"epochs": 2 * config.finetune.epochs}}
-    change: dict[str, Any] = {"search": {"objectives": ["error", "params"]}} | twice
-    if arm == "accuracy":
-        change["retrain"] = SGD | {"epochs": 2 * config.retrain.epochs}
-    return change
+        objective = f"flatnas(alpha={arm.split()[1]})"
+    else:
+        objective = "error"
+        tuned = SGD | {"epochs": 2 * arguments.finetune_epochs}
+        if arm == "accuracy":
+            retrained = SGD | {"epochs": 2 * arguments.retrain_epochs}
+    return {
+        "measure": {"robustness_sigma": arguments.sigma, "robustness_draws": arguments.draws},
+        "finetune": tuned,
+        "search": {"objectives": [objective, "params"], "max_params": arguments.max_params},
+        "retrain": retrained,
+    }
 
 
 def judged(folder: Path) -> dict[str, Any]:
@@ -117,8 +118,9 @@ def main() -> None:
     path = RESULTS / "flatnas_matrix.json"
     for seed in arguments.seeds:
         config = base(seed, work, arguments)
+        supernet = f"supernet-{arguments.images}-{arguments.supernet_epochs}"
+        trained = work / "flatnas_matrix" / supernet / str(seed)
         home = work / "flatnas_matrix" / arguments.name / str(seed)
-        trained = home / "base"
         if (trained / "manifest.json").exists():
             pipeline.resume(trained, last="supernet")
         else:
@@ -129,11 +131,12 @@ def main() -> None:
                 # The network that the first arm found, where it is there already.
                 found = home / "accuracy"
                 source = found if arm == ARMS[1] and found.exists() else trained
+                folder.parent.mkdir(parents=True, exist_ok=True)
                 copy = folder.with_name(f".{folder.name}.tmp")
                 shutil.rmtree(copy, ignore_errors=True)
                 shutil.copytree(source, copy)
                 copy.rename(folder)
-            pipeline.resume(folder, last="evaluate", changes=[changes(arm, config)])
+            pipeline.resume(folder, last="evaluate", changes=[changes(arm, arguments)])
             results = read(path) or {"benchmark": "flatnas_matrix", "settings": {}}
             entry = results["settings"].setdefault(arguments.name, {"seeds": {}})
             entry["arguments"] = {
