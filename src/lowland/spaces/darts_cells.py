@@ -20,6 +20,7 @@ from torch.nn import functional
 from lowland.genotype import Genotype
 from lowland.spaces.darts_genotype import EDGES, OPERATIONS, LiveCell, LiveEdge, live_edges
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
+from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import NetworkOptions, Path, Shape, Supernet, is_searched
 
 IMAGENET_STEM_FROM = 96
@@ -133,7 +134,7 @@ class AuxiliaryHead(nn.Module):
 
 _BUILD: Mapping[str, Callable[[int, int], nn.Module]] = {
     "max_pool_3x3": lambda c, stride: nn.MaxPool2d(3, stride, 1),
-    "avg_pool_3x3": lambda c, stride: nn.AvgPool2d(3, stride, 1, count_include_pad=False),
+    "avg_pool_3x3": lambda c, stride: AveragePool3x3(stride),
     "skip_connect": lambda c, stride: nn.Identity() if stride == 1 else FactorizedReduce(c, c),
     "sep_conv_3x3": lambda c, stride: SeparableConv(c, c, 3, stride),
     "sep_conv_5x5": lambda c, stride: SeparableConv(c, c, 5, stride),

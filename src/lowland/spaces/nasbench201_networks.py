@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from lowland.genotype import Genotype
 from lowland.spaces.nasbench201_genotype import EDGES, OPERATIONS, OUTPUT, Step, live_steps, validate
 from lowland.spaces.operations import ConvBN, drop_path
+from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import NetworkOptions, Path, Shape, Supernet, is_searched
 
 _STAGES = 3
@@ -25,7 +26,7 @@ def operation(name: str, channels: int, affine: bool) -> nn.Module:
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
-        return nn.AvgPool2d(3, stride=1, padding=1, count_include_pad=False)
+        return AveragePool3x3()
     return ConvBN(channels, channels, 1 if name == "nor_conv_1x1" else 3, affine=affine)
 
 
