@@ -25,6 +25,7 @@ from lowland.device import resolve
 from lowland.run import Run
 
 ARMS = ("accuracy", "accuracy, SAM retraining", "flatnas 0.1", "flatnas 0.5", "flatnas 0.9")
+ASAM = {"optimizer": "sgd+asam"}
 SGD = {"optimizer": "sgd", "sam_rho": None}
 FIGURES = ("top1", "mean_corruption_error", "parameters")
 
@@ -44,8 +45,8 @@ def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
 
 def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What an arm of a setting does differently from the run it is a copy of."""
-    tuned: dict[str, Any] = {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho}
-    retrained: dict[str, Any] = {"epochs": arguments.retrain_epochs, "sam_rho": arguments.rho}
+    tuned: dict[str, Any] = ASAM | {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho}
+    retrained: dict[str, Any] = ASAM | {"epochs": arguments.retrain_epochs, "sam_rho": arguments.rho}
     if arm.startswith("flatnas"):
         objective = f"flatnas(alpha={arm.split()[1]})"
     else:
