@@ -4,8 +4,9 @@ For every seed one supernet is trained; every arm searches with it under the sam
 of its front, trains it on from the supernet's weights and judges it on test images, clean and corrupted, which nothing
 before has seen. Arms: `accuracy` (objectives error and parameters, SGD), `accuracy, SAM retraining` (the network that
 this finds, retrained with adaptive SAM), `flatnas 0.1`, `0.5`, `0.9` (F_α and parameters, adaptive SAM throughout). A
-SAM step costs two SGD steps, so the SGD arm fine-tunes and retrains for twice as many epochs. The unit of an interval
-is the seed. Every arm of every seed is a run that resumes; seeds and arms can run separately.
+SAM step costs two SGD steps, so a search with SGD fine-tunes each candidate for twice as many epochs; retraining takes
+equally many epochs in all arms, unless told otherwise. The unit of an interval is the seed. Every arm of every seed is a
+run that resumes; seeds and arms can run separately.
 
     python benchmarks/flatnas_matrix.py --seeds 0 1 2
     python benchmarks/flatnas_matrix.py --seeds 0 --arms "flatnas 0.5" --sigma 0.1 --name sigma-0.1
@@ -53,7 +54,7 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
         objective = "error"
         tuned = SGD | {"epochs": 2 * arguments.finetune_epochs}
         if arm == "accuracy":
-            retrained = SGD | {"epochs": 2 * arguments.retrain_epochs}
+            retrained = SGD | {"epochs": arguments.sgd_retrain_epochs}
     return {
         "measure": {"robustness_sigma": arguments.sigma, "robustness_draws": arguments.draws},
         "finetune": tuned,
@@ -106,13 +107,14 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=2000)
     parser.add_argument("--supernet-epochs", type=int, default=16)
     parser.add_argument("--finetune-epochs", type=int, default=1)
-    parser.add_argument("--retrain-epochs", type=int, default=8)
+    parser.add_argument("--retrain-epochs", type=int, default=12)
+    parser.add_argument("--sgd-retrain-epochs", type=int, default=12, help="of the arm without SAM")
     parser.add_argument("--initial", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--max-params", type=int, default=400_000)
     parser.add_argument("--sigma", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--rho", type=float, default=2.0)
+    parser.add_argument("--rho", type=float, default=0.5)
     parser.add_argument("--work", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     work = arguments.work.absolute()
