@@ -5,8 +5,8 @@ of its front, trains it on from the supernet's weights and judges it on test ima
 before has seen. Arms: `accuracy` (objectives error and parameters, SGD), `accuracy, SAM retraining` (the network that
 this finds, retrained with adaptive SAM), `flatnas 0.1`, `0.5`, `0.9` (F_α and parameters, adaptive SAM throughout). A
 SAM step costs two SGD steps, so a search with SGD fine-tunes each candidate for twice as many epochs; retraining takes
-equally many epochs in all arms, unless told otherwise. The unit of an interval is the seed. Every arm of every seed is a
-run that resumes; seeds and arms can run separately.
+equally many epochs in all arms, unless told otherwise. The unit of an interval is the seed. Every arm of every seed is
+a run that resumes; seeds and arms can run separately.
 
     python benchmarks/flatnas_matrix.py --seeds 0 1 2
     python benchmarks/flatnas_matrix.py --seeds 0 --arms "flatnas 0.5" --sigma 0.1 --name sigma-0.1
