@@ -55,7 +55,9 @@ def test_in_bfloat16_it_is_as_exact_as_avg_pool2d() -> None:
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("size", [(1, 1), (1, 4), (5, 4)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_module_pools_every_size_and_layout(stride: int, size: tuple[int, int], layout: torch.memory_format) -> None:
+def test_the_module_pools_every_size_and_layout(
+    stride: int, size: tuple[int, int], layout: torch.memory_format
+) -> None:
     x_NCHW = image(*size).detach().contiguous(memory_format=layout)
     expected = functional.avg_pool2d(x_NCHW, 3, stride, 1, count_include_pad=False)
     torch.testing.assert_close(AveragePool3x3(stride)(x_NCHW), expected)

@@ -181,6 +181,9 @@ class MeasureConfig(Section):
     filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
     adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
     hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")
+    training_speed_steps: Positive = Field(50, description="steps of training behind training_speed")
+    training_speed_batch: Annotated[int, Field(ge=2)] = 64
+    training_speed_learning_rate: Rate = Field(0.1, description="constant; high, so that sharp minima are left")
 
     @model_validator(mode="after")
     def _increasing(self) -> MeasureConfig:

@@ -5,6 +5,7 @@
 - robustness, flatnas: change of the accuracy under relative weight noise, and its sum with the error (FlatNAS).
 - perturbed_loss, adaptive_sharpness, filter_noise: the loss under absolute, relative and filter-normalised noise.
 - hessian_trace: curvature of the loss.
+- training_speed: the loss over a few steps of training at a high learning rate.
 - angle: how far training turned the weights (RLNAS).
 - parameters, macs, naswot, synflow, grad_norm, snip, jacob_cov, zico, ntk, linear_regions, expressivity, progressivity,
   trainability, vkdnw, vkdnw_entropy: of the untrained network (`untrained`).
@@ -36,6 +37,7 @@ from lowland.measures import perturbed_loss as _perturbed_loss
 from lowland.measures import robustness as _robustness
 from lowland.measures import size as _size
 from lowland.measures import synflow as _synflow
+from lowland.measures import training_speed as _training_speed
 from lowland.measures import vkdnw as _vkdnw
 from lowland.measures import zico as _zico
 from lowland.measures.candidate import Candidate, candidate
@@ -62,6 +64,7 @@ del (
     _robustness,
     _size,
     _synflow,
+    _training_speed,
     _vkdnw,
     _zico,
 )
