@@ -77,7 +77,7 @@ class TrainingSpeed(Measure):
                     logits_NK = network(images_NCHW[chosen])
                 loss = nn.functional.cross_entropy(logits_NK.float(), labels_N[chosen])
                 optimizer.zero_grad()
-                loss.backward()
+                torch.autograd.backward(loss)
             nn.utils.clip_grad_norm_(network.parameters(), CLIP)
             optimizer.step()
             losses.append(loss.detach())
