@@ -84,17 +84,22 @@ def judged(folder: Path) -> dict[str, Any]:
 
 
 def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean over seeds of every arm, and its difference to the accuracy-only search, paired by seed."""
-    arms = [arm for arm in ARMS if any(arm in found for found in seeds.values())]
+    """Mean over seeds of every arm, and its differences, paired by seed, to the accuracy-only search as it was retrained.
+
+    Against that search's network retrained with SAM too, only the architecture differs.
+    """
     result: dict[str, Any] = {}
-    for arm in arms:
+    for arm in ARMS:
         rows = [found for found in seeds.values() if arm in found]
+        if not rows:
+            continue
         result[arm] = {figure: interval([row[arm][figure] for row in rows]) for figure in FIGURES}
-        paired = [row for row in rows if "accuracy" in row]
-        if arm != "accuracy" and paired:
-            result[arm]["minus accuracy"] = {
-                figure: interval([row[arm][figure] - row["accuracy"][figure] for row in paired]) for figure in FIGURES
-            }
+        for other in ARMS[: min(ARMS.index(arm), 2)]:
+            paired = [row for row in rows if other in row]
+            if paired:
+                result[arm][f"minus {other}"] = {
+                    figure: interval([row[arm][figure] - row[other][figure] for row in paired]) for figure in FIGURES
+                }
     return result
 
 

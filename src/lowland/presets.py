@@ -155,7 +155,7 @@ COMPAT: dict[str, Values] = {
 }
 
 # FlatNAS (spec §2 to §4): candidates are fine-tuned with adaptive SAM, and error, robustness and size are traded off.
-# The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it (docs/log.md).
+# The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
     "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
