@@ -84,9 +84,9 @@ def judged(folder: Path) -> dict[str, Any]:
 
 
 def summary(seeds: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Mean over seeds of every arm, and its differences, paired by seed, to the accuracy-only search as it was retrained.
+    """Mean over seeds of every arm, and its differences, paired by seed, to the two arms of the accuracy-only search.
 
-    Against that search's network retrained with SAM too, only the architecture differs.
+    Against that search's network retrained with SAM, only the architecture differs.
     """
     result: dict[str, Any] = {}
     for arm in ARMS:
