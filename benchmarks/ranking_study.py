@@ -52,16 +52,14 @@ TRAINED = (
 )
 """Measures of the trained supernet; the angle is over searched weights, or also over stem, reductions and head."""
 
-TRAINED_ON = ("training_speed",)
-"""Measures that train each candidate on for some steps, 50 of 64 images at learning rate 0.1."""
-
 UNTRAINED = ("vkdnw", "expressivity", "progressivity", "trainability", "jacob_cov", "naswot", "synflow", "macs")
 """Measures of untrained networks."""
 
 ALPHAS = (0.1, 0.5, 0.9)
 """Of F_α, made from accuracy and R as scored, with k = mean(err)/mean(R) over the sample."""
 
-NOISY, FULL, SPEED = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)", "training_speed"
+NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
+MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
 VKDNW = ("vkdnw", "jacob_cov", "expressivity", "trainability", "macs")
 COMBINATIONS: dict[str, tuple[str, ...]] = {
     "one of each kind": (NOISY, "angle", "vkdnw", "macs"),
@@ -73,12 +71,13 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "VKDNW's five, angle of all weights, loss under noise": (*VKDNW, FULL, NOISY),
     "all untrained, angle, loss under noise": (*UNTRAINED, "angle", NOISY),
     "the default preset's five": (NOISY, "angle", "macs", "naswot", "synflow"),
-    "the default preset's five, training speed for loss under noise": (SPEED, "angle", "macs", "naswot", "synflow"),
-    "one of each kind, training speed for loss under noise": (SPEED, "angle", "vkdnw", "macs"),
-    "VKDNW's five, angle, training speed": (*VKDNW, "angle", SPEED),
-    "all untrained, angle, training speed": (*UNTRAINED, "angle", SPEED),
-    "all untrained, angle, training speed, loss under noise": (*UNTRAINED, "angle", SPEED, NOISY),
-    "training speed, angle": (SPEED, "angle"),
+    "the default preset's five, F_0.9 for loss under noise": (MERIT, "angle", "macs", "naswot", "synflow"),
+    "one of each kind, F_0.9 for loss under noise": (MERIT, "angle", "vkdnw", "macs"),
+    "one of each kind, angle of all weights, F_0.9": (MERIT, FULL, "vkdnw", "macs"),
+    "VKDNW's five, angle of all weights, F_0.9": (*VKDNW, FULL, MERIT),
+    "all untrained, angle of all weights, F_0.9": (*UNTRAINED, FULL, MERIT),
+    "F_0.9, loss under noise, angle of all weights": (MERIT, NOISY, FULL),
+    "F_0.9, angle": (MERIT, "angle"),
     "flatness, angle": ("flatness", "angle"),
     "accuracy, angle": ("accuracy", "angle"),
 }
@@ -118,30 +117,20 @@ def supernet(seed: int, work: Path) -> Path:
 
 
 def ranked(seed: int, work: Path, sample: int) -> dict[str, Any]:
-    """Scores of all measures of the trained supernet, and of those that train on."""
-    document = _ranked(seed, work / "ranking" / f"rank-{seed}", TRAINED, sample, work)
-    further = _ranked(seed, work / "ranking" / f"trained-on-{seed}", TRAINED_ON, sample, work)
-    for row, more in zip(document["genotypes"], further["genotypes"], strict=True):
-        assert row["genes"] == more["genes"]
-        row["scores"] |= more["scores"]
-        wrong, moved = 100 * (1 - row["scores"]["accuracy"]), -row["scores"][ROBUSTNESS]
-        row["wrong"], row["moved"] = wrong, moved
-    rows = document["genotypes"]
-    scale = sum(row["wrong"] for row in rows) / sum(row["moved"] for row in rows)
-    for row in rows:
-        for alpha in ALPHAS:
-            merit = alpha * row["wrong"] + scale * (1 - alpha) * row["moved"]
-            row["scores"][f"flatnas(alpha={alpha:g}, sigma=0.1, draws=4)"] = -merit
-    document["measures"] += further["measures"]
-    return document
-
-
-def _ranked(seed: int, out: Path, measures: tuple[str, ...], sample: int, work: Path) -> dict[str, Any]:
-    question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
+    """Scores of all measures of the trained supernet, and F_α from its accuracy and R."""
+    question = Question(truth=TRUTH, measures=TRAINED, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
     overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
-    home = work / "ranking" / f"supernet-{seed}"
-    return _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
+    home, out = work / "ranking" / f"supernet-{seed}", work / "ranking" / f"rank-{seed}"
+    document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
+    found = scored(document)
+    wrong_N, moved_N = 100 * (1 - found["accuracy"]), -found[ROBUSTNESS]
+    scale = wrong_N.mean() / moved_N.mean()
+    for alpha in ALPHAS:
+        merit_N = -(alpha * wrong_N + scale * (1 - alpha) * moved_N)
+        for row, value in zip(document["genotypes"], merit_N.tolist(), strict=True):
+            row["scores"][f"flatnas(alpha={alpha:g}, sigma=0.1, draws=4)"] = value
+    return document
 
 
 def _finished(out: Path, question: Question) -> dict[str, Any] | None:
@@ -251,7 +240,7 @@ def main() -> None:
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
         found = taus(documents, shared, column)
-        compared = differences(found["measures"], ("flatness", "accuracy", "loss"))
+        compared = differences(found["measures"], (MERIT, "flatness", "accuracy", "loss"))
         results["tau"][column] = found | {"differences": compared}
     first = [*documents[arguments.seeds[0]]["measures"], *shared["measures"]]
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}

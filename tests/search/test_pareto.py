@@ -23,7 +23,7 @@ from lowland.search import (
 )
 from lowland.search import pareto as strategy
 from lowland.search.front import ranks
-from lowland.search.pareto import pareto
+from lowland.search.pareto import _features, pareto
 from lowland.search.surrogates import fit
 from lowland.spaces.space import Shape
 
@@ -322,3 +322,17 @@ def test_every_space_can_be_searched(name) -> None:
     assert [origin for *_, origin in score.calls] == ["random"] * 10 + ["surrogate"] * 6
     for genotype, *_ in score.calls:
         space.validate(genotype)
+
+
+def test_surrogates_see_the_size_of_a_genotype_beside_its_encoding(make_toy):
+    space = make_toy()
+    scored = [space.make(*genes) for genes in ((0, 0, 0, 0, 0), (1, 2, 0, 1, 0), (3, 3, 3, 3, 3))]
+    features = _features(space, scored, space.cost)
+    x_ND = features(scored)
+    assert np.array_equal(x_ND[:, :-2], [space.encode(genotype) for genotype in scored])
+    sizes = np.log1p([[space.cost(g).parameters, space.cost(g).macs] for g in scored])
+    np.testing.assert_allclose(x_ND[:, -2:], (sizes - sizes.mean(axis=0)) / sizes.std(axis=0))
+    # Sizes that never vary say nothing, and others are in the units of the scored ones.
+    same = _features(space, scored[:1], space.cost)
+    assert np.array_equal(same(scored[:1])[:, -2:], [[0.0, 0.0]])
+    assert np.array_equal(features(scored[1:]), x_ND[1:])

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from lowland.config import SearchConfig
     from lowland.spaces.space import Space
 
+Features = Callable[[Sequence[Genotype]], Array]
+"""Genotypes → what surrogates see of them (Q, D)."""
+
 FEWEST = 4
 """Scored candidates from which surrogates are fitted; with fewer, a round is random."""
 
@@ -129,13 +132,14 @@ def _proposals(
     """New genotypes from the predicted front; notes k and surrogates in `this`."""
     this.k = objectives.scale(scored)
     values_NM = objectives.values(scored, this.k)
-    x_ND = np.array([search.space.encode(candidate.genotype) for candidate in scored], dtype=np.float64)
+    features = _features(search.space, [candidate.genotype for candidate in scored], cost)
+    x_ND = features([candidate.genotype for candidate in scored])
     for column, objective in enumerate(objectives.every):
         if not objective.exact:
             model_seed = derive(search.seed, "search", this.iteration, "surrogate", objective.label)
             this.surrogates[objective.label] = fit(search.config.surrogate, x_ND, values_NM[:, column], model_seed)
     problem = PredictedProblem(
-        _prediction(search.space, objectives, this.surrogates, cost), cost, len(objectives), search.config
+        _prediction(features, objectives, this.surrogates, cost), cost, len(objectives), search.config
     )
     front = [candidate.genotype for candidate, rank in zip(scored, ranks(values_NM), strict=True) if rank == 0]
     seed = derive(search.seed, "search", this.iteration, "nsga2")
@@ -144,13 +148,35 @@ def _proposals(
     return [genotype for genotype in chosen if search.propose(genotype)]
 
 
+def _features(space: Space, scored: Sequence[Genotype], cost: CostFunction) -> Features:
+    """What surrogates see of genotypes (Q, D): their encodings, and the logarithms of parameters and MACs.
+
+    The sizes are in standard deviations of the scored genotypes'. They cost nothing, and few points teach more with
+    them (docs/log.md).
+    """
+
+    def sizes(genotypes: Sequence[Genotype]) -> Array:
+        found = [cost(genotype) for genotype in genotypes]
+        return np.log1p(np.array([[size.parameters, size.macs] for size in found], dtype=np.float64))
+
+    known_N2 = sizes(scored)
+    centre_2, spread_2 = known_N2.mean(axis=0), known_N2.std(axis=0)
+    spread_2[spread_2 <= 1e-9] = 1.0
+
+    def features(genotypes: Sequence[Genotype]) -> Array:
+        x_QD = np.array([space.encode(genotype) for genotype in genotypes], dtype=np.float64)
+        return np.hstack([x_QD, (sizes(genotypes) - centre_2) / spread_2])
+
+    return features
+
+
 def _prediction(
-    space: Space, objectives: Objectives, surrogates: Mapping[str, Surrogate], cost: CostFunction
+    features: Features, objectives: Objectives, surrogates: Mapping[str, Surrogate], cost: CostFunction
 ) -> Callable[[Sequence[Genotype]], Array]:
     """Genotypes → objective values (Q, M): exact sizes, and what the surrogates predict."""
 
     def predict(genotypes: Sequence[Genotype]) -> Array:
-        x_QD = np.array([space.encode(genotype) for genotype in genotypes], dtype=np.float64)
+        x_QD = features(genotypes)
         sizes = [cost(genotype) for genotype in genotypes]
         columns: list[Array] = []
         for objective in objectives.every:
