@@ -311,3 +311,19 @@ def test_the_installed_command_speaks_one_sentence(tmp_path: Path) -> None:
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr.startswith("error: ")
     assert said.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ("run", "--epoch", "3"),
+            "no such option: --epoch (Possible options: --epochs, --retrain-epochs); `lowland run -h`",
+        ),
+        (("serch",), "no such command 'serch'. Did you mean 'search'? `lowland -h`"),
+        (("train",), "missing argument 'run_directory'; `lowland train -h`"),
+        (("run", "--seed", "x"), "invalid value for '--seed'"),
+    ],
+)
+def test_a_mistyped_command_line_is_one_sentence(arguments: tuple[str, ...], said: str, lowland: Command) -> None:
+    assert said in lowland(*arguments).fault

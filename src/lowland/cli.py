@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from lowland.errors import InterruptedRun, LowlandError, LowlandWarning
 
@@ -481,13 +482,32 @@ def main() -> None:
     """Entry point: errors a person can act on become one sentence and exit code 2."""
     warnings.showwarning = _warn
     try:
-        app()
+        sys.exit(app(standalone_mode=False))
     except InterruptedRun as stop:
         err.print(str(stop), highlight=False, markup=False, soft_wrap=True)
         sys.exit(130)
+    except typer.Abort:  # Ctrl-C where nothing is kept
+        sys.exit(130)
     except LowlandError as error:
-        err.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+        _refuse(str(error))
+    except TyperException as error:  # such as an option that does not exist
+        # Called without a verb, the program has shown its help already.
+        if len(sys.argv) > 1:
+            message = error.format_message().strip().rstrip(".").replace("\n", " ")
+            between = " " if message.endswith("?") else "; "
+            _refuse(f"{message[:1].lower()}{message[1:]}{between}`{_called()} -h` shows what there is")
         sys.exit(2)
+
+
+def _refuse(sentence: str) -> NoReturn:
+    err.print(f"error: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(2)
+
+
+def _called() -> str:
+    """The program and its verb, as far as there is such a verb."""
+    verbs = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    return " ".join(["lowland", *[verb for verb in sys.argv[1:2] if verb in verbs]])
 
 
 def _warn(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
