@@ -56,7 +56,11 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
         if arm == "accuracy":
             retrained = SGD | {"epochs": arguments.sgd_retrain_epochs}
     return {
-        "measure": {"robustness_sigma": arguments.sigma, "robustness_draws": arguments.draws},
+        "measure": {
+            "robustness_sigma": arguments.sigma,
+            "robustness_draws": arguments.draws,
+            "images": arguments.score_images,
+        },
         "finetune": tuned,
         "search": {"objectives": [objective, "params"], "max_params": arguments.max_params},
         "retrain": retrained,
@@ -119,6 +123,7 @@ def main() -> None:
     parser.add_argument("--max-params", type=int, default=400_000)
     parser.add_argument("--sigma", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--score-images", type=int, default=500)
     parser.add_argument("--rho", type=float, default=0.5)
     parser.add_argument("--work", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
