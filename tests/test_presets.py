@@ -110,7 +110,7 @@ def test_flatnas_chooses_its_space_where_none_is_named() -> None:
     expect(
         config.finetune, epochs=1, optimizer="sgd+asam", sam_rho=0.5, momentum=0.9, weight_decay=5e-4, batch_size=128
     )
-    expect(config.measure, robustness_sigma=0.05, name="robustness", combine="sum")
+    expect(config.measure, robustness_sigma=0.2, name="robustness", combine="sum")
     assert assemble({"preset": "flatnas", "space": "darts"}).space == "darts"
     assert config.retrain.inherit
 
