@@ -161,7 +161,7 @@ _FLATNAS: Values = {
     "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
 }
-# Between candidates fine-tuned for an epoch R at the published σ = 0.05 is no more repeatable than chance (docs/log.md).
+# Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
     "search": {"initial": 20, "iterations": 5, "proposals": 4},
     "measure": {"name": "robustness", "combine": "sum", "images": 500, "robustness_sigma": 0.2, "robustness_draws": 10},
