@@ -124,13 +124,17 @@ def ranked(seed: int, work: Path, sample: int) -> dict[str, Any]:
     home, out = work / "ranking" / f"supernet-{seed}", work / "ranking" / f"rank-{seed}"
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
-    wrong_N, moved_N = 100 * (1 - found["accuracy"]), -found[ROBUSTNESS]
-    scale = wrong_N.mean() / moved_N.mean()
     for alpha in ALPHAS:
-        merit_N = -(alpha * wrong_N + scale * (1 - alpha) * moved_N)
-        for row, value in zip(document["genotypes"], merit_N.tolist(), strict=True):
+        for row, value in zip(document["genotypes"], merit(found, alpha).tolist(), strict=True):
             row["scores"][f"flatnas(alpha={alpha:g}, sigma=0.1, draws=4)"] = value
     return document
+
+
+def merit(scores: dict[str, Array], alpha: float) -> Array:
+    """−F_α from accuracy and R."""
+    wrong_N, moved_N = 100 * (1 - scores["accuracy"]), -scores[ROBUSTNESS]
+    value_N: Array = -(alpha * wrong_N + wrong_N.mean() / moved_N.mean() * (1 - alpha) * moved_N)
+    return value_N
 
 
 def _finished(out: Path, question: Question) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from scipy.stats import kendalltau
 
 from common import RESULTS, interval, read, save
@@ -24,7 +23,7 @@ from lowland.device import resolve
 from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.rank import Question, rank
-from ranking_study import ROBUSTNESS, TRUTH, settings
+from ranking_study import ROBUSTNESS, TRUTH, merit, scored, settings
 
 VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
     "a path per cell": (1.0, {}),
@@ -57,9 +56,8 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
     overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
     document = rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
     rows = document["genotypes"]
-    scores = {name: np.array([row["scores"][name] for row in rows]) for name in MEASURES}
-    wrong_N, moved_N = 100 * (1 - scores["accuracy"]), -scores[ROBUSTNESS]
-    scores[MERIT] = -(0.9 * wrong_N + 0.1 * wrong_N.mean() / moved_N.mean() * moved_N)
+    scores = scored(document)
+    scores[MERIT] = merit(scores, 0.9)
     return {
         "seconds": document["supernet"]["seconds"],
         "tau": {

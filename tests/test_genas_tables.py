@@ -17,7 +17,7 @@ from scipy import stats
 
 from lowland import rank as ranking
 from lowland import spaces
-from whole_runs import made
+from whole_runs import made, made_up_truth
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 SPACE = spaces.get("nasbench201")
@@ -39,15 +39,7 @@ def genas() -> Iterator[ModuleType]:
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rng = np.random.default_rng(8)
-    found: dict[str, str] = {}
-    while len(found) < SIZE:
-        genotype = SPACE.sample(rng)
-        found.setdefault(SPACE.key(genotype), SPACE.format(genotype))
-    lines = [f"{text},{90 + rng.random():.4f},{50 + 5 * rng.random():.4f}" for text in found.values()]
-    path = tmp_path_factory.mktemp("truth") / "truth.csv"
-    path.write_text("\n".join(["arch,test_acc,corrupt_mean", *lines]) + "\n")
-    return path
+    return made_up_truth(tmp_path_factory.mktemp("truth") / "truth.csv", SPACE, SIZE, seed=8)
 
 
 @pytest.fixture(scope="module")

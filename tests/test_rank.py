@@ -22,7 +22,7 @@ from lowland.measures.accuracy import Accuracy
 from lowland.monitor import Monitor
 from lowland.report import ranking_page
 from lowland.run import Run
-from whole_runs import TINY, Command, content, options
+from whole_runs import TINY, Command, content, made_up_truth, options
 
 SPACE = spaces.get("nasbench201")
 MEASURES = ("accuracy", "angle")
@@ -31,16 +31,7 @@ SIZE = 14
 
 @pytest.fixture(scope="module")
 def truth(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Random genotypes with made-up accuracies, each of its own isomorphism class."""
-    rng = np.random.default_rng(5)
-    found: dict[str, str] = {}
-    while len(found) < SIZE:
-        genotype = SPACE.sample(rng)
-        found.setdefault(SPACE.key(genotype), SPACE.format(genotype))
-    lines = [f"{text},{90 + rng.random():.4f},{50 + 5 * rng.random():.4f}" for text in found.values()]
-    path = tmp_path_factory.mktemp("truth") / "truth.csv"
-    path.write_text("\n".join(["arch,test_acc,corrupt_mean", *lines]) + "\n")
-    return path
+    return made_up_truth(tmp_path_factory.mktemp("truth") / "truth.csv", SPACE, SIZE, seed=5)
 
 
 @pytest.fixture(scope="module")

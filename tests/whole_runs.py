@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lowland import pipeline
 from lowland.presets import assemble
+from lowland.spaces import Space
 
 TINY: dict[str, Any] = {
     "seed": 3,
@@ -91,3 +94,15 @@ def content(folder: Path, but: Sequence[str] = (".lock",)) -> dict[str, bytes]:
     """Every file of a folder by relative path."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name not in but}
+
+
+def made_up_truth(path: Path, space: Space, size: int, seed: int) -> Path:
+    """A truth file of random genotypes with made-up accuracies, each of its own isomorphism class."""
+    rng = np.random.default_rng(seed)
+    found: dict[str, str] = {}
+    while len(found) < size:
+        genotype = space.sample(rng)
+        found.setdefault(space.key(genotype), space.format(genotype))
+    lines = [f"{text},{90 + rng.random():.4f},{50 + 5 * rng.random():.4f}" for text in found.values()]
+    path.write_text("\n".join(["arch,test_acc,corrupt_mean", *lines]) + "\n")
+    return path
