@@ -69,8 +69,9 @@ class TrainingSpeed(Measure):
         losses = []
         for step in range(config.training_speed_steps):
             passed, batch = divmod(step, len(labels_N) // size)
-            generator = torch_generator(context.seed, "training speed", passed)
-            order_N = torch.randperm(len(labels_N), generator=generator)
+            if batch == 0:
+                generator = torch_generator(context.seed, "training speed", passed)
+                order_N = torch.randperm(len(labels_N), generator=generator)
             chosen = order_N[batch * size : (batch + 1) * size].to(labels_N.device)
             with torch.enable_grad():
                 with compute.autocast():
