@@ -72,9 +72,9 @@ def test_the_preset_delivers_the_knee_of_a_front_within_the_limit(tmp_path: Path
         found = opened.read_json("search.json")
         evaluation = opened.read_json("evaluation.json")
     pareto = found["pareto"]
-    knee = pareto["candidates"][pareto["knee"]]
+    knee = pareto["candidates"][pareto["pick"]]
     assert found["ranking"][0]["genes"] == knee["genes"]
-    assert pareto["knee"] in pareto["front"]
+    assert pareto["pick"] in pareto["front"]
     assert all(row["feasible"] and row["objectives"][1] <= 80_000 for row in pareto["candidates"])
     for row in found["ranking"]:
         parts = row["details"]

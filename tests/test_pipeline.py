@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -138,6 +139,26 @@ def test_another_recipe_trains_all_again(finished: Path) -> None:
         assert (opened.config.retrain.clip, opened.config.retrain.batch_size) == (0.0, 256)
         assert (opened.config.retrain.epochs, opened.config.retrain.cutout) == (1, 2)
     assert content(finished / "network") != before
+
+
+def test_another_search_uses_the_scores_that_still_hold(finished: Path) -> None:
+    def scored() -> int:
+        with sqlite3.connect(finished / "archive.sqlite") as archive:
+            (number,) = archive.execute("SELECT count(*) FROM candidates").fetchone()
+        return int(number)
+
+    before = scored()
+    pipeline.resume(finished, last="search", changes=[{"search": {"mutation_probability": 0.3, "workers": 1}}])
+    proposed = read(finished / "search.json")["summary"]["proposed"]
+    # The first generation is the same, so that its scores are found; the rest is new.
+    assert before < scored() < before + proposed
+    more = scored()
+    pipeline.resume(finished, last="search", changes=[{"measure": {"images": 30}}])
+    assert scored() > more  # scores of other settings do not hold, and are not lost either
+    with Run.open(finished, read_only=True) as opened:
+        assert opened.verify() == []
+    pipeline.resume(finished, last="search", restart="search")
+    assert scored() < more  # done again when asked to
 
 
 def test_a_refused_change_leaves_the_run_as_it_was(finished: Path) -> None:

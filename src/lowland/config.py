@@ -212,6 +212,9 @@ class SearchConfig(Section):
     initial: Annotated[int, Field(ge=2)] = Field(20, description="pareto: random genotypes scored first")
     iterations: Annotated[int, Field(ge=0)] = Field(5, description="pareto: rounds of surrogate search")
     proposals: Positive = Field(4, description="pareto: genotypes scored per round")
+    pick: Literal["knee", "best"] = Field(
+        "knee", description="pareto: the network of the front to deliver, its knee or the best by the first objective"
+    )
     surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
         "adaptive", description="pareto: model of each objective; adaptive: the best by cross-validated τ, every round"
     )

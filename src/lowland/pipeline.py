@@ -22,7 +22,7 @@ from lowland.measures.candidate import CandidateMeasure
 from lowland.measures.combined import combination, parts_of
 from lowland.monitor import Monitor
 from lowland.presets import recipe
-from lowland.run import STAGES, Run
+from lowland.run import ARCHIVE, STAGES, Run
 from lowland.seeds import numpy_rng
 from lowland.session import Recorded, Session, check_limits, network_shape
 from lowland.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
@@ -270,9 +270,12 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
             opened.reset_stage(first)
         return None
     data = check(config)
-    only_top = restart is None and new["retrain"] == old["retrain"] | {"top": config.retrain.top}
-    delivered = [network_folder(rank) for rank in range(1, config.retrain.top + 1)]
-    opened.reconfigure(config, first, keep=delivered if first == "train" and only_top else [])
+    keep: list[str] = []
+    if first == "search" and restart is None:
+        keep = [ARCHIVE]  # its scores carry the settings they were made with; those that still hold are found again
+    elif first == "train" and restart is None and new["retrain"] == old["retrain"] | {"top": config.retrain.top}:
+        keep = [network_folder(rank) for rank in range(1, config.retrain.top + 1)]
+    opened.reconfigure(config, first, keep=keep)
     return data
 
 

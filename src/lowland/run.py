@@ -204,8 +204,8 @@ class Run:
     def reconfigure(self, settings: Config, reset: str | None, keep: Sequence[str] = ()) -> None:
         """Replace the settings and clear stage `reset` and all later ones (None: none), both or neither.
 
-        Which stages the changed settings decide, and which folders of the cleared stages (`keep`, relative) still hold
-        what these stages would make again, is the caller's to know.
+        Which stages the changed settings decide, and which files and folders of the cleared stages (`keep`, relative)
+        still hold what these stages would make again, is the caller's to know.
         """
         if self._running is not None:
             raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
@@ -234,8 +234,8 @@ class Run:
         stages, known = self.manifest["stages"], self.manifest["files"]
         kept = set(self.manifest.pop("keep", ()))
         made = [file for name in gone for file in stages.get(name, {}).get("files", ())]
-        doomed = [file for file in made if file.rpartition("/")[0] not in kept] + [PROGRESS]
-        if "search" in gone:
+        doomed = [file for file in made if not {file, file.rpartition("/")[0]} & kept] + [PROGRESS]
+        if "search" in gone and ARCHIVE not in kept:
             doomed += [ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"]
         for file in doomed:
             with explained(self.path / file):

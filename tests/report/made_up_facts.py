@@ -235,7 +235,7 @@ def make_pareto(*labels: str, count: int = 120) -> Pareto:
         objectives=objectives,
         points=points,
         front=tuple(front),
-        knee=front[len(front) // 2],
+        pick=front[len(front) // 2],
         iterations=tuple(iterations),
         k=3.2 if "flatnas(alpha=0.5)" in labels else None,
         hypervolume="volume dominated by the feasible candidates, in units of the random sample's box",
@@ -247,7 +247,7 @@ def make_pareto_facts(*labels: str, count: int = 120) -> ReportFacts:
     facts = make_facts()
     pareto = make_pareto(*(labels or ("flatnas(alpha=0.5)", "params")), count=count)
     candidates = tuple(point.candidate for point in pareto.points)
-    chosen = [pareto.knee, *(place for place in pareto.front if place != pareto.knee)][: len(facts.networks)]
+    chosen = [pareto.pick, *(place for place in pareto.front if place != pareto.pick)][: len(facts.networks)]
     return replace(
         facts,
         asked=replace(
@@ -258,7 +258,7 @@ def make_pareto_facts(*labels: str, count: int = 120) -> ReportFacts:
             objectives=tuple(each.label for each in pareto.objectives),
             max_params=4_000_000,
         ),
-        search=Search(candidates=candidates, winner=pareto.knee, failed=1, images=960, noise=(0.1, 5)),
+        search=Search(candidates=candidates, winner=pareto.pick, failed=1, images=960, noise=(0.1, 5)),
         pareto=pareto,
         networks=tuple(
             replace(

@@ -33,12 +33,12 @@ def test_a_pareto_run_is_gathered_whole(tmp_path: Path) -> None:
     assert search is not None
     assert [objective.kind for objective in pareto.objectives] == ["flatnas", "params"]
     assert len(pareto.points) == len(search.candidates) == told["summary"]["scored"]
-    assert search.winner == pareto.knee
+    assert search.winner == pareto.pick
     assert search.noise == (0.3, 2)
     assert facts.asked.objectives == ("flatnas(alpha=0.5)", "params")
     assert facts.asked.measure == told["pareto"]["measure"]
-    assert facts.networks[0].genotype == pareto.points[pareto.knee].candidate.genotype
-    assert facts.networks[0].objectives == pareto.points[pareto.knee].objectives
+    assert facts.networks[0].genotype == pareto.points[pareto.pick].candidate.genotype
+    assert facts.networks[0].objectives == pareto.points[pareto.pick].objectives
     for point in pareto.points:
         error, robust = point.candidate.error, point.candidate.robustness
         assert error is not None

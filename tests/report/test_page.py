@@ -209,7 +209,7 @@ def test_a_pareto_run_shows_its_front_instead_of_a_score() -> None:
     for place in facts.pareto.front:
         assert facts.pareto.points[place].candidate.genotype in table
     assert re.findall(r"<b>knee</b> <code>(.*?)</code>", table) == [
-        facts.pareto.points[facts.pareto.knee].candidate.genotype
+        facts.pareto.points[facts.pareto.pick].candidate.genotype
     ]
     pictures = [value for tag, name, value in reader.attributes if tag == "svg" and name == "aria-label"]
     assert len(pictures) == 8 - 2 + 4  # no score plots; front, hypervolume, one surrogate, R against error
@@ -292,7 +292,8 @@ def test_pareto_facts_after_json() -> None:
             for place, point in enumerate(made.points)
         ],
         "front": list(made.front),
-        "knee": made.knee,
+        "pick": made.pick,
+        "rule": made.rule,
     }
     candidates = [point.candidate for point in made.points]
     assert Pareto.of(json.loads(json.dumps(told)), candidates) == made

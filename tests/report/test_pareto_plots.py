@@ -57,12 +57,12 @@ def test_every_point_of_the_front_tells_its_genotype_and_values() -> None:
         point = pareto.points[place]
         assert point.candidate.genotype in tip
         assert f"F (α = 0.5): {point.objectives[0].value:.2f}" in tip.replace("\u00a0", " ")
-        assert ("the knee" in tip) == (place == pareto.knee)
+        assert ("the knee" in tip) == (place == pareto.pick)
     assert ">limit<" in drawn
     assert ">limit<" not in fronts.front(pareto, 400_000_000)
     assert ">limit<" not in fronts.front(pareto)
     numbers = {int(number) for number in re.findall(r">(\d+)</text>", drawn)}
-    assert pareto.front.index(pareto.knee) + 1 in numbers
+    assert pareto.front.index(pareto.pick) + 1 in numbers
 
 
 def test_candidates_beyond_a_limit_and_of_either_origin_are_told_apart() -> None:
@@ -90,7 +90,7 @@ def test_an_outlier_flattens_no_axis_but_is_counted_and_the_knee_stays() -> None
 
 def test_a_single_candidate_is_a_front() -> None:
     pareto = make_pareto("error", "params")
-    one = replace(pareto, points=pareto.points[:1], front=(0,), knee=0, iterations=pareto.iterations[:1])
+    one = replace(pareto, points=pareto.points[:1], front=(0,), pick=0, iterations=pareto.iterations[:1])
     assert fronts.front(one).startswith("<svg")
     assert hypervolume(one.iterations).startswith("<svg")
     assert surrogates(one) == []

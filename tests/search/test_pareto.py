@@ -176,13 +176,22 @@ def test_the_knee_comes_first_then_its_front_then_the_rest(make_toy) -> None:
     genes = [tuple(candidate["genes"]) for candidate in facts["candidates"]]
     order = [genes.index(candidate.genotype.genes) for candidate in result.ranking]
     assert sorted(order) == list(range(32))
-    assert order[0] == facts["knee"]
+    assert order[0] == facts["pick"]
     front = values[facts["front"]]
     scaled = (values - front.min(axis=0)) / np.ptp(front, axis=0)
     assert scaled[order[0]].sum() == pytest.approx(scaled[facts["front"]].sum(axis=1).min())
     distances = np.linalg.norm(scaled[order] - scaled[order[0]], axis=1)
     keys = list(zip(rank[order], distances, strict=True))
     assert keys == sorted(keys)
+
+
+def test_the_best_by_the_first_objective_may_be_picked_instead(make_toy) -> None:
+    space = make_toy(length=8, choices=5)
+    knee, best = run(space), run(space, pick="best")
+    assert (knee.facts["rule"], best.facts["rule"]) == ("knee", "best")
+    assert knee.facts["candidates"] == best.facts["candidates"]
+    assert best.facts["pick"] == best.facts["front"][0] != knee.facts["pick"]
+    assert best.ranking[0].genotype.genes == tuple(best.facts["candidates"][best.facts["pick"]]["genes"])
 
 
 def test_fault_5_values_of_different_k_are_never_compared(make_toy, monkeypatch) -> None:

@@ -175,7 +175,7 @@ def _search(run: Run, space: Space, searched: dict[str, Any]) -> Search:
             candidates.append(
                 _candidate(space, index, replace(known, generation=row["generation"], origin=row["origin"]))
             )
-        winner, failed = searched["pareto"]["knee"], searched["summary"]["failed"]
+        winner, failed = searched["pareto"]["pick"], searched["summary"]["failed"]
     judged = _robustness(ranking[0]["details"])
     return Search(
         candidates=tuple(candidates),

@@ -56,7 +56,7 @@ def render(facts: ReportFacts) -> str:
         size=plots.size(search) if search and not facts.pareto else None,
         front=_front(facts.pareto, facts.asked) if facts.pareto else None,
         most_rows=MOST_ROWS,
-        robust=robust_errors.robust_errors(search, "knee" if facts.pareto else "winner") if search else None,
+        robust=robust_errors.robust_errors(search, facts.pareto.mark if facts.pareto else "winner") if search else None,
         inherited=plots.landscape(inherited, "inherited") if inherited else None,
         retrained=plots.landscape(retrained, "retrained") if retrained else None,
         curve_notes=[_curve_note(part) for part in (inherited, retrained)],
@@ -132,14 +132,14 @@ def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
 
 
 def _pareto_tiles(pareto: Pareto) -> list[Tile]:
-    """The knee's first measured objective, and how many networks there are to choose from."""
+    """The pick's first measured objective, and how many networks there are to choose from."""
     from lowland.report import pareto as fronts
 
     place, objective = next((p, each) for p, each in enumerate(pareto.objectives) if not each.exact)
-    shown = fronts.value(objective, pareto.points[pareto.knee].objectives[place])
+    shown = fronts.value(objective, pareto.points[pareto.pick].objectives[place])
     networks = f"of {len(pareto.points):,} candidates, not dominated"
     return [
-        Tile.of(f"{fronts.title(objective)} at the knee", shown, fronts.unit(objective), "on search images"),
+        Tile.of(f"{fronts.title(objective)} at the {pareto.mark}", shown, fronts.unit(objective), "on search images"),
         Tile.of("Pareto front", f"{len(pareto.front):,}", "", networks),
     ]
 
@@ -214,11 +214,11 @@ def _front(pareto: Pareto, asked: Asked) -> dict[str, Any]:
             )
             for row, point in enumerate(points)
         ],
-        "knee": pareto.front.index(pareto.knee) + 1,
+        "pick": pareto.front.index(pareto.pick) + 1,
         "best": [
             (name, fronts.value(objective, estimate), unit)
             for (name, unit), objective, estimate in zip(
-                names, pareto.objectives, pareto.points[pareto.knee].objectives, strict=True
+                names, pareto.objectives, pareto.points[pareto.pick].objectives, strict=True
             )
         ],
     }

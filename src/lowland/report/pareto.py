@@ -127,13 +127,13 @@ def pairs(pareto: Pareto) -> str:
 
 
 def _scatter(axes: Axes, pareto: Pareto, x: int, y: int, *, large: bool) -> dict[str, list[str]]:
-    """Points, error bars, the best trade-off of this pair as a staircase, the knee; gid → what its markers tell."""
+    """Points, error bars, the best trade-off of this pair as a staircase, the pick; gid → what its markers tell."""
     scales = [_scale(pareto, place) for place in (x, y)]
     pairs_N = [(point.objectives[x], point.objectives[y]) for point in pareto.points]
     divisors = [scale for scale, _ in scales]
     xy_N2 = np.array([[first.value, second.value] for first, second in pairs_N]) / divisors
     deviations_N2 = np.array([[deviation(first), deviation(second)] for first, second in pairs_N]) / divisors
-    (x_low, x_high), (y_low, y_high) = (reach(xy_N2[:, column], pareto.front, [pareto.knee]) for column in (0, 1))
+    (x_low, x_high), (y_low, y_high) = (reach(xy_N2[:, column], pareto.front, [pareto.pick]) for column in (0, 1))
     x_low, y_low = np.minimum([x_low, y_low], (xy_N2 - deviations_N2)[list(pareto.front)].min(axis=0))
     inside_N = (xy_N2[:, 0] <= x_high) & (xy_N2[:, 1] <= y_high)
     members = [place for place in pareto.front if inside_N[place]]
@@ -156,7 +156,7 @@ def _scatter(axes: Axes, pareto: Pareto, x: int, y: int, *, large: bool) -> dict
     bars(axes, xy_N2[members], deviations_N2[members], ACCENT, 0.9 if large else 0.5)
     markers(axes, xy_N2[members], ACCENT, "o", 8.0 if large else 5.5, gid=gid, label="not dominated", zorder=5)
     tips[gid] = [_tip(pareto, place) for place in members]
-    ring(axes, xy_N2[pareto.knee].tolist(), "knee", 15.0 if large else 11.0)
+    ring(axes, xy_N2[pareto.pick].tolist(), pareto.mark, 15.0 if large else 11.0)
     axes.set_xlim(x_low, x_high)
     axes.set_ylim(y_low, y_high)
     outside = int((~inside_N).sum())
@@ -202,17 +202,17 @@ def _staircase(xy_N2: Array, places: Sequence[int]) -> list[int]:
 
 
 def _numbers(axes: Axes, pareto: Pareto, x: int, y: int) -> None:
-    """Numbers of the table below the staircase, where there is room: the knee's, then those far enough apart."""
+    """Numbers of the table below the staircase, where there is room: the pick's, then those far enough apart."""
     divisors = [_scale(pareto, place)[0] for place in (x, y)]
     xy_N2 = np.array([[point.objectives[x].value, point.objectives[y].value] for point in pareto.points]) / divisors
     pixels = np.array([FRONT_WIDTH - 70, FRONT_HEIGHT - 80]) / [np.ptp(axes.get_xlim()), np.ptp(axes.get_ylim())]
     top = axes.get_ylim()[1]
     taken: list[Array] = []
-    for place in dict.fromkeys([pareto.knee, *_staircase(xy_N2, pareto.front)]):
+    for place in dict.fromkeys([pareto.pick, *_staircase(xy_N2, pareto.front)]):
         here = xy_N2[place] * pixels
         if xy_N2[place, 1] <= top and all(np.linalg.norm(here - other) >= APART for other in taken):
             taken.append(here)
-            weight = "bold" if place == pareto.knee else "normal"
+            weight = "bold" if place == pareto.pick else "normal"
             axes.annotate(
                 str(pareto.front.index(place) + 1),
                 tuple(xy_N2[place].tolist()),
@@ -234,18 +234,18 @@ def _tip(pareto: Pareto, place: int) -> str:
     for objective, estimate in zip(pareto.objectives, point.objectives, strict=True):
         lines.append(text.clean(f"{title(objective)}: {value(objective, estimate)} {unit(objective)}".rstrip()))
     number = f"no. {pareto.front.index(place) + 1} of the front, " if place in pareto.front else ""
-    knee = "the knee, " if place == pareto.knee else ""
+    pick = f"the {pareto.mark}, " if place == pareto.pick else ""
     origin = f"{point.candidate.origin}, iteration {point.candidate.generation}"
-    return "\n".join([*lines, text.clean(number + knee + origin)])
+    return "\n".join([*lines, text.clean(number + pick + origin)])
 
 
 def _said(pareto: Pareto, x: int, y: int) -> str:
-    best = pareto.points[pareto.knee]
-    knee = ", ".join(
+    best = pareto.points[pareto.pick]
+    picked = ", ".join(
         f"{title(objective)} {value(objective, estimate)}"
         for objective, estimate in zip(pareto.objectives, best.objectives, strict=True)
     )
     return (
         f"{_titled(pareto, y)} against {_titled(pareto, x)} of {len(pareto.points)} candidates, {len(pareto.front)} of "
-        f"them on the Pareto front; its knee: {knee}."
+        f"them on the Pareto front; its {pareto.mark}: {picked}."
     )

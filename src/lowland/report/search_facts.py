@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,19 +122,26 @@ class Pareto:
         objectives: At least two.
         points: Scored candidates, in the order of evaluation.
         front: Positions in `points` of the feasible front, by the first objective.
-        knee: Position in `points` of the front's knee.
+        pick: Position in `points` of the one of the front that is delivered.
         iterations: In order, the random sample first.
         k: Scale of R in every value of `flatnas`, or None.
         hypervolume: How hypervolumes are to be read.
+        rule: What made the pick: the front's `knee`, or its `best` by the first objective.
     """
 
     objectives: tuple[Objective, ...]
     points: tuple[Point, ...]
     front: tuple[int, ...]
-    knee: int
+    pick: int
     iterations: tuple[Iteration, ...]
     k: float | None = None
     hypervolume: str = ""
+    rule: Literal["knee", "best"] = "knee"
+
+    @property
+    def mark(self) -> str:
+        """What the pick is called in figures and tables."""
+        return "knee" if self.rule == "knee" else "pick"
 
     @classmethod
     def of(cls, result: Mapping[str, Any], candidates: Sequence[Candidate]) -> Pareto:
@@ -158,7 +165,7 @@ class Pareto:
                 for row, candidate in zip(result["candidates"], candidates, strict=True)
             ),
             front=tuple(result["front"]),
-            knee=result["knee"],
+            pick=result["pick"],
             iterations=tuple(
                 Iteration(
                     fits=tuple(
@@ -171,4 +178,5 @@ class Pareto:
             ),
             k=result["k"],
             hypervolume=result["reference"]["hypervolume"],
+            rule=result["rule"],
         )

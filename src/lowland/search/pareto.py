@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -88,8 +88,9 @@ def pareto(
     where there are too few). A failed candidate has no objective values: it is neither learned from nor ranked.
 
     Returns:
-        Ranking: the knee of the feasible front first, then the rest of the front by distance to the knee in normalised
-        objectives, then the others by non-domination rank and that distance. `facts`: see `describe`.
+        Ranking: the pick of the feasible front first (`pick`: its knee, or its best by the first objective), then the
+        rest of the front by distance to the pick in normalised objectives, then the others by non-domination rank and
+        that distance. `facts`: see `describe`.
 
     Raises:
         BudgetError: No network of the space is within the limits.
@@ -121,7 +122,7 @@ def pareto(
     if not scored:
         return result
     k = objectives.scale(scored)
-    order = _ranked(scored, objectives, k)
+    order = _ranked(scored, objectives, k, config.pick)
     facts = describe(config, objectives, scored, rounds, k)
     return dataclasses.replace(result, ranking=tuple(order), facts=facts)
 
@@ -190,15 +191,18 @@ def _prediction(
     return predict
 
 
-def _ranked(scored: Sequence[Candidate], objectives: Objectives, k: float | None) -> list[Candidate]:
-    """Candidates, all within the limits: the knee, the rest of the front, then the others by rank."""
+def _ranked(
+    scored: Sequence[Candidate], objectives: Objectives, k: float | None, rule: Literal["knee", "best"]
+) -> list[Candidate]:
+    """Candidates, all within the limits: the pick by `rule`, the rest of the front, then the others by rank."""
     # The order of a draw between equal points: fewer parameters, then genes.
     candidates = sorted(scored, key=lambda candidate: (candidate.parameters, candidate.genotype.genes))
     values_NM = objectives.values(candidates, k)
     rank_N = ranks(values_NM)
     front_NM = values_NM[rank_N == 0]
     scaled_NM = normalised(values_NM, front_NM.min(axis=0), front_NM.max(axis=0))
-    distance_N = np.linalg.norm(scaled_NM - scaled_NM[rank_N == 0][knee(front_NM)], axis=1)
+    pick = knee(front_NM) if rule == "knee" else int(np.lexsort(front_NM.T[::-1])[0])
+    distance_N = np.linalg.norm(scaled_NM - scaled_NM[rank_N == 0][pick], axis=1)
     return [candidates[index] for index in np.lexsort((distance_N, rank_N))]
 
 
@@ -218,7 +222,8 @@ def describe(
       surrogate and its cross-validated Kendall τ (`tried`: of every kind).
     - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
       errors, non-domination rank, whether within the limits.
-    - `front`: positions in `candidates` of the feasible front, by the first objective; `knee`: that of the knee.
+    - `front`: positions in `candidates` of the feasible front, by the first objective.
+    - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
     """
     initial = [candidate for candidate in scored if candidate.generation == 0]
     reference = Reference.of(initial or scored, objectives, config, k)
@@ -226,7 +231,7 @@ def describe(
     errors = objectives.standard_errors(scored, k)
     rank_N = ranks(values_NM)
     front = sorted(np.flatnonzero(rank_N == 0).tolist(), key=lambda index: tuple(values_NM[index]))
-    best = _ranked(scored, objectives, k)[0]
+    best = _ranked(scored, objectives, k, config.pick)[0]
     return {
         "objectives": [objective.facts for objective in objectives.every],
         "measure": objectives.measure.name,
@@ -252,5 +257,6 @@ def describe(
             for candidate, values, error, rank in zip(scored, values_NM.tolist(), errors, rank_N, strict=True)
         ],
         "front": front,
-        "knee": next(index for index, candidate in enumerate(scored) if candidate is best),
+        "pick": next(index for index, candidate in enumerate(scored) if candidate is best),
+        "rule": config.pick,
     }
