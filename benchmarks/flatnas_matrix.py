@@ -1,12 +1,13 @@
 """FlatNAS's experiment: does searching for robustness to weight noise give networks that hold up under corruption?
 
 For every seed one supernet is trained; every arm searches with it under the same limit of parameters, delivers the knee
-of its front, trains it on from the supernet's weights and judges it on test images, clean and corrupted, which nothing
-before has seen. Arms: `accuracy` (objectives error and parameters, SGD), `accuracy, SAM retraining` (the network that
-this finds, retrained with adaptive SAM), `flatnas 0.1`, `0.5`, `0.9` (F_α and parameters, adaptive SAM throughout). A
-SAM step costs two SGD steps, so a search with SGD fine-tunes each candidate for twice as many epochs; retraining takes
-equally many epochs in all arms, unless told otherwise. The unit of an interval is the seed. Every arm of every seed is
-a run that resumes; seeds and arms can run separately.
+of its front (or the best within the limit, `--pick best`), trains it on from the supernet's weights and judges it on
+test images, clean and corrupted, which nothing before has seen. Arms: `accuracy` (objectives error and parameters,
+SGD), `accuracy, SAM retraining` (the network that this finds, retrained with adaptive SAM), `flatnas 0.1`, `0.5`, `0.9`
+(F_α and parameters, adaptive SAM throughout). A SAM step costs two SGD steps, so a search with SGD fine-tunes each
+candidate for twice as many epochs; retraining takes equally many epochs in all arms, unless told otherwise. What two
+arms both score is scored once, and counted in the `scoring_seconds` of both. The unit of an interval is the seed. Every
+arm of every seed is a run that resumes; seeds and arms can run separately.
 
     python benchmarks/flatnas_matrix.py --seeds 0 1 2
     python benchmarks/flatnas_matrix.py --seeds 0 --arms "flatnas 0.5" --sigma 0.1 --name sigma-0.1
@@ -16,14 +17,17 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from common import RESULTS, cifar10_npz, interval, read, save
-from lowland import pipeline, presets
+from lowland import pipeline, presets, spaces
 from lowland.config import Config
 from lowland.device import resolve
-from lowland.run import Run
+from lowland.genotype import Genotype
+from lowland.run import ARCHIVE, Run
+from lowland.search import Archive
 
 ARMS = ("accuracy", "accuracy, SAM retraining", "flatnas 0.1", "flatnas 0.5", "flatnas 0.9")
 ASAM = {"optimizer": "sgd+asam"}
@@ -36,7 +40,10 @@ def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
     layers: dict[str, Any] = {
         "seed": seed,
         "preset": "flatnas",
-        "data": {"name": str(cifar10_npz(work / "data", arguments.images, arguments.test))},
+        "data": {
+            "name": str(cifar10_npz(work / "data", arguments.images, arguments.test)),
+            "search_fraction": arguments.search_fraction,
+        },
         "supernet": {"epochs": arguments.supernet_epochs},
         "search": {"initial": arguments.initial, "iterations": arguments.iterations, "workers": 1},
         "compute": {"threads": 1},
@@ -62,9 +69,25 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
             "images": arguments.score_images,
         },
         "finetune": tuned,
-        "search": {"objectives": [objective, "params"], "max_params": arguments.max_params},
+        "search": {
+            "objectives": [objective, "params"],
+            "max_params": arguments.max_params,
+            "pick": arguments.pick,
+        },
         "retrain": retrained,
     }
+
+
+def folder_of(arm: str) -> str:
+    return arm.replace(", ", "-").replace(" ", "-")
+
+
+def scoring_seconds(folder: Path, genes: Sequence[Sequence[int]]) -> float:
+    """What the candidates of a search took to fine-tune and score, also those whose scores another arm lent."""
+    with Run.open(folder, read_only=True) as run, Archive(run.path / ARCHIVE, read_only=True) as archive:
+        space, measure = spaces.get(run.config.space), run.read_json("search.json")["measure"]
+        keys = {space.key(Genotype(space.name, tuple(each))) for each in genes}
+        return sum(found.seconds for key in keys if (found := archive.get(measure, key)) is not None)
 
 
 def judged(folder: Path) -> dict[str, Any]:
@@ -83,6 +106,7 @@ def judged(folder: Path) -> dict[str, Any]:
         "hypervolume": found["pareto"]["iterations"][-1]["hypervolume"],
         "surrogates": found["pareto"]["iterations"][-1]["surrogates"],
         "candidates": found["summary"]["proposed"],
+        "scoring_seconds": scoring_seconds(folder, [each["genes"] for each in found["pareto"]["candidates"]]),
         "seconds": seconds,
     }
 
@@ -121,6 +145,8 @@ def main() -> None:
     parser.add_argument("--initial", type=int, default=20)
     parser.add_argument("--iterations", type=int, default=5)
     parser.add_argument("--max-params", type=int, default=400_000)
+    parser.add_argument("--search-fraction", type=float, default=0.2)
+    parser.add_argument("--pick", choices=("knee", "best"), default="knee", help="network of the front to deliver")
     parser.add_argument("--sigma", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--score-images", type=int, default=500)
@@ -132,6 +158,8 @@ def main() -> None:
     for seed in arguments.seeds:
         config = base(seed, work, arguments)
         supernet = f"supernet-{arguments.images}-{arguments.supernet_epochs}"
+        if arguments.search_fraction != parser.get_default("search_fraction"):
+            supernet += f"-{arguments.search_fraction:g}"
         trained = work / "flatnas_matrix" / supernet / str(seed)
         home = work / "flatnas_matrix" / arguments.name / str(seed)
         if (trained / "manifest.json").exists():
@@ -139,11 +167,11 @@ def main() -> None:
         else:
             pipeline.run(config, trained, last="supernet")
         for arm in arguments.arms:
-            folder = home / arm.replace(", ", "-").replace(" ", "-")
+            folder = home / folder_of(arm)
             if not folder.exists():
-                # The network that the first arm found, where it is there already.
-                found = home / "accuracy"
-                source = found if arm == ARMS[1] and found.exists() else trained
+                # The network that the first arm found, and the scores of the first α, where they are there already.
+                found = home / folder_of(ARMS[0] if arm == ARMS[1] else ARMS[2])
+                source = found if arm != ARMS[0] and (found / "search.json").exists() else trained
                 folder.parent.mkdir(parents=True, exist_ok=True)
                 copy = folder.with_name(f".{folder.name}.tmp")
                 shutil.rmtree(copy, ignore_errors=True)

@@ -1,12 +1,15 @@
 """Does the surrogate search find a better front than random search with as many evaluations?
 
-Objectives: error and parameters of NAS-Bench-201 networks, looked up in the table of published CIFAR-10 accuracies
-(../shared/data), so that only the search is judged. Hypervolumes are taken with three references: the worst values of
-the search's own initial sample; its medians, since a single network that did not learn makes the box of the worst
-values so large that any front fills it; and the nadir of the true front, as is usual where that is known. The best
-there is, the front of the whole table, stands beside.
+Objectives: error and parameters. Of NAS-Bench-201 networks, looked up in the table of published CIFAR-10 accuracies
+(../shared/data), so that only the search is judged; or, with `--run`, of the paths of a trained supernet, each
+calibrated and evaluated on its search split, under a limit of parameters. Hypervolumes are taken with three references:
+the worst values of the search's own initial sample; its medians, since a single network that did not learn makes the
+box of the worst values so large that any front fills it; and the nadir of the best front known, which is that of the
+whole table, or that of all candidates of both searches. What that front itself would reach stands beside. Scores of a
+run are kept in `--work`, so that the same command goes on where it stopped.
 
     python benchmarks/pareto_vs_random.py --initial 100 --iterations 30 --seeds 0 1 2 3 4
+    python benchmarks/pareto_vs_random.py --run runs/flatnas_matrix/supernet-5000-16/0 --max-params 400000
 """
 
 from __future__ import annotations
@@ -15,7 +18,10 @@ import argparse
 import csv
 import gzip
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,10 +31,24 @@ from lowland import spaces
 from lowland.config import ComputeConfig, MeasureConfig, SearchConfig
 from lowland.device import resolve
 from lowland.genotype import Genotype
-from lowland.search import Candidate, Proposal, Reference, hypervolume, parse_objectives, random
+from lowland.monitor import Monitor
+from lowland.run import Run
+from lowland.scoring import scorers
+from lowland.search import (
+    Archive,
+    Candidate,
+    Evaluator,
+    Proposal,
+    Reference,
+    hypervolume,
+    parse_objectives,
+    random,
+)
 from lowland.search.front import ranks
 from lowland.search.pareto import pareto
+from lowland.session import Session
 from lowland.spaces import Cost, Space
+from lowland.stages import measure_identity
 
 REFERENCES = ("worst", "median", "nadir")
 
@@ -59,25 +79,42 @@ def candidate(genotype: Genotype, accuracy: float, size: Cost, generation: int, 
     )
 
 
-def compared(
-    config: SearchConfig, seed: int, space: Space, known: dict[Genotype, tuple[float, Cost]]
-) -> dict[str, Any]:
-    objectives = parse_objectives(["error", "params"], MeasureConfig())
+@dataclass(frozen=True)
+class Published:
+    """Candidates whose accuracy is looked up."""
 
-    def score(proposals: Sequence[Proposal]) -> Iterator[Candidate]:
+    space: Space
+    known: dict[Genotype, tuple[float, Cost]]
+
+    def __call__(self, proposals: Sequence[Proposal]) -> Iterator[Candidate]:
+        """The candidates of a batch."""
         for genotype, generation, origin in proposals:
-            found = candidate(genotype, *known[genotype], generation, origin)
-            yield replace(found, key=space.key(genotype))
+            found = candidate(genotype, *self.known[genotype], generation, origin)
+            yield replace(found, key=self.space.key(genotype))
+
+    def cost(self, genotype: Genotype) -> Cost:
+        """Published size."""
+        return self.known[genotype][1]
+
+    @cached_property
+    def all(self) -> list[Candidate]:
+        """Every genotype of the table."""
+        return [candidate(genotype, *values, 0, "table") for genotype, values in self.known.items()]
+
+
+Source = Published | Evaluator
+"""Where candidates get their objectives from."""
+
+
+def compared(config: SearchConfig, seed: int, source: Source) -> dict[str, Any]:
+    space, objectives = source.space, parse_objectives(["error", "params"], MeasureConfig())
 
     def quiet(*_: object) -> None:
         pass
 
-    def cost(genotype: Genotype) -> Cost:
-        return known[genotype][1]
-
-    found = pareto(space, config, seed, score, cost, quiet, objectives)
-    drawn = random(space, config, seed, score, cost, quiet)
-    every = [candidate(genotype, *values, 0, "table") for genotype, values in known.items()]
+    found = pareto(space, config, seed, source, source.cost, quiet, objectives)
+    drawn = random(space, config, seed, source, source.cost, quiet)
+    every = source.all if isinstance(source, Published) else [*found.ranking, *drawn.ranking]
     initial = [each for each in found.ranking if each.generation == 0]
     values_NM = np.array([[-each.value, each.parameters] for each in every])
     front = [each for each, rank in zip(every, ranks(values_NM), strict=True) if rank == 0]
@@ -116,9 +153,41 @@ def main() -> None:
     parser.add_argument("--proposals", type=int, default=8)
     parser.add_argument("--surrogates", nargs="+", default=["rbf", "adaptive"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--run", type=Path, help="run directory with a trained supernet, instead of the table")
+    parser.add_argument("--images", type=int, default=500, help="search images that candidates of a run are scored on")
+    parser.add_argument("--max-params", type=int)
+    parser.add_argument("--work", type=Path, default=Path("runs") / "pareto_vs_random")
     arguments = parser.parse_args()
-    space = spaces.get("nasbench201")
-    known = table(space)
+    with source(arguments) as (candidates, what):
+        searched(candidates, what, arguments)
+
+
+@contextmanager
+def source(arguments: argparse.Namespace) -> Iterator[tuple[Source, str]]:
+    """The candidates' scores, and what they are called in the results."""
+    if arguments.run is None:
+        space = spaces.get("nasbench201")
+        yield Published(space, table(space)), ""
+        return
+    with Run.open(arguments.run, read_only=True) as run:
+        measure = run.config.measure.model_copy(
+            update={"name": "accuracy", "combine": "sum", "images": arguments.images}
+        )
+        finetune = run.config.finetune.model_copy(update={"epochs": 0})
+        run.config = run.config.model_copy(update={"measure": measure, "finetune": finetune})
+        session = Session(run, Monitor())
+        weights = run.manifest["files"]["supernet/trained.safetensors"]
+        arguments.work.mkdir(parents=True, exist_ok=True)
+        with Archive(arguments.work / f"{weights[:16]}.sqlite") as archive, scorers(session) as scorer:
+            identity = measure_identity(run.config, weights)
+            yield (
+                Evaluator(session.space, scorer(measure), archive, identity, session.cost),
+                f"{session.space.name}, supernet {weights[:16]}, at most {arguments.max_params} parameters, ",
+            )
+
+
+def searched(candidates: Source, what: str, arguments: argparse.Namespace) -> None:
+    """Every surrogate and seed, each kept in the results as soon as it is there."""
     path = RESULTS / "pareto_vs_random.json"
     for kind in arguments.surrogates:
         settings = {
@@ -128,12 +197,13 @@ def main() -> None:
             "proposals": arguments.proposals,
             "surrogate": kind,
             "candidates": arguments.initial + arguments.iterations * arguments.proposals,
+            "max_params": arguments.max_params,
         }
-        name = f"{kind}, {arguments.initial} + {arguments.iterations} x {arguments.proposals}"
+        name = f"{what}{kind}, {arguments.initial} + {arguments.iterations} x {arguments.proposals}"
         for seed in arguments.seeds:
             results = read(path) or {"benchmark": "pareto_vs_random", "settings": {}}
             entry = results["settings"].setdefault(name, {"seeds": {}})
-            entry["seeds"][str(seed)] = row = compared(SearchConfig(**settings), seed, space, known)
+            entry["seeds"][str(seed)] = row = compared(SearchConfig(**settings), seed, candidates)
             rows = list(entry["seeds"].values())
             entry["median"] = {
                 **{key: float(np.median([r["hypervolume"][key]["ratio"] for r in rows])) for key in REFERENCES},

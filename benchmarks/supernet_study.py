@@ -23,7 +23,7 @@ from lowland.device import resolve
 from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.rank import Question, rank
-from ranking_study import ROBUSTNESS, TRUTH, merit, scored, settings
+from ranking_study import TRUTH, scored, settings
 
 VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
     "a path per cell": (1.0, {}),
@@ -38,8 +38,7 @@ VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
 }
 """Share of the epochs that costs as much as the first, and what is different. Fair steps run five paths."""
 
-MEASURES = ("accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", ROBUSTNESS, "angle")
-MERIT = "F_0.9"
+MEASURES = ("accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(angle=cells+fixed)")
 
 
 def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> dict[str, Any]:
@@ -57,7 +56,6 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
     document = rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
     rows = document["genotypes"]
     scores = scored(document)
-    scores[MERIT] = merit(scores, 0.9)
     return {
         "seconds": document["supernet"]["seconds"],
         "tau": {
@@ -78,7 +76,7 @@ def summary(variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
         result[name] = {}
         for column in next(iter(seeds.values()))["tau"]:
             found: dict[str, Any] = {}
-            for measure in (*MEASURES, MERIT):
+            for measure in MEASURES:
                 found[measure] = interval([row["tau"][column][measure] for row in seeds.values()])
                 both = [seed for seed in seeds if seed in variants.get(first, {})]
                 if name != first and both:

@@ -25,7 +25,7 @@ from lowland.spaces import Shape
 from .tiny import CPU, batches
 
 NAMES = [name for name, cls in measures.registered().items() if issubclass(cls, UntrainedMeasure)]
-ON_RANDOM_IMAGES = ["expressivity", "progressivity", "trainability", "linear_regions", "vkdnw", "vkdnw_entropy"]
+ON_RANDOM_IMAGES = ["expressivity", "progressivity", "trainability", "linear_regions", "vkdnw", "vkdnw_entropy", "meco"]
 ON_IMAGES = [name for name in NAMES if name not in ("parameters", "macs", "synflow", *ON_RANDOM_IMAGES)]
 SHAPE = Shape(in_channels=1, image_size=8, num_classes=3, channels=4, cells=1)
 NASBENCH = spaces.get("nasbench201")

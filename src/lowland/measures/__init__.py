@@ -8,7 +8,7 @@
 - training_speed: the loss over a few steps of training at a high learning rate.
 - angle: how far training turned the weights (RLNAS).
 - parameters, macs, naswot, synflow, grad_norm, snip, jacob_cov, zico, ntk, linear_regions, expressivity, progressivity,
-  trainability, vkdnw, vkdnw_entropy: of the untrained network (`untrained`).
+  trainability, vkdnw, vkdnw_entropy, meco: of the untrained network (`untrained`).
 - latency: time for one image on the machine of the search.
 - combined: sums of these, such as `angle+flatness`.
 - landscape: flatness of any trained PyTorch model.
@@ -31,6 +31,7 @@ from lowland.measures import jacobian as _jacobian
 from lowland.measures import latency as _latency
 from lowland.measures import linear_regions as _linear_regions
 from lowland.measures import loss as _loss
+from lowland.measures import meco as _meco
 from lowland.measures import naswot as _naswot
 from lowland.measures import ntk as _ntk
 from lowland.measures import perturbed_loss as _perturbed_loss
@@ -58,6 +59,7 @@ del (
     _latency,
     _linear_regions,
     _loss,
+    _meco,
     _naswot,
     _ntk,
     _perturbed_loss,

@@ -1,0 +1,71 @@
+"""MeCo: how far an untrained network's channels are from being linear combinations of each other.
+
+Tensor names: N images, C channels, H height, W width, P positions N·H·W.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from lowland.measures.initialization import normal_images, normal_network
+from lowland.measures.measure import register
+from lowland.measures.untrained import Untrained, UntrainedMeasure
+
+
+def least_correlation_eigenvalue(x_NCHW: Tensor) -> float:
+    """λ_min of the channels' Pearson correlation matrix (C, C) over all positions of all images.
+
+    It is 1 where channels are uncorrelated, and 0 where one of them is a linear combination of the others, is constant,
+    or there are fewer positions than channels.
+    """
+    x_CP = x_NCHW.detach().movedim(1, 0).flatten(1).double()
+    centred_CP = x_CP - x_CP.mean(dim=1, keepdim=True)
+    norm_C = centred_CP.norm(dim=1)
+    # A constant channel differs from its mean by rounding only.
+    if bool((norm_C <= torch.finfo(x_NCHW.dtype).eps * x_CP.norm(dim=1)).any()):
+        return 0.0
+    unit_CP = centred_CP / norm_C[:, None]
+    return max(0.0, float(torch.linalg.eigvalsh((unit_CP @ unit_CP.T).cpu())[0]))
+
+
+def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
+    """`least_correlation_eigenvalue` of every module's output that is a feature map, each time a module is called.
+
+    Modules within modules count by themselves too, as in the public code. Operations that cannot influence the output
+    are never run.
+    """
+    found: list[float] = []
+
+    def judge(_: nn.Module, arguments: object, output: object) -> None:
+        if isinstance(output, Tensor) and output.ndim == 4:
+            found.append(least_correlation_eigenvalue(output))
+
+    handles = [module.register_forward_hook(judge) for module in network.modules()]
+    try:
+        with torch.no_grad():
+            network(x_NCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return found
+
+
+@register
+class MeCo(UntrainedMeasure):
+    """Σ over feature maps of the least eigenvalue of their channels' correlation matrix, on Gaussian images.
+
+    The paper takes one image; here it is `measure.untrained_batch` of them together, so that also late feature maps
+    have more positions than channels. Weights are Gaussian.
+    """
+
+    name = "meco"
+    summary = "how independent an untrained network's channels are: least eigenvalue of their correlations, summed"
+    source = "MeCo (Jiang et al., NeurIPS 2023), Section 4"
+
+    def judge(self, untrained: Untrained) -> float:
+        """The sum, from 0 to the number of feature maps."""
+        x_NCHW = normal_images(untrained, untrained.shape, untrained.config.untrained_batch)
+        return math.fsum(feature_map_eigenvalues(normal_network(untrained), x_NCHW))
