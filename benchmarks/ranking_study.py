@@ -5,8 +5,12 @@ Trains one supernet per seed on CIFAR-10 (../shared/data), ranks the same sample
 measures are scored once, on networks as deep as the truth's and at its 32 × 32 pixels. No weight is fitted to anything:
 combinations are sums of (log-)ranks. Every part resumes; run it again to go on.
 
+FlatNAS's question is asked of the same scores: of random hundreds of the genotypes, each measure picks the best within
+a limit of parameters, and the table knows its error, clean and under corruption.
+
     python benchmarks/ranking_study.py --seeds 0 1 2 --part supernet     # about 20 core-minutes a seed
     python benchmarks/ranking_study.py --seeds 0 1 2                     # the rest, and the summary
+    python benchmarks/ranking_study.py --name short --supernets "runs/supernet_study/8/a-path-per-cell/{seed}/run"
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import argparse
 import csv
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -25,13 +29,15 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from common import RESULTS, SHARED, cifar10_npz, interval, save
-from lowland import pipeline, presets
+from lowland import pipeline, presets, spaces
 from lowland.config import Config
 from lowland.device import resolve
+from lowland.genotype import Genotype
 from lowland.measures.aggregation import log_rank_sum, rank_sum
 from lowland.monitor import Monitor
 from lowland.rank import Question, rank
 from lowland.run import Run
+from lowland.spaces import Shape
 
 Array = NDArray[np.float64]
 
@@ -52,7 +58,7 @@ TRAINED = (
 )
 """Measures of the trained supernet; the angle is over searched weights, or also over stem, reductions and head."""
 
-UNTRAINED = ("vkdnw", "expressivity", "progressivity", "trainability", "jacob_cov", "naswot", "synflow", "macs")
+UNTRAINED = ("meco", "vkdnw", "expressivity", "progressivity", "trainability", "jacob_cov", "naswot", "synflow", "macs")
 """Measures of untrained networks."""
 
 ALPHAS = (0.1, 0.5, 0.9)
@@ -60,9 +66,17 @@ ALPHAS = (0.1, 0.5, 0.9)
 
 NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
 MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
+DEFAULT = "the default preset's five"
+SIX = ("meco", "expressivity", "naswot", "macs", NOISY, "angle")
 VKDNW = ("vkdnw", "jacob_cov", "expressivity", "trainability", "macs")
 COMBINATIONS: dict[str, tuple[str, ...]] = {
     "one of each kind": (NOISY, "angle", "vkdnw", "macs"),
+    "MeCo, expressivity, MACs (untrained)": ("meco", "expressivity", "macs"),
+    "MeCo, expressivity, MACs, loss under noise": ("meco", "expressivity", "macs", NOISY),
+    "MeCo, expressivity, MACs, loss under noise, angle": ("meco", "expressivity", "macs", NOISY, "angle"),
+    "MeCo, expressivity, NASWOT, MACs, loss under noise, angle": SIX,
+    "MeCo, expressivity, NASWOT, MACs, F_0.9, angle": ("meco", "expressivity", "naswot", "macs", MERIT, "angle"),
+    "the default preset's five and MeCo": (NOISY, "angle", "macs", "naswot", "synflow", "meco"),
     "one of each kind, angle of all weights": (NOISY, FULL, "vkdnw", "macs"),
     "AZ-NAS (untrained)": ("expressivity", "progressivity", "trainability", "macs"),
     "VKDNW's five (untrained)": VKDNW,
@@ -70,7 +84,7 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "VKDNW's five, angle, loss under noise": (*VKDNW, "angle", NOISY),
     "VKDNW's five, angle of all weights, loss under noise": (*VKDNW, FULL, NOISY),
     "all untrained, angle, loss under noise": (*UNTRAINED, "angle", NOISY),
-    "the default preset's five": (NOISY, "angle", "macs", "naswot", "synflow"),
+    DEFAULT: (NOISY, "angle", "macs", "naswot", "synflow"),
     "the default preset's five, F_0.9 for loss under noise": (MERIT, "angle", "macs", "naswot", "synflow"),
     "one of each kind, F_0.9 for loss under noise": (MERIT, "angle", "vkdnw", "macs"),
     "one of each kind, angle of all weights, F_0.9": (MERIT, FULL, "vkdnw", "macs"),
@@ -107,7 +121,10 @@ def settings(seed: int, work: Path) -> Config:
     return presets.assemble(layers)
 
 
-def supernet(seed: int, work: Path) -> Path:
+def supernet(seed: int, work: Path, given: str | None = None) -> Path:
+    """The run of a seed, its supernet trained; `given` has `{seed}` in place of the seed."""
+    if given is not None:
+        return Path(given.format(seed=seed)).absolute()
     folder = work / "ranking" / f"supernet-{seed}"
     if (folder / "manifest.json").exists():
         pipeline.resume(folder, last="supernet")
@@ -116,12 +133,11 @@ def supernet(seed: int, work: Path) -> Path:
     return folder
 
 
-def ranked(seed: int, work: Path, sample: int) -> dict[str, Any]:
-    """Scores of all measures of the trained supernet, and F_α from its accuracy and R."""
+def ranked(home: Path, out: Path, sample: int) -> dict[str, Any]:
+    """Scores of all measures of the supernet trained in `home`, and F_α from its accuracy and R."""
     question = Question(truth=TRUTH, measures=TRAINED, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
     overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
-    home, out = work / "ranking" / f"supernet-{seed}", work / "ranking" / f"rank-{seed}"
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
     for alpha in ALPHAS:
@@ -159,9 +175,8 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
     return _finished(out, question) or rank(question, out, [layers], monitor=Monitor())
 
 
-def picked(seed: int, work: Path, table: dict[str, dict[str, str]]) -> dict[str, Any]:
+def picked(home: Path, table: dict[str, dict[str, str]]) -> dict[str, Any]:
     """True accuracies of the genotype that a search with the label-free combination puts first."""
-    home = work / "ranking" / f"supernet-{seed}"
     change = {
         "measure": {"name": PICKED, "combine": "log-rank", "images": 500, "angle": "cells"},
         "search": {"population": 50, "generations": 12, "parents": 15, "mutations": 25, "crossovers": 15},
@@ -213,20 +228,63 @@ def differences(taus: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
+def within_limits(
+    scores: dict[int, dict[str, Array]], truth: dict[str, Array], genotypes: Sequence[Genotype], against: str
+) -> dict[str, Any]:
+    """True errors of what each measure picks within a limit of parameters, less those of what `against` picks.
+
+    Means over 500 random choices of a third of the genotypes; intervals over seeds. Limits are quantiles of all sizes.
+    """
+    space = spaces.get("nasbench201")
+    size_N = np.array([space.cost(genotype, Shape(cells=5)).parameters for genotype in genotypes])
+    found: dict[str, Any] = {}
+    for quantile in (0.25, 0.5, 0.75, 1.0):
+        limit = float(np.quantile(size_N, quantile))
+        errors: dict[str, dict[str, list[float]]] = {}
+        for seed, values in scores.items():
+            rng = np.random.default_rng(seed)
+            turns = [rng.permutation(len(size_N))[: len(size_N) // 3] for _ in range(500)]
+            turns = [drawn[size_N[drawn] <= limit] for drawn in turns]
+            for name, values_N in values.items():
+                picks = [drawn[np.argmax(values_N[drawn])] for drawn in turns if len(drawn)]
+                for column, accuracy_N in truth.items():
+                    errors.setdefault(name, {}).setdefault(column, []).append(float(100 - accuracy_N[picks].mean()))
+        found[f"{limit:.0f}"] = {
+            name: {
+                column: {
+                    "error": interval(values),
+                    f"minus {against}": interval([a - b for a, b in zip(values, errors[against][column], strict=True)]),
+                }
+                for column, values in columns.items()
+            }
+            for name, columns in errors.items()
+        }
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
     parser.add_argument("--work", type=Path, default=Path("runs"))
+    parser.add_argument("--supernets", help="runs with trained supernets, with {seed} in place of the seed")
+    parser.add_argument("--name", default="ranking", help="of the folder in --work and, if given, in the results' name")
     arguments = parser.parse_args()
     work = arguments.work.absolute()
+
+    def home(seed: int) -> Path:
+        return supernet(seed, work, arguments.supernets)
+
+    def ranked_of(seed: int) -> dict[str, Any]:
+        return ranked(home(seed), work / arguments.name / f"rank-{seed}", arguments.sample)
+
     with gzip.open(TRUTH, "rt") as stream:
         table = {row["arch"]: row for row in csv.DictReader(stream)}
     parts: dict[str, Callable[[int], Any]] = {
-        "supernet": lambda seed: supernet(seed, work),
-        "rank": lambda seed: ranked(seed, work, arguments.sample),
-        "search": lambda seed: picked(seed, work, table),
+        "supernet": home,
+        "rank": ranked_of,
+        "search": lambda seed: picked(home(seed), table),
     }
     if arguments.part == "untrained":
         untrained(work, arguments.sample)
@@ -236,22 +294,29 @@ def main() -> None:
             print(arguments.part, seed, found if isinstance(found, Path) else "done", flush=True)
     if arguments.part != "all":
         return
-    for seed in arguments.seeds:
-        supernet(seed, work)
-    documents = {seed: ranked(seed, work, arguments.sample) for seed in arguments.seeds}
+    homes = {seed: home(seed) for seed in arguments.seeds}
+    documents = {seed: ranked_of(seed) for seed in arguments.seeds}
     shared = untrained(work, arguments.sample)
-    picks = {seed: picked(seed, work, table) for seed in arguments.seeds}
+    picks = {seed: picked(path, table) for seed, path in homes.items()}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
         found = taus(documents, shared, column)
         compared = differences(found["measures"], (MERIT, "flatness", "accuracy", "loss"))
         results["tau"][column] = found | {"differences": compared}
+    rows = shared["genotypes"]
+    results["within_limits"] = within_limits(
+        {seed: scored(shared) | scored(document) for seed, document in documents.items()},
+        {column: np.array([row["truth"][column] for row in rows]) for column in shared["truth"]["columns"]},
+        [Genotype("nasbench201", tuple(row["genes"])) for row in rows],
+        "accuracy",
+    )
     first = [*documents[arguments.seeds[0]]["measures"], *shared["measures"]]
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
     results["true_accuracy_against_corruption"] = shared["references"]
     results["supernet_seconds"] = {seed: document["supernet"]["seconds"] for seed, document in documents.items()}
     results["settings"] = {"sample": arguments.sample, "seeds": arguments.seeds}
-    save(RESULTS / "ranking_study.json", results, resolve(settings(arguments.seeds[0], work).compute))
+    suffix = "" if arguments.name == "ranking" else f"_{arguments.name}"
+    save(RESULTS / f"ranking_study{suffix}.json", results, resolve(settings(arguments.seeds[0], work).compute))
     print(json.dumps({key: results[key] for key in ("picked", "tau")}, indent=1))
 
 

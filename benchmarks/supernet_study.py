@@ -2,7 +2,9 @@
 
 One cell per stage, CIFAR-10 at 16 × 16 pixels, 40,000 training images. Every variant passes as many images through as
 many sampled paths as the others (`--epochs` of one path per step). The same sampled genotypes are ranked under every
-supernet; differences to the first variant are paired by seed. Variants and seeds resume and can run separately.
+supernet, by measures of the trained weights and by label-free combinations with untrained measures; differences to the
+first variant are paired by seed. "all together" ranks by the sum of log-ranks under all supernets of a seed. Variants
+and seeds resume and can run separately.
 
     python benchmarks/supernet_study.py --seeds 0 1 2
     python benchmarks/supernet_study.py --seeds 0 --variants fair ema
@@ -20,10 +22,11 @@ from common import RESULTS, interval, read, save
 from lowland import pipeline
 from lowland.config import merge
 from lowland.device import resolve
+from lowland.measures.aggregation import log_rank_sum
 from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.rank import Question, rank
-from ranking_study import TRUTH, scored, settings
+from ranking_study import COMBINATIONS, TRUTH, UNTRAINED, scored, settings, untrained
 
 VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
     "a path per cell": (1.0, {}),
@@ -38,11 +41,12 @@ VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
 }
 """Share of the epochs that costs as much as the first, and what is different. Fair steps run five paths."""
 
+TOGETHER = "all together"
 MEASURES = ("accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(angle=cells+fixed)")
 
 
 def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> dict[str, Any]:
-    """τ against both truths, per measure, under one supernet."""
+    """Scores and truths of the sampled genotypes under one supernet."""
     share, change = VARIANTS[variant]
     base = settings(seed, work).model_dump(mode="json", exclude_unset=True)
     config = assemble(merge(base, {"supernet": {"epochs": max(1, round(share * epochs))} | change}))
@@ -53,11 +57,25 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
         pipeline.run(config, home / "run", last="supernet")
     question = Question(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
     overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
-    document = rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
-    rows = document["genotypes"]
-    scores = scored(document)
+    return rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
+
+
+def judged(documents: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str, Any]:
+    """τ-b against both truths of measures and combinations; under several supernets, of the sums of their log-ranks."""
+    rows = shared["genotypes"]
+    for document in documents:
+        assert [row["genes"] for row in document["genotypes"]] == [row["genes"] for row in rows]
+    found = [scored(document) for document in documents]
+    scores = {name: log_rank_sum([each[name] for each in found]) for name in found[0]}
+    if len(found) == 1:
+        scores = found[0]
+    scores |= {
+        name: log_rank_sum([(scores | scored(shared))[part] for part in parts])
+        for name, parts in COMBINATIONS.items()
+        if set(parts) <= {*MEASURES, *UNTRAINED}
+    } | scored(shared)
     return {
-        "seconds": document["supernet"]["seconds"],
+        "seconds": sum(document["supernet"]["seconds"] for document in documents),
         "tau": {
             column: {
                 name: float(kendalltau(values_N, [row["truth"][column] for row in rows]).statistic)
@@ -76,7 +94,7 @@ def summary(variants: dict[str, dict[str, Any]]) -> dict[str, Any]:
         result[name] = {}
         for column in next(iter(seeds.values()))["tau"]:
             found: dict[str, Any] = {}
-            for measure in MEASURES:
+            for measure in next(iter(seeds.values()))["tau"][column]:
                 found[measure] = interval([row["tau"][column][measure] for row in seeds.values()])
                 both = [seed for seed in seeds if seed in variants.get(first, {})]
                 if name != first and both:
@@ -100,16 +118,25 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     work, path = arguments.work.absolute(), RESULTS / "supernet_study.json"
+    shared = untrained(work, arguments.sample)
     for seed in arguments.seeds:
+        documents = []
         for variant in arguments.variants:
-            found = measured(variant, seed, work, arguments.epochs, arguments.sample)
-            results = read(path) or {"benchmark": "supernet_study", "epochs": {}}
-            entry = results["epochs"].setdefault(str(arguments.epochs), {"sample": arguments.sample, "variants": {}})
-            entry["variants"].setdefault(variant, {})[str(seed)] = found
-            entry["summary"] = summary(entry["variants"])
-            save(path, results, resolve(settings(seed, work).compute))
-            told = "  ".join(f"{name.split('(')[0]} {tau:.3f}" for name, tau in found["tau"]["test_acc"].items())
-            print(f"seed {seed} {variant}: {found['seconds']:.0f} s  {told}", flush=True)
+            documents.append(measured(variant, seed, work, arguments.epochs, arguments.sample))
+            kept(path, arguments, variant, seed, judged(documents[-1:], shared))
+        if len(documents) > 1:
+            kept(path, arguments, TOGETHER, seed, judged(documents, shared))
+
+
+def kept(path: Path, arguments: argparse.Namespace, variant: str, seed: int, found: dict[str, Any]) -> None:
+    """Add one variant's figures under one seed to the results."""
+    results = read(path) or {"benchmark": "supernet_study", "epochs": {}}
+    entry = results["epochs"].setdefault(str(arguments.epochs), {"sample": arguments.sample, "variants": {}})
+    entry["variants"].setdefault(variant, {})[str(seed)] = found
+    entry["summary"] = summary(entry["variants"])
+    save(path, results, resolve(settings(seed, arguments.work.absolute()).compute))
+    told = "  ".join(f"{name.split('(')[0]} {found['tau']['test_acc'][name]:.3f}" for name in MEASURES)
+    print(f"seed {seed} {variant}: {found['seconds']:.0f} s  {told}", flush=True)
 
 
 if __name__ == "__main__":
