@@ -32,7 +32,7 @@ from lowland.seeds import numpy_rng
 from lowland.session import Session
 from lowland.training.finetune import finetuned
 
-DRAWS = (1, 2, 5, 10, 20, 40)
+DRAWS = (1, 2, 5, 10, 20, 40, 80)
 IMAGES = (50, 100, 200, 500, 1000, 2000)
 
 Array = NDArray[np.float64]
@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--genotypes", type=int, default=30)
     parser.add_argument("--draws", type=int, default=20, help="of each of the two repetitions, at most")
     parser.add_argument("--sigma", type=float, nargs="+", default=[0.05])
+    parser.add_argument("--images", type=int, help="search images, at most; default: all")
     parser.add_argument("--finetune-epochs", type=int, default=1)
     parser.add_argument("--rho", type=float, default=0.5)
     arguments = parser.parse_args()
@@ -102,7 +103,7 @@ def main() -> None:
         with Run.open(arguments.run, read_only=True) as run:
             changed = {
                 "finetune": {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho},
-                "measure": {"images": None, "robustness_sigma": sigma},
+                "measure": {"images": arguments.images, "robustness_sigma": sigma},
             }
             run.config = assemble(merge(run.config.model_dump(mode="json"), changed))
             session = Session(run, Monitor())

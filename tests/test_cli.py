@@ -105,6 +105,17 @@ def test_a_search_is_done_again_with_other_settings(finished: Path, lowland: Com
     assert "pending" in lowland("status", finished).out
 
 
+def test_objectives_ask_for_a_pareto_search(finished: Path, lowland: Command) -> None:
+    few = [option for key in ("initial=4", "iterations=1", "proposals=2") for option in ("--set", f"search.{key}")]
+    said = lowland("search", finished, "--objective", "error", "--objective", "macs", *few)
+    assert said.code == 0, said.err
+    found = json.loads((finished / "search.json").read_text())
+    assert [each["label"] for each in found["pareto"]["objectives"]] == ["error", "macs"]
+    said = lowland("search", finished, "--strategy", "random", "--objective", "error")
+    assert said.code == 2
+    assert "--objective belongs to --strategy pareto, not random" in said.err
+
+
 def test_own_pictures_of_mixed_sizes_and_modes(tmp_path: Path, lowland: Command) -> None:
     rng = np.random.default_rng(0)
     kinds = [("png", "RGB"), ("jpg", "L"), ("png", "RGBA"), ("jpg", "RGB"), ("png", "P"), ("png", "LA")]

@@ -33,7 +33,16 @@ MeasureName = Annotated[
     str | None, typer.Option("--measure", help="Measure or sum of measures (`lowland measures`).", show_default=False)
 ]
 Strategy = Annotated[
-    str | None, typer.Option("--strategy", help="evolution, random or exhaustive.", show_default=False)
+    str | None, typer.Option("--strategy", help="evolution, pareto, random or exhaustive.", show_default=False)
+]
+Objective = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--objective",
+        help="What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
+        "measure. Repeatable; implies --strategy pareto.",
+        show_default=False,
+    ),
 ]
 MaxParams = Annotated[
     str | None, typer.Option("--max-params", help="Largest number of parameters, such as 1.0M.", show_default=False)
@@ -42,7 +51,8 @@ MaxMacs = Annotated[
     str | None, typer.Option("--max-macs", help="Most multiply-accumulates, such as 50M.", show_default=False)
 ]
 Preset = Annotated[
-    str | None, typer.Option("--preset", help="quick, standard, paper; add +compat for the public code's quirks.")
+    str | None,
+    typer.Option("--preset", help="quick, standard, paper, flatnas; add +compat for the public code's quirks."),
 ]
 Recipe = Annotated[
     str | None,
@@ -84,6 +94,7 @@ def run(
     space: SpaceName = None,
     measure: MeasureName = None,
     strategy: Strategy = None,
+    objective: Objective = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     preset: Preset = None,
@@ -112,6 +123,7 @@ def search(
     space: SpaceName = None,
     measure: MeasureName = None,
     strategy: Strategy = None,
+    objective: Objective = None,
     max_params: MaxParams = None,
     max_macs: MaxMacs = None,
     preset: Preset = None,
@@ -399,6 +411,7 @@ def _listing(rows: list[tuple[str, str, str]]) -> None:
 def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Settings from the command line, weakest first: the YAML file, then options, then --set."""
     from lowland.config import assignment, count, nested, read
+    from lowland.errors import ConfigError
 
     keys = {
         "data": "data.name",
@@ -419,6 +432,12 @@ def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
     }
     layers = [read(given["config"])] if given.get("config") else []
     layers += [nested(key, _plain(given[name])) for name, key in keys.items() if given.get(name) is not None]
+    if given.get("objective"):
+        if given.get("strategy") not in (None, "pareto"):
+            raise ConfigError(
+                f"--objective belongs to --strategy pareto, not {given['strategy']}; leave one of the two out"
+            )
+        layers += [nested("search.strategy", "pareto"), nested("search.objectives", given["objective"])]
     if given.get("download"):
         layers.append(nested("data.download", True))
     for name in ("max_params", "max_macs"):
