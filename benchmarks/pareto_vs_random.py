@@ -4,8 +4,8 @@ Objectives: error and parameters. Of NAS-Bench-201 networks, looked up in the ta
 (../shared/data), so that only the search is judged; or, with `--run`, of the paths of a trained supernet, each
 calibrated and evaluated on its search split, under a limit of parameters. Hypervolumes are taken with three references:
 the worst values of the search's own initial sample; its medians, since a single network that did not learn makes the
-box of the worst values so large that any front fills it; and the nadir of the best front known, which is that of the
-whole table, or that of all candidates of both searches. What that front itself would reach stands beside. Scores of a
+box of the worst values so large that any front fills it; and the nadir of the front of the whole table, or of
+the two searches' fronts together. What the front of all known candidates would reach stands beside. Scores of a
 run are kept in `--work`, so that the same command goes on where it stopped.
 
     python benchmarks/pareto_vs_random.py --initial 100 --iterations 30 --seeds 0 1 2 3 4
@@ -106,6 +106,12 @@ Source = Published | Evaluator
 """Where candidates get their objectives from."""
 
 
+def front_of(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Those that no other undercuts in error and parameters."""
+    values_NM = np.array([[-each.value, each.parameters] for each in candidates])
+    return [each for each, rank in zip(candidates, ranks(values_NM), strict=True) if rank == 0]
+
+
 def compared(config: SearchConfig, seed: int, source: Source) -> dict[str, Any]:
     space, objectives = source.space, parse_objectives(["error", "params"], MeasureConfig())
 
@@ -116,8 +122,8 @@ def compared(config: SearchConfig, seed: int, source: Source) -> dict[str, Any]:
     drawn = random(space, config, seed, source, source.cost, quiet)
     every = source.all if isinstance(source, Published) else [*found.ranking, *drawn.ranking]
     initial = [each for each in found.ranking if each.generation == 0]
-    values_NM = np.array([[-each.value, each.parameters] for each in every])
-    front = [each for each, rank in zip(every, ranks(values_NM), strict=True) if rank == 0]
+    fronts = [every] if isinstance(source, Published) else [found.ranking, drawn.ranking]
+    front = [each for candidates in fronts for each in front_of(candidates)]
     references = {
         "worst": Reference.of(initial, objectives, config, None),
         "median": Reference.of(initial, objectives, config, None, 0.5),

@@ -32,13 +32,15 @@ from numpy.typing import NDArray
 from common import RESULTS, SHARED, read, save
 from lowland.evaluation.ranking import agreement
 from lowland.evaluation.truth import read_truth
-from lowland.files import write_bytes
+from lowland.files import write_bytes, write_json
 from lowland.genotype import Genotype
 from lowland.measures import candidate
+from lowland.measures.aggregation import log_rank_sum
 from lowland.measures.flatness import flatness_value
 from lowland.monitor import Monitor
 from lowland.run import Run
-from lowland.scoring import single_thread
+from lowland.scoring import scorers, single_thread
+from lowland.search import Scored
 from lowland.seeds import numpy_rng
 from lowland.session import Session
 
@@ -49,6 +51,9 @@ WITHIN = 0.005
 
 NEEDED = 25.0
 """How many times cheaper than the full budget it should then be."""
+
+BESIDE = ("angle(angle=cells)", "macs", "naswot", "synflow", "meco", "expressivity")
+"""Parts of the order by ranks of the presets quick and standard; flatness at (σ, 2σ) orders as the loss at 2σ does."""
 
 BLOCK = 10
 """Genotypes whose losses are kept at a time."""
@@ -124,7 +129,7 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
 
 
 @dataclass(frozen=True)
-class Scored:
+class Way:
     """A measure as a function of image and draw subsets, and the images it passes forward per image and draw."""
 
     values: Callable[[Losses, NDArray[np.int64], NDArray[np.int64]], Array]
@@ -132,7 +137,25 @@ class Scored:
     noisy: bool = True
 
 
-def scored(sigmas: Sequence[float], alpha: float) -> dict[str, Scored]:
+def exact(session: Session, genotypes: Sequence[Genotype], work: Path) -> list[Array]:
+    """Scores (G,) of what stands beside the loss under noise in the default order and looks at few images or none."""
+    weights = session.run.manifest["files"]["supernet/trained.safetensors"]
+    path = work / f"beside-{weights[:16]}.json"
+    known: dict[str, dict[str, float]] = read(path)
+    with scorers(session) as scorer:
+        for name in BESIDE:
+            asked = scorer(session.config.measure.model_copy(update={"name": name, "combine": "sum"}))
+            column = known.setdefault(name, {})
+            missing = [genotype for genotype in genotypes if session.space.format(genotype) not in column]
+            for genotype, outcome in zip(missing, asked.scores(missing), strict=True):
+                if not isinstance(outcome, Scored):
+                    raise SystemExit(f"{name} of {session.space.format(genotype)}: {outcome}")
+                column[session.space.format(genotype)] = outcome.value
+            write_json(path, known)
+    return [np.array([known[name][session.space.format(genotype)] for genotype in genotypes]) for name in BESIDE]
+
+
+def ways(sigmas: Sequence[float], alpha: float, beside: Sequence[Array]) -> dict[str, Way]:
     """The measures: values (G,) on a subset of images and draws."""
 
     def flatness(losses: Losses, images: NDArray[np.int64], draws: NDArray[np.int64]) -> Array:
@@ -142,13 +165,16 @@ def scored(sigmas: Sequence[float], alpha: float) -> dict[str, Scored]:
     def perturbed(losses: Losses, images: NDArray[np.int64], draws: NDArray[np.int64]) -> Array:
         return -losses.noisy_GKTN[:, :, -1, images][:, draws].mean(axis=(1, 2), dtype=np.float64)
 
+    def together(losses: Losses, images: NDArray[np.int64], draws: NDArray[np.int64]) -> Array:
+        noisy_G = perturbed(losses, images, draws)
+        return log_rank_sum([np.nan_to_num(noisy_G, nan=-math.inf), *beside])
+
     return {
-        "accuracy": Scored(
-            lambda found, images, _: found.correct_GN[:, images].mean(axis=1, dtype=np.float64), 1, False
-        ),
-        "loss": Scored(lambda found, images, _: -found.clean_GN[:, images].mean(axis=1, dtype=np.float64), 1, False),
-        "flatness": Scored(flatness, len(sigmas)),
-        f"perturbed_loss(sigma={sigmas[-1]:g})": Scored(perturbed, 1),
+        "accuracy": Way(lambda found, images, _: found.correct_GN[:, images].mean(axis=1, dtype=np.float64), 1, False),
+        "loss": Way(lambda found, images, _: -found.clean_GN[:, images].mean(axis=1, dtype=np.float64), 1, False),
+        "flatness": Way(flatness, len(sigmas)),
+        f"perturbed_loss(sigma={sigmas[-1]:g})": Way(perturbed, 1),
+        "the default order": Way(together, 1),
     }
 
 
@@ -182,7 +208,7 @@ class Budget:
         }
 
 
-def budgets(measure: Scored, losses: Losses, subsets: int) -> list[Budget]:
+def budgets(measure: Way, losses: Losses, subsets: int) -> list[Budget]:
     """One measure at every budget, cheapest first."""
     _, draws, _, images = losses.noisy_GKTN.shape
     found = []
@@ -213,12 +239,14 @@ def enough(rows: Sequence[dict[str, Any]], full: dict[str, Any], calibration: in
     }
 
 
-def judged(losses: Losses, truths: dict[str, Array], session: Session, subsets: int) -> dict[str, dict[str, Any]]:
+def judged(
+    losses: Losses, truths: dict[str, Array], session: Session, subsets: int, beside: Sequence[Array]
+) -> dict[str, dict[str, Any]]:
     """By truth column and measure: every budget, and what is enough for all images and draws, or all and one draw."""
     config = session.config.measure
     calibration = min(config.calibration_images, len(session.data.train))
     found: dict[str, dict[str, Any]] = {column: {} for column in truths}
-    for name, measure in scored(config.sigmas, config.alpha).items():
+    for name, measure in ways(config.sigmas, config.alpha, beside).items():
         tried = budgets(measure, losses, subsets)
         for column, truth_G in truths.items():
             rows = [budget.against(truth_G) for budget in tried]
@@ -253,7 +281,7 @@ def main() -> None:
         with single_thread():
             losses = kept(session, genotypes, arguments.work)
         truths = {column: values_N[chosen] for column, values_N in truth.columns.items()}
-        columns = judged(losses, truths, session, arguments.subsets)
+        columns = judged(losses, truths, session, arguments.subsets, exact(session, genotypes, arguments.work))
         results = read(arguments.out) or {"benchmark": "scoring_budget", "supernets": {}}
         results["supernets"][run.path.name] = {
             "supernet": session.config.supernet.model_dump(mode="json", include={"channels", "cells", "epochs"}),

@@ -99,7 +99,8 @@ def test_flatness_as_published(preset: str) -> None:
 def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str) -> None:
     """docs/log.md: the measured best; with σ₂ = 2σ₁ and α = 1, F = σ₁/L(σ₂)."""
     measure = made("nasbench201", preset).measure
-    expect(measure, name="flatness+angle+macs+naswot+synflow", combine="log-rank", sigmas=(1e-2, 2e-2), angle="cells")
+    every = "flatness+angle+macs+naswot+synflow+meco+expressivity"
+    expect(measure, name=every, combine="log-rank", sigmas=(1e-2, 2e-2), angle="cells")
 
 
 def test_flatnas_chooses_its_space_where_none_is_named() -> None:

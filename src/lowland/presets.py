@@ -27,7 +27,7 @@ _SMALL_SUPERNET: Values = {
 }
 _SMALL_MEASURE: Values = {"angle": "cells", "gamma": 0.1}
 _RANKED_MEASURE: Values = {
-    "name": "flatness+angle+macs+naswot+synflow",
+    "name": "flatness+angle+macs+naswot+synflow+meco+expressivity",
     "combine": "log-rank",
     "sigmas": [1e-2, 2e-2],
 } | _SMALL_MEASURE

@@ -46,6 +46,8 @@ def test_every_feature_map_counts_and_vectors_do_not() -> None:
     found = feature_map_eigenvalues(network, normal(6, 3, 5, 5))
     assert len(found) == 4  # convolution, ReLU, both together, pooling
     assert found[1] == found[2]
+    network[0][1] = nn.ReLU(inplace=True)
+    assert feature_map_eigenvalues(network, normal(6, 3, 5, 5)) == found
     assert not network[0][0]._forward_hooks
 
 

@@ -26,20 +26,25 @@ STABILISER = 1e-6
 """ε in −σ − 1/(σ + ε) + 2, as in the public code: what bounds the score of a block through which nothing flows."""
 
 
+def channel_covariance(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (C) and covariance (C, C; float64, on the CPU) of the channels over all positions of all images."""
+    x_PC = x_NCHW.detach().movedim(1, -1).flatten(0, -2)
+    mean_C = x_PC.mean(dim=0)
+    centred_PC = x_PC - mean_C
+    return mean_C, (centred_PC.T @ centred_PC / len(centred_PC)).cpu().double()
+
+
 def isotropy(x_NCHW: Tensor) -> float:
     """−Σ p log p of the normalised eigenvalues p of the channels' covariance over all positions of all images.
 
     It is log C where the features are isotropic, and 0 where they vary along one direction only or not at all
     (AZ-NAS, Eq. 1 – 3). In nats.
     """
-    x_PC = x_NCHW.detach().movedim(1, -1).flatten(0, -2)
-    mean_C = x_PC.mean(dim=0)
-    centred_PC = x_PC - mean_C
-    covariance_CC = (centred_PC.T @ centred_PC / len(centred_PC)).cpu().double()
+    mean_C, covariance_CC = channel_covariance(x_NCHW)
     eigenvalues_C = torch.linalg.eigvalsh(covariance_CC).clamp(min=0.0)
     total = float(eigenvalues_C.sum())
     # A constant feature map differs from its mean by rounding only.
-    if total <= (torch.finfo(x_PC.dtype).eps * float(mean_C.norm())) ** 2:
+    if total <= (torch.finfo(x_NCHW.dtype).eps * float(mean_C.norm())) ** 2:
         return 0.0
     return float(torch.special.entr(eigenvalues_C / total).sum())
 

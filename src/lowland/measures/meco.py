@@ -1,6 +1,6 @@
 """MeCo: how far an untrained network's channels are from being linear combinations of each other.
 
-Tensor names: N images, C channels, H height, W width, P positions N·H·W.
+Tensor names: N images, C channels, H height, W width.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from lowland.measures.aznas import channel_covariance
 from lowland.measures.initialization import normal_images, normal_network
 from lowland.measures.measure import register
 from lowland.measures.untrained import Untrained, UntrainedMeasure
@@ -21,14 +22,13 @@ def least_correlation_eigenvalue(x_NCHW: Tensor) -> float:
     It is 1 where channels are uncorrelated, and 0 where one of them is a linear combination of the others, is constant,
     or there are fewer positions than channels.
     """
-    x_CP = x_NCHW.detach().movedim(1, 0).flatten(1).double()
-    centred_CP = x_CP - x_CP.mean(dim=1, keepdim=True)
-    norm_C = centred_CP.norm(dim=1)
+    mean_C, covariance_CC = channel_covariance(x_NCHW)
+    deviation_C = covariance_CC.diagonal().sqrt()
     # A constant channel differs from its mean by rounding only.
-    if bool((norm_C <= torch.finfo(x_NCHW.dtype).eps * x_CP.norm(dim=1)).any()):
+    if bool((deviation_C <= torch.finfo(x_NCHW.dtype).eps * mean_C.cpu().abs()).any()):
         return 0.0
-    unit_CP = centred_CP / norm_C[:, None]
-    return max(0.0, float(torch.linalg.eigvalsh((unit_CP @ unit_CP.T).cpu())[0]))
+    correlation_CC = covariance_CC / deviation_C[:, None] / deviation_C
+    return max(0.0, float(torch.linalg.eigvalsh(correlation_CC)[0]))
 
 
 def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
@@ -38,10 +38,16 @@ def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
     are never run.
     """
     found: list[float] = []
+    last: tuple[Tensor, int] | None = None
 
     def judge(_: nn.Module, arguments: object, output: object) -> None:
-        if isinstance(output, Tensor) and output.ndim == 4:
-            found.append(least_correlation_eigenvalue(output))
+        nonlocal last
+        if not isinstance(output, Tensor) or output.ndim != 4:
+            return
+        # A chain hands on what its last module gave; one that works in place gives the same tensor with other values.
+        same = last is not None and output is last[0] and output._version == last[1]
+        found.append(found[-1] if same else least_correlation_eigenvalue(output))
+        last = output, output._version
 
     handles = [module.register_forward_hook(judge) for module in network.modules()]
     try:
