@@ -10,7 +10,7 @@ a limit of parameters, and the table knows its error, clean and under corruption
 
     python benchmarks/ranking_study.py --seeds 0 1 2 --part supernet     # about 20 core-minutes a seed
     python benchmarks/ranking_study.py --seeds 0 1 2                     # the rest, and the summary
-    python benchmarks/ranking_study.py --name short --supernets "runs/supernet_study/8/a-path-per-cell/{seed}/run"
+    python benchmarks/ranking_study.py --name short --epochs 20 --sample 200     # the same with cheaper supernets
 """
 
 from __future__ import annotations
@@ -101,14 +101,14 @@ PICKED = "flatness(sigmas=[1e-2,2e-2])+angle+macs+naswot+synflow"
 """What the search is made with: parts that together take a fraction of a second per candidate."""
 
 
-def settings(seed: int, work: Path) -> Config:
-    """One cell per stage at 16 × 16 pixels, a path per cell, 70 epochs of 40,000 images."""
+def settings(seed: int, work: Path, epochs: int = 70) -> Config:
+    """One cell per stage at 16 × 16 pixels, a path per cell, 40,000 images."""
     layers: dict[str, Any] = {
         "seed": seed,
         "data": {"name": str(cifar10_npz(work / "data", 50_000)), "image_size": 16, "search_fraction": 0.2},
         "supernet": {
             "cells": 1,
-            "epochs": 70,
+            "epochs": epochs,
             "batch_size": 64,
             "learning_rate": 0.1,
             "nesterov": True,
@@ -121,15 +121,15 @@ def settings(seed: int, work: Path) -> Config:
     return presets.assemble(layers)
 
 
-def supernet(seed: int, work: Path, given: str | None = None) -> Path:
-    """The run of a seed, its supernet trained; `given` has `{seed}` in place of the seed."""
+def supernet(seed: int, folder: Path, epochs: int, given: str | None) -> Path:
+    """The run of a seed in `folder`, its supernet trained; `given` has `{seed}` in place of the seed."""
     if given is not None:
         return Path(given.format(seed=seed)).absolute()
-    folder = work / "ranking" / f"supernet-{seed}"
+    work, folder = folder.parent, folder / f"supernet-{seed}"
     if (folder / "manifest.json").exists():
         pipeline.resume(folder, last="supernet")
     else:
-        pipeline.run(settings(seed, work), folder, last="supernet")
+        pipeline.run(settings(seed, work, epochs), folder, last="supernet")
     return folder
 
 
@@ -265,6 +265,7 @@ def within_limits(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", type=int, default=70, help="of a supernet's training")
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
     parser.add_argument("--work", type=Path, default=Path("runs"))
@@ -274,7 +275,7 @@ def main() -> None:
     work = arguments.work.absolute()
 
     def home(seed: int) -> Path:
-        return supernet(seed, work, arguments.supernets)
+        return supernet(seed, work / arguments.name, arguments.epochs, arguments.supernets)
 
     def ranked_of(seed: int) -> dict[str, Any]:
         return ranked(home(seed), work / arguments.name / f"rank-{seed}", arguments.sample)
@@ -314,7 +315,7 @@ def main() -> None:
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
     results["true_accuracy_against_corruption"] = shared["references"]
     results["supernet_seconds"] = {seed: document["supernet"]["seconds"] for seed, document in documents.items()}
-    results["settings"] = {"sample": arguments.sample, "seeds": arguments.seeds}
+    results["settings"] = {"sample": arguments.sample, "seeds": arguments.seeds, "epochs": arguments.epochs}
     suffix = "" if arguments.name == "ranking" else f"_{arguments.name}"
     save(RESULTS / f"ranking_study{suffix}.json", results, resolve(settings(arguments.seeds[0], work).compute))
     print(json.dumps({key: results[key] for key in ("picked", "tau")}, indent=1))
