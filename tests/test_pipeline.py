@@ -21,6 +21,7 @@ from lowland.evaluation import classification, predict
 from lowland.genotype import Genotype
 from lowland.manifest import STAGES
 from lowland.presets import assemble
+from lowland.report.gather import gather
 from lowland.run import Run
 from lowland.session import network_shape
 from whole_runs import DARTS, TINY, content, copied, made
@@ -152,6 +153,10 @@ def test_another_search_uses_the_scores_that_still_hold(finished: Path) -> None:
     proposed = read(finished / "search.json")["summary"]["proposed"]
     # The first generation is the same, so that its scores are found; the rest is new.
     assert before < scored() < before + proposed
+    with Run.open(finished, read_only=True) as opened:
+        shown = gather(opened).search
+    assert shown is not None
+    assert len(shown.candidates) == proposed  # and not what the archive holds besides
     more = scored()
     pipeline.resume(finished, last="search", changes=[{"measure": {"images": 30}}])
     assert scored() > more  # scores of other settings do not hold, and are not lost either

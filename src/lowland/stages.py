@@ -78,9 +78,12 @@ def search_architectures(session: Session) -> None:
     """Score candidates on the search split and keep every one in the archive."""
     run, config, monitor = session.run, session.config, session.monitor
     began = False
+    evaluated: list[Candidate] = []
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
         nonlocal began
+        if candidate.status == "scored":
+            evaluated.append(candidate)
         if not began:
             monitor.start("search", total, "network", done - 1)
             began = True
@@ -121,10 +124,19 @@ def search_architectures(session: Session) -> None:
     ]
     images = sum(len(labels_N) for _, labels_N in session.context.scored)
     summary = asdict(result.summary)
-    found = {"ranking": ranking, "summary": summary, "measure": identity, "images": images, "pareto": result.facts}
+    # The archive may hold more: what an earlier search scored by the same measure.
+    told = ("generation", "origin", "parameters", "macs")
+    rows = [{"genes": list(each.genotype.genes)} | {name: getattr(each, name) for name in told} for each in evaluated]
+    found = {
+        "ranking": ranking,
+        "candidates": rows,
+        "summary": summary,
+        "measure": identity,
+        "images": images,
+        "pareto": result.facts,
+    }
     run.write_json("search.json", found)
-    told = ("proposed", "failed", "raced_out")
-    run.finish_stage("search", [ARCHIVE], {name: summary[name] for name in told})
+    run.finish_stage("search", [ARCHIVE], {name: summary[name] for name in ("proposed", "failed", "raced_out")})
 
 
 def measure_identity(config: Config, supernet_digest: str, raced: int | None = None) -> str:

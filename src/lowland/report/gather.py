@@ -146,41 +146,24 @@ def _detail(run: Run, stage: str) -> str:
 def _search(run: Run, space: Space, searched: dict[str, Any]) -> Search:
     run.require_intact(ARCHIVE)
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
-        found = archive.candidates(searched["measure"], order="created")
+        archived = {candidate.key: candidate for candidate in archive.candidates(searched["measure"])}
+    found = []
+    for row in searched["candidates"]:
+        genotype = Genotype(space.name, tuple(row["genes"]))
+        # An isomorph, or an earlier search, may have lent the score.
+        facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
+        found.append(replace(archived[space.key(genotype)], genotype=genotype, **facts))
     combine = combination(run.config.measure)
     if combine != "sum" and searched.get("pareto") is None:
-        scored = [candidate for candidate in found if candidate.status == "scored"]
-        by_key = {candidate.key: candidate for candidate in aggregated(scored, combine)}
-        found = [by_key.get(candidate.key, candidate) for candidate in found]
+        by_key = {candidate.key: candidate for candidate in aggregated(found, combine)}
+        found = [by_key[candidate.key] for candidate in found]
     ranking = searched["ranking"]
-    best = space.key(Genotype(space.name, tuple(ranking[0]["genes"])))
-    candidates = [
-        _candidate(space, index, candidate) for index, candidate in enumerate(found) if candidate.status == "scored"
-    ]
-    winner = next(index for index, candidate in enumerate(found) if candidate.key == best)
-    failed = len(found) - len(candidates)
-    if searched.get("pareto") is not None:
-        # Its own account, since an archive may also hold what an earlier search scored by the same measure.
-        archived = {candidate.key: candidate for candidate in found}
-        candidates = []
-        for index, row in enumerate(searched["pareto"]["candidates"]):
-            genotype = Genotype(space.name, tuple(row["genes"]))
-            # The archive may name an isomorph of another size and origin, which lent its score.
-            sizes: dict[str, Any] = {
-                SIZES[objective["kind"]]: int(value)
-                for objective, value in zip(searched["pareto"]["objectives"], row["objectives"], strict=True)
-                if objective["exact"]
-            }
-            known = replace(archived[space.key(genotype)], genotype=genotype, **sizes)
-            candidates.append(
-                _candidate(space, index, replace(known, generation=row["generation"], origin=row["origin"]))
-            )
-        winner, failed = searched["pareto"]["pick"], searched["summary"]["failed"]
+    winner = [row["genes"] for row in searched["candidates"]].index(ranking[0]["genes"])
     judged = _robustness(ranking[0]["details"])
     return Search(
-        candidates=tuple(candidates),
+        candidates=tuple(_candidate(space, index, candidate) for index, candidate in enumerate(found)),
         winner=winner,
-        failed=failed,
+        failed=searched["summary"]["failed"],
         images=searched["images"],
         score_error=ranking[0]["standard_error"],
         noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
