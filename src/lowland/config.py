@@ -225,6 +225,12 @@ class SearchConfig(Section):
         description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
         "significantly worse than the parents on them, it is not scored on all; default: no racing",
     )
+    finalists: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="how many of the best to train from scratch for finalist_epochs, as retraining would, and to order "
+        "by their accuracy on the search split; 0: none",
+    )
+    finalist_epochs: Positive = 5
     workers: Positive | None = Field(
         None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
     )
@@ -239,6 +245,13 @@ class SearchConfig(Section):
             raise ValueError(
                 f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
                 f"({self.population})"
+            )
+        if self.finalists == 1:
+            raise ValueError("a single finalist has nobody to be compared with; set finalists to 2 or more, or to 0")
+        if self.finalists and self.strategy == "pareto":
+            raise ValueError(
+                "finalists are ordered by accuracy alone, which would undo a trade-off; leave finalists out or choose "
+                "another strategy than pareto"
             )
         if self.racing is not None and self.strategy != "evolution":
             raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")

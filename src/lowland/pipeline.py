@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from lowland import finalists, spaces
 from lowland import measures as measuring
-from lowland import spaces
 from lowland.config import Config, build, merge
 from lowland.data import DataSet, catalogue, load
 from lowland.device import resolve
@@ -262,6 +262,8 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
             "another --out"
         )
     again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
+    if config.search.finalists and finalists.recipe(config) != finalists.recipe(opened.config):
+        again.append("search")  # finalists are trained as the winner is
     first = min(again, key=STAGES.index) if again else None
     if not affected:
         if new != old:

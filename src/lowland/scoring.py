@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from lowland import measures as measuring
-from lowland.config import Config, MeasureConfig
+from lowland.config import Config, MeasureConfig, RetrainConfig
 from lowland.device import available_cores
 from lowland.genotype import Genotype
-from lowland.measures import Context, Score
+from lowland.measures import Context, Score, per_image
 from lowland.measures.combined import parts_of
 from lowland.measures.measure import Measure
 from lowland.monitor import Monitor
@@ -25,7 +25,9 @@ from lowland.search import LocalScorer, Scorer, Workers
 from lowland.search.racing import INFLUENCE, rounded
 from lowland.search.scorer import Outcome
 from lowland.session import Session
+from lowland.training import network as network_training
 from lowland.training.finetune import finetuned
+from lowland.training.loop import fit
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +46,14 @@ class FirstLook:
     images: int
 
 
-Question = MeasureConfig | FirstLook
+@dataclass(frozen=True)
+class Finalist:
+    """The accuracy on the whole search split after training from scratch (`finalists`)."""
+
+    recipe: RetrainConfig
+
+
+Question = MeasureConfig | FirstLook | Finalist
 """What is asked of every genotype."""
 
 
@@ -71,10 +80,10 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
 
         def scorer(question: Question) -> Scorer:
             local = LocalScorer(lambda genotype: judge(question, genotype))
-            measure = judge.measure(question)
+            parts = [] if isinstance(question, Finalist) else parts_of(judge.measure(question))
             # A class of the calling script cannot be imported by another process.
-            movable = {"__main__"}.isdisjoint(_classes(measure, session))
-            if workers is None or measure.exclusive or not movable:
+            movable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
+            if workers is None or not movable or any(part.exclusive for part in parts):
                 return local
             return _Parallel(workers, question, local)
 
@@ -120,13 +129,13 @@ class _Judge:
         self._measures: dict[Question, Measure] = {}
         self._contexts: dict[int, Context] = {}
 
-    def measure(self, question: Question) -> Measure:
+    def measure(self, question: MeasureConfig | FirstLook) -> Measure:
         if question not in self._measures:
             config = question.measure if isinstance(question, FirstLook) else question
             self._measures[question] = measuring.get(config)
         return self._measures[question]
 
-    def context(self, question: Question) -> Context:
+    def context(self, question: MeasureConfig | FirstLook) -> Context:
         whole = self.session.context
         if not isinstance(question, FirstLook):
             return whole
@@ -142,6 +151,8 @@ class _Judge:
 
     def _score(self, question: Question, genotype: Genotype) -> Score:
         session = self.session
+        if isinstance(question, Finalist):
+            return _trained(session, genotype, question.recipe)
         supernet, context = session.supernet, self.context(question)
         if session.config.finetune.epochs:
             supernet = finetuned(supernet, genotype, session.config, session.data, session.compute)
@@ -150,6 +161,18 @@ class _Judge:
         with counted(supernet) as passed:
             score = self.measure(question).score(supernet, genotype, context)
         return replace(score, details={**score.details, IMAGES: passed()})
+
+
+def _trained(session: Session, genotype: Genotype, recipe: RetrainConfig) -> Score:
+    """Accuracy on the search split, in [0, 1], of the delivered network trained by `recipe`."""
+    config, compute = session.config, session.compute
+    body = network_training.build(genotype, session.network_shape(genotype), recipe, config.seed)
+    if recipe.inherit:
+        network_training.inherit_from(session.supernet, body, genotype)
+    body = compute.prepare(body)
+    fit(network_training.job(genotype, body, recipe, session.data, compute, config.seed))
+    outcome = per_image.evaluate(body.eval(), session.scored(len(session.data.search)), compute)
+    return Score(outcome.accuracy, outcome.accuracy_se, {"images": outcome.images})
 
 
 @dataclass(frozen=True)
@@ -177,11 +200,6 @@ def _modules() -> tuple[str, ...]:
     """Modules outside this package that register measures; importing them in a worker registers them there too."""
     names = {cls.__module__ for cls in measuring.registered().values()}
     return tuple(sorted(name for name in names if name.partition(".")[0] not in ("lowland", "__main__")))
-
-
-def _classes(measure: Measure, session: Session) -> set[str]:
-    """Modules of the classes that a worker would need."""
-    return {type(needed).__module__ for needed in (*parts_of(measure), session.space)}
 
 
 @contextmanager

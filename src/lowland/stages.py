@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from lowland import export
+from lowland import export, finalists
 from lowland.config import Config
 from lowland.data import (
     STANDARD,
@@ -107,7 +107,11 @@ def search_architectures(session: Session) -> None:
             evaluator = Racing(first, full, config.search.parents, monitor.check)
         combine = combination(config.measure)
         result = search(session.space, config.search, config.seed, evaluator, report, objectives, combine)
-    monitor.finish()
+        monitor.finish()
+        order: list[Candidate] = list(result.ranking)
+        finals: dict[str, Mapping[str, Any]] = {}
+        if config.search.finalists:
+            order, finals = finalists.ordered(session, result.ranking, archive, scorer)
     if result.summary.note:
         monitor.note(result.summary.note)
     ranking = [
@@ -119,8 +123,9 @@ def search_architectures(session: Session) -> None:
             "value": candidate.value,
             "standard_error": candidate.standard_error,
             "details": candidate.details,
+            "finalist": finals.get(candidate.key),
         }
-        for candidate in result.ranking[: max(RANKED, config.retrain.top)]
+        for candidate in order[: max(RANKED, config.retrain.top)]
     ]
     images = sum(len(labels_N) for _, labels_N in session.context.scored)
     summary = asdict(result.summary)

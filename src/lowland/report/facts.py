@@ -41,6 +41,7 @@ class Asked:
         seed: Run seed.
         objectives: What a multi-objective strategy trades off; empty for the others.
         finetuned: Epochs for which every candidate was trained on before it was judged; 0: judged as inherited.
+        finalist_epochs: Epochs for which the best were trained to be ordered anew; 0: there were no finalists.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
@@ -55,6 +56,7 @@ class Asked:
     seed: int
     objectives: tuple[str, ...] = ()
     finetuned: int = 0
+    finalist_epochs: int = 0
     inherit: bool = False
     max_params: int | None = None
     max_macs: int | None = None
@@ -173,7 +175,10 @@ def _estimate(row: Mapping[str, Any], n: int) -> Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
-    """One of the best genotypes, retrained or not; `rank` counts from 1. `objectives`: of a multi-objective search."""
+    """One of the best genotypes, retrained or not; `rank` counts from 1.
+
+    `objectives`: of a multi-objective search. `finalist`: top-1, percent, on search images after a short training.
+    """
 
     rank: int
     genotype: str
@@ -183,6 +188,7 @@ class Network:
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
+    finalist: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -71,6 +71,7 @@ def gather(run: Run) -> ReportFacts:
             seed=config.seed,
             objectives=config.search.objectives if config.search.strategy == "pareto" else (),
             finetuned=config.finetune.epochs,
+            finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
             inherit=config.retrain.inherit,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
@@ -206,6 +207,7 @@ def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged:
     rows = []
     for rank, entry in enumerate(searched["ranking"][: max(5, run.config.retrain.top)], start=1):
         result = judged.get(str(rank), {})
+        final = entry["finalist"]
         rows.append(
             Network(
                 rank=rank,
@@ -216,6 +218,11 @@ def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged:
                 test=Classification(**result["test"]) if "test" in result else None,
                 shift=Shift.of(result["shift"]) if "shift" in result else None,
                 objectives=points[tuple(entry["genes"])].objectives if points else (),
+                finalist=Estimate(
+                    value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
+                )
+                if final is not None
+                else None,
             )
         )
     return tuple(rows)

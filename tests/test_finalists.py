@@ -1,0 +1,128 @@
+"""Finalists: the best of a search trained for a few epochs, and ordered by their accuracy on the search split."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lowland import finalists, pipeline, scoring
+from lowland.errors import ConfigError, InterruptedRun
+from lowland.genotype import Genotype
+from lowland.monitor import Monitor
+from lowland.presets import assemble
+from lowland.report.gather import gather
+from lowland.run import Run
+from lowland.session import Session
+from lowland.training import network as network_training
+from lowland.training.loop import fit
+from whole_runs import TINY, copied, made
+
+FOUR: dict[str, Any] = {
+    "search": {"finalists": 4, "finalist_epochs": 2, "workers": 1},
+    "measure": {"name": "accuracy", "combine": "sum"},
+}
+
+
+def ranking(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run / "search.json").read_text())["ranking"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
+
+
+@pytest.fixture(scope="module")
+def searched(supernet_only: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = copied(supernet_only, tmp_path_factory.mktemp("finalists") / "run")
+    pipeline.resume(run, last="search", changes=[FOUR])
+    return run
+
+
+def test_the_best_are_ordered_by_their_accuracy_after_a_short_training(searched: Path) -> None:
+    rows = ranking(searched)
+    accuracies = [row["finalist"]["accuracy"] for row in rows[:4]]
+    assert accuracies == sorted(accuracies, reverse=True)
+    assert all(row["finalist"] is None for row in rows[4:])
+    values = [row["value"] for row in rows]
+    assert min(values[:4]) >= max(values[4:])  # the same four as without finalists
+
+    with Run.open(searched, read_only=True) as run:
+        session = Session(run, Monitor())
+        recipe = finalists.recipe(run.config)
+        assert (recipe.epochs, recipe.include_search_split) == (2, False)
+        best = Genotype("nasbench201", tuple(rows[0]["genes"]))
+        body = network_training.build(best, session.network_shape(best), recipe, run.config.seed)
+        fit(network_training.job(best, body, recipe, session.data, session.compute, run.config.seed))
+        split, data = session.data.search, session.data
+        with torch.inference_mode():
+            logits_NK = body.eval()(data.normalise(split.images(torch.arange(len(split)))))
+        right = float((logits_NK.argmax(1) == split.labels_N).double().mean())
+    assert rows[0]["finalist"]["accuracy"] == pytest.approx(right, abs=1.5 / len(split))
+    assert rows[0]["finalist"]["images"] == len(split)
+
+
+def test_the_number_of_processes_changes_nothing(supernet_only: Path, searched: Path, tmp_path: Path) -> None:
+    run = copied(supernet_only, tmp_path / "run")
+    pipeline.resume(run, last="search", changes=[FOUR, {"search": {"workers": 2}}])
+    assert ranking(run) == ranking(searched)
+
+
+def test_a_stop_between_finalists_trains_none_of_them_again(
+    supernet_only: Path, searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = copied(supernet_only, tmp_path / "run")
+    trained: list[Genotype] = []
+    train = scoring._trained
+
+    def noted(session: Session, genotype: Genotype, recipe: Any) -> Any:
+        trained.append(genotype)
+        return train(session, genotype, recipe)
+
+    class Stop(Monitor):
+        @property
+        def stopping(self) -> bool:  # type: ignore[override]
+            return len(trained) == 2
+
+    monkeypatch.setattr(scoring, "_trained", noted)
+    with pytest.raises(InterruptedRun):
+        pipeline.resume(run, last="search", changes=[FOUR], monitor=Stop())
+    assert len(trained) == 2
+    pipeline.resume(run, last="search")
+    assert len(trained) == len(set(trained)) == 4
+    assert ranking(run) == ranking(searched)
+
+
+def test_another_recipe_orders_the_finalists_anew(searched: Path, tmp_path: Path) -> None:
+    run = copied(searched, tmp_path / "run")
+    pipeline.resume(run, last="search", changes=[{"retrain": {"learning_rate": 0.01}}])
+    again = ranking(run)
+    assert [row["value"] for row in again[4:]] == [row["value"] for row in ranking(searched)[4:]]
+    assert [row["finalist"] for row in again[:4]] != [row["finalist"] for row in ranking(searched)[:4]]
+
+
+def test_the_report_tells_of_finalists(searched: Path, tmp_path: Path) -> None:
+    run = copied(searched, tmp_path / "run")
+    page = pipeline.report(run).read_text()
+    assert "the best are trained for 2 epochs and ordered by their accuracy on search images" in page
+    with Run.open(run, read_only=True) as opened:
+        facts = gather(opened)
+    assert facts.networks[0].finalist is not None
+    assert f"{facts.networks[0].finalist.value:.0f}" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"finalists": 1}, "2 or more"),
+        ({"finalists": 3, "strategy": "pareto"}, "another strategy than pareto"),
+    ],
+)
+def test_senseless_finalists_are_refused(change: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        assemble(TINY, {"search": change})
