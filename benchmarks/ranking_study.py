@@ -133,14 +133,14 @@ def supernet(seed: int, folder: Path, epochs: int, given: str | None) -> Path:
     return folder
 
 
-def ranked(home: Path, out: Path, sample: int) -> dict[str, Any]:
-    """Scores of all measures of the supernet trained in `home`, and F_α from its accuracy and R."""
-    question = Question(truth=TRUTH, measures=TRAINED, sample=sample, resamples=200)
+def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...]) -> dict[str, Any]:
+    """Scores by measures of the supernet trained in `home`, and F_α from its accuracy and R."""
+    question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
     overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
-    for alpha in ALPHAS:
+    for alpha in ALPHAS if {"accuracy", ROBUSTNESS} <= set(found) else ():
         for row, value in zip(document["genotypes"], merit(found, alpha).tolist(), strict=True):
             row["scores"][f"flatnas(alpha={alpha:g}, sigma=0.1, draws=4)"] = value
     return document
@@ -208,7 +208,11 @@ def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: s
         scores = scored(shared) | scored(document)
         values = {"measures": scores}
         for kind, combine in (("rank sum", rank_sum), ("log-rank sum", log_rank_sum)):
-            values[kind] = {name: combine([scores[part] for part in parts]) for name, parts in COMBINATIONS.items()}
+            values[kind] = {
+                name: combine([scores[part] for part in parts])
+                for name, parts in COMBINATIONS.items()
+                if set(parts) <= set(scores)
+            }
         for kind, columns in values.items():
             for name, values_N in columns.items():
                 found[kind].setdefault(name, []).append(float(kendalltau(values_N, truth_N).statistic))
@@ -224,7 +228,7 @@ def differences(taus: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
         f"{first} - {second}": interval(
             [a - b for a, b in zip(taus[first]["per_seed"], taus[second]["per_seed"], strict=True)]
         )
-        for first, second in combinations(names, 2)
+        for first, second in combinations([name for name in names if name in taus], 2)
     }
 
 
@@ -268,6 +272,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=70, help="of a supernet's training")
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
+    parser.add_argument("--trained", nargs="+", default=list(TRAINED), help="measures of the trained supernets")
     parser.add_argument("--work", type=Path, default=Path("runs"))
     parser.add_argument("--supernets", help="runs with trained supernets, with {seed} in place of the seed")
     parser.add_argument("--name", default="ranking", help="of the folder in --work and, if given, in the results' name")
@@ -278,7 +283,8 @@ def main() -> None:
         return supernet(seed, work / arguments.name, arguments.epochs, arguments.supernets)
 
     def ranked_of(seed: int) -> dict[str, Any]:
-        return ranked(home(seed), work / arguments.name / f"rank-{seed}", arguments.sample)
+        out = work / arguments.name / f"rank-{seed}"
+        return ranked(home(seed), out, arguments.sample, tuple(arguments.trained))
 
     with gzip.open(TRUTH, "rt") as stream:
         table = {row["arch"]: row for row in csv.DictReader(stream)}
