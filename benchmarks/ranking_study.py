@@ -66,7 +66,7 @@ ALPHAS = (0.1, 0.5, 0.9)
 
 NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
 MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
-DEFAULT = "the default preset's five"
+DEFAULT = (NOISY, "angle", "macs", "naswot", "synflow", "meco", "expressivity")
 SIX = ("meco", "expressivity", "naswot", "macs", NOISY, "angle")
 VKDNW = ("vkdnw", "jacob_cov", "expressivity", "trainability", "macs")
 COMBINATIONS: dict[str, tuple[str, ...]] = {
@@ -76,7 +76,10 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "MeCo, expressivity, MACs, loss under noise, angle": ("meco", "expressivity", "macs", NOISY, "angle"),
     "MeCo, expressivity, NASWOT, MACs, loss under noise, angle": SIX,
     "MeCo, expressivity, NASWOT, MACs, F_0.9, angle": ("meco", "expressivity", "naswot", "macs", MERIT, "angle"),
-    "the default preset's five and MeCo": (NOISY, "angle", "macs", "naswot", "synflow", "meco"),
+    "the default preset's seven": DEFAULT,
+    "the default preset's seven, F_0.9 for loss under noise": (MERIT, *DEFAULT[1:]),
+    "the default preset's seven without training": DEFAULT[2:],
+    "the default preset's seven and VKDNW": (*DEFAULT, "vkdnw"),
     "one of each kind, angle of all weights": (NOISY, FULL, "vkdnw", "macs"),
     "AZ-NAS (untrained)": ("expressivity", "progressivity", "trainability", "macs"),
     "VKDNW's five (untrained)": VKDNW,
@@ -84,8 +87,8 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "VKDNW's five, angle, loss under noise": (*VKDNW, "angle", NOISY),
     "VKDNW's five, angle of all weights, loss under noise": (*VKDNW, FULL, NOISY),
     "all untrained, angle, loss under noise": (*UNTRAINED, "angle", NOISY),
-    DEFAULT: (NOISY, "angle", "macs", "naswot", "synflow"),
-    "the default preset's five, F_0.9 for loss under noise": (MERIT, "angle", "macs", "naswot", "synflow"),
+    "five, as the presets had": (NOISY, "angle", "macs", "naswot", "synflow"),
+    "five, F_0.9 for loss under noise": (MERIT, "angle", "macs", "naswot", "synflow"),
     "one of each kind, F_0.9 for loss under noise": (MERIT, "angle", "vkdnw", "macs"),
     "one of each kind, angle of all weights, F_0.9": (MERIT, FULL, "vkdnw", "macs"),
     "VKDNW's five, angle of all weights, F_0.9": (*VKDNW, FULL, MERIT),
@@ -97,7 +100,7 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
 }
 """Loss under noise at σ₂ = 2σ₁ orders as flatness at (σ₁, σ₂) with α = 1 does: F = σ₁/L(σ₂)."""
 
-PICKED = "flatness(sigmas=[1e-2,2e-2])+angle+macs+naswot+synflow"
+PICKED = "flatness(sigmas=[1e-2,2e-2])+angle+macs+naswot+synflow+meco+expressivity"
 """What the search is made with: parts that together take a fraction of a second per candidate."""
 
 
