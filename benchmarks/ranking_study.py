@@ -178,11 +178,11 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
     return _finished(out, question) or rank(question, out, [layers], monitor=Monitor())
 
 
-def picked(home: Path, table: dict[str, dict[str, str]]) -> dict[str, Any]:
+def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> dict[str, Any]:
     """True accuracies of the genotype that a search with the label-free combination puts first."""
     change = {
         "measure": {"name": PICKED, "combine": "log-rank", "images": 500, "angle": "cells"},
-        "search": {"population": 50, "generations": 12, "parents": 15, "mutations": 25, "crossovers": 15},
+        "search": {"population": 50, "generations": generations, "parents": 15, "mutations": 25, "crossovers": 15},
     }
     pipeline.resume(home, changes=[change], last="search")
     with Run.open(home, read_only=True) as run:
@@ -275,6 +275,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=70, help="of a supernet's training")
     parser.add_argument("--sample", type=int, default=300)
     parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
+    parser.add_argument("--generations", type=int, default=12, help="of the search whose pick is looked up; 0: none")
     parser.add_argument("--trained", nargs="+", default=list(TRAINED), help="measures of the trained supernets")
     parser.add_argument("--work", type=Path, default=Path("runs"))
     parser.add_argument("--supernets", help="runs with trained supernets, with {seed} in place of the seed")
@@ -294,7 +295,7 @@ def main() -> None:
     parts: dict[str, Callable[[int], Any]] = {
         "supernet": home,
         "rank": ranked_of,
-        "search": lambda seed: picked(home(seed), table),
+        "search": lambda seed: picked(home(seed), table, arguments.generations),
     }
     if arguments.part == "untrained":
         untrained(work, arguments.sample)
@@ -307,7 +308,7 @@ def main() -> None:
     homes = {seed: home(seed) for seed in arguments.seeds}
     documents = {seed: ranked_of(seed) for seed in arguments.seeds}
     shared = untrained(work, arguments.sample)
-    picks = {seed: picked(path, table) for seed, path in homes.items()}
+    picks = {seed: picked(path, table, arguments.generations) for seed, path in homes.items() if arguments.generations}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
         found = taus(documents, shared, column)

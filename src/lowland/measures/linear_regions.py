@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lowland.measures.initialization import normal_images, normal_network
 from lowland.measures.measure import register
-from lowland.measures.untrained import Untrained, UntrainedMeasure
+from lowland.measures.untrained import RELUS, Untrained, UntrainedMeasure, run_watched
 
 INPUTS, BATCHES = 1000, 3
 IMAGE_SIZE = 3
@@ -29,18 +29,11 @@ def activation_codes(network: nn.Module, x_NCHW: Tensor) -> NDArray[np.uint8]:
     """
     codes: list[NDArray[np.uint8]] = []
 
-    def collect(module: nn.Module, inputs: object, y: Tensor) -> None:
-        codes.append(np.packbits((y.flatten(1) > 0).cpu().numpy(), axis=1))
+    def collect(y: object) -> None:
+        if isinstance(y, Tensor):
+            codes.append(np.packbits((y.flatten(1) > 0).cpu().numpy(), axis=1))
 
-    handles = [
-        module.register_forward_hook(collect) for module in network.modules() if isinstance(module, nn.ReLU | nn.ReLU6)
-    ]
-    try:
-        with torch.no_grad():
-            network(x_NCHW)
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_watched(network, x_NCHW, collect, RELUS)
     return np.concatenate(codes, axis=1) if codes else np.empty((len(x_NCHW), 0), np.uint8)
 
 

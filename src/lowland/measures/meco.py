@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lowland.measures.aznas import channel_covariance
 from lowland.measures.initialization import normal_images, normal_network
 from lowland.measures.measure import register
-from lowland.measures.untrained import Untrained, UntrainedMeasure
+from lowland.measures.untrained import Untrained, UntrainedMeasure, run_watched
 
 
 def least_correlation_eigenvalue(x_NCHW: Tensor) -> float:
@@ -34,13 +34,12 @@ def least_correlation_eigenvalue(x_NCHW: Tensor) -> float:
 def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
     """`least_correlation_eigenvalue` of every module's output that is a feature map, each time a module is called.
 
-    Modules within modules count by themselves too, as in the public code. Operations that cannot influence the output
-    are never run.
+    Modules within modules count by themselves too, as in the public code.
     """
     found: list[float] = []
     last: tuple[Tensor, int] | None = None
 
-    def judge(_: nn.Module, arguments: object, output: object) -> None:
+    def judge(output: object) -> None:
         nonlocal last
         if not isinstance(output, Tensor) or output.ndim != 4:
             return
@@ -49,13 +48,7 @@ def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
         found.append(found[-1] if same else least_correlation_eigenvalue(output))
         last = output, output._version
 
-    handles = [module.register_forward_hook(judge) for module in network.modules()]
-    try:
-        with torch.no_grad():
-            network(x_NCHW)
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_watched(network, x_NCHW, judge)
     return found
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.measures.measure import register
-from lowland.measures.untrained import Untrained, UntrainedMeasure
+from lowland.measures.untrained import RELUS, Untrained, UntrainedMeasure, run_watched
 
 
 def code_kernel(network: nn.Module, x_NCHW: Tensor) -> Tensor:
@@ -24,21 +24,15 @@ def code_kernel(network: nn.Module, x_NCHW: Tensor) -> Tensor:
     """
     kernel_NN = torch.zeros(len(x_NCHW), len(x_NCHW), dtype=torch.float64)
 
-    def count(module: nn.Module, inputs: object, y: Tensor) -> None:
+    def count(y: object) -> None:
+        if not isinstance(y, Tensor):
+            return
         on_NA = (y.flatten(1) > 0).float()
         off_NA = 1.0 - on_NA
         # Exact: the products are integers far below 2²⁴ in each layer.
         kernel_NN.add_((on_NA @ on_NA.T + off_NA @ off_NA.T).cpu())
 
-    handles = [
-        module.register_forward_hook(count) for module in network.modules() if isinstance(module, nn.ReLU | nn.ReLU6)
-    ]
-    try:
-        with torch.no_grad():
-            network(x_NCHW)
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_watched(network, x_NCHW, count, RELUS)
     return kernel_NN
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -108,6 +108,30 @@ class UntrainedMeasure(Measure):
     @abstractmethod
     def judge(self, untrained: Untrained) -> float:
         """The value, greater is better."""
+
+
+def run_watched(
+    network: nn.Module, x_NCHW: Tensor, look: Callable[[object], None], kinds: tuple[type[nn.Module], ...] = ()
+) -> None:
+    """Run `network` without gradients and show `look` the output of every call of its modules (only those of `kinds`).
+
+    Operations that cannot influence the network's output are never run, and so never shown.
+    """
+    handles = [
+        module.register_forward_hook(lambda module, inputs, output: look(output))
+        for module in network.modules()
+        if not kinds or isinstance(module, kinds)
+    ]
+    try:
+        with torch.no_grad():
+            network(x_NCHW)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+RELUS = (nn.ReLU, nn.ReLU6)
+"""The activations whose on and off is a network's code."""
 
 
 def first_images(batches: Batches, count: int) -> tuple[Tensor, Tensor]:
