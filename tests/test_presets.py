@@ -90,7 +90,8 @@ def test_flatness_as_published(preset: str) -> None:
     if "paper" in preset:
         assert made("nasbench201", preset).measure.sigmas == (2e-3, 1e-2, 2e-2)
     for space in SPACES:
-        expect(made(space, preset).measure, alpha=1.0, draws=1, position="all")
+        small = space == "nasbench201" and "paper" not in preset
+        expect(made(space, preset).measure, alpha=1.0, draws=8 if small else 1, position="all")
     expect(made("nasbench201", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
     expect(made("darts", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
 
@@ -100,7 +101,7 @@ def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str)
     """docs/log.md: the measured best; with σ₂ = 2σ₁ and α = 1, F = σ₁/L(σ₂)."""
     measure = made("nasbench201", preset).measure
     every = "flatness+angle+macs+naswot+synflow+meco+expressivity"
-    expect(measure, name=every, combine="log-rank", sigmas=(1e-2, 2e-2), angle="cells")
+    expect(measure, name=every, combine="log-rank", sigmas=(2e-2, 4e-2), draws=8, images=125, angle="cells")
 
 
 def test_flatnas_chooses_its_space_where_none_is_named() -> None:
