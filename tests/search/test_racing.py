@@ -242,7 +242,8 @@ def test_failures_of_a_first_look_are_failed_candidates(tmp_path: Path, make_toy
 
 RACED = {
     "search": {"racing": 0.4, "population": 8, "generations": 3, "mutations": 4},
-    "measure": {"name": "angle+flatness", "combine": "sum", "images": 80},
+    # One draw of the noise, so that the standard error is that over images alone.
+    "measure": {"name": "angle+flatness", "combine": "sum", "images": 80, "draws": 1},
 }
 
 
