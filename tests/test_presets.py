@@ -101,7 +101,7 @@ def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str)
     """docs/log.md: the measured best; with σ₂ = 2σ₁ and α = 1, F = σ₁/L(σ₂)."""
     measure = made("nasbench201", preset).measure
     every = "flatness+angle+macs+naswot+synflow+meco+expressivity"
-    expect(measure, name=every, combine="log-rank", sigmas=(2e-2, 4e-2), draws=8, images=125, angle="cells")
+    expect(measure, name=every, combine="log-rank", sigmas=(2e-2, 4e-2), draws=8, noise_images=125, angle="cells")
 
 
 def test_flatnas_chooses_its_space_where_none_is_named() -> None:

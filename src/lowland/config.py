@@ -149,6 +149,9 @@ class MeasureConfig(Section):
     )
     calibration_images: Positive = 512
     images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    noise_images: Positive | None = Field(
+        None, description="flatness: losses under noise on this many of the scored images; default: all of them"
+    )
     batch_size: Positive = 500
     angle: Literal["cells+fixed", "cells"] = Field(
         "cells+fixed", description="architecture vector with or without stem, reductions and classifier"

@@ -32,7 +32,7 @@ _RANKED_MEASURE: Values = {
     # One draw of the noise orders candidates by chance as much as by flatness; images matter less (docs/log.md).
     "sigmas": [2e-2, 4e-2],
     "draws": 8,
-    "images": 125,
+    "noise_images": 125,
 } | _SMALL_MEASURE
 
 # Elastic spaces: the largest, the smallest and two random networks in every step (BigNAS). The angle does not serve

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from unittest import mock
 
 import numpy as np
@@ -62,6 +63,20 @@ def test_parts_that_share_images_share_their_covariance(trained: Case):
     assert total.standard_error == pytest.approx(both.std() / math.sqrt(len(both)))
     apart = np.hypot(score(trained, "accuracy").standard_error, score(trained, "loss").standard_error)
     assert total.standard_error > 1.05 * apart
+
+
+def test_flatness_on_few_images_adds_up_with_accuracy_on_all(trained: Case):
+    few = [(x_NCHW[:7], labels_N[:7]) for x_NCHW, labels_N in trained.context.scored[:1]]
+    measure = measures.get(MeasureConfig(name="flatness"))
+    wanted = measure.score(trained.supernet, trained.genotypes[0], replace(trained.context, scored=few))
+    flat = score(trained, "flatness", noise_images=7)
+    assert (flat.value, flat.details["images"]) == (wanted.value, 7)
+    assert flat.standard_error == pytest.approx(wanted.standard_error)
+    accuracy, total = score(trained, "accuracy"), score(trained, "accuracy+flatness", gamma=2, beta=5, noise_images=7)
+    assert total.value == pytest.approx(accuracy.value + 10 * flat.value)
+    assert len(total.influence_N) == len(flat.influence_N) == len(accuracy.influence_N) > 7
+    together_N = accuracy.influence_N + 10 * flat.influence_N
+    assert total.standard_error == pytest.approx(np.linalg.norm(together_N) / len(together_N))
 
 
 def test_calibrates_once_and_runs_no_pass_twice(trained: Case):

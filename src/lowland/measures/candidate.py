@@ -17,7 +17,7 @@ from lowland.errors import DataError
 from lowland.genotype import Genotype
 from lowland.measures import per_image
 from lowland.measures.calibration import calibrated
-from lowland.measures.measure import Context, Measure, Score
+from lowland.measures.measure import Batches, Context, Measure, Score
 from lowland.measures.per_image import Array, Outcome, sampling_error
 from lowland.spaces.space import Single, Supernet, is_searched
 
@@ -41,23 +41,34 @@ class Candidate:
         """All parameters on the path, by name."""
         return self.supernet.path_parameters(self.genotype)
 
+    @property
+    def images(self) -> int:
+        """Number of scored images."""
+        return sum(len(labels_N) for _, labels_N in self.context.scored)
+
     def perturbable(self, position: Literal["all", "cells"]) -> dict[str, nn.Parameter]:
         """The parameters to perturb: all on the path, or those of searched operations (`measure.position`)."""
         if position == "all":
             return self.parameters
         return {name: value for name, value in self.parameters.items() if is_searched(name)}
 
-    def evaluate(self) -> Outcome:
-        """The outcome on the search split with the weights as they are now."""
+    def evaluate(self, scored: Batches | None = None) -> Outcome:
+        """The outcome on the search split, or these batches of it, with the weights as they are now."""
         return per_image.evaluate(
-            lambda x_NCHW: self.supernet(x_NCHW, self.genotype), self.context.scored, self.context.compute
+            lambda x_NCHW: self.supernet(x_NCHW, self.genotype),
+            self.context.scored if scored is None else scored,
+            self.context.compute,
         )
 
     def losses_under_noise(self, config: MeasureConfig) -> Array:
-        """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for."""
+        """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for.
+
+        On the first `measure.noise_images` of the scored images where there are more.
+        """
         shared = config.noise == "shared"
+        scored = self.context.scored if config.noise_images is None else first(self.context.scored, config.noise_images)
         return per_image.losses_under_noise(
-            self.evaluate,
+            lambda: self.evaluate(scored),
             self.perturbable(config.position),
             sigmas=config.sigmas,
             draws=config.draws,
@@ -71,6 +82,17 @@ class Candidate:
     def loss_at(self, sigma: float, draw: int, *, sign: Literal[1, -1] = 1) -> Outcome:
         """The outcome under noise of standard deviation `sigma` on all weights, for curves of loss against σ."""
         return per_image.loss_under_noise(self.evaluate, self.parameters, sigma, draw, self.context.seed, sign=sign)
+
+
+def first(batches: Batches, count: int) -> Batches:
+    """The first `count` images of `batches`, or all where there are fewer."""
+    found = []
+    for x_NCHW, labels_N in batches:
+        found.append((x_NCHW[:count], labels_N[:count]))
+        count -= len(found[-1][1])
+        if count == 0:
+            break
+    return found
 
 
 @contextmanager

@@ -119,6 +119,11 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
             f"{config.supernet.channels} channels, {config.supernet.cells} cells, {config.supernet.epochs} epochs",
         ),
         ("noise levels σ", ", ".join(f"{sigma:g}" for sigma in config.measure.sigmas)),
+        (
+            "under noise",
+            f"{config.measure.draws} draw{'s' if config.measure.draws > 1 else ''}, "
+            + (f"at most {config.measure.noise_images} images" if config.measure.noise_images else "all scored images"),
+        ),
         ("delivered network", f"{config.network.channels} channels, {config.network.cells} cells"),
         ("retraining", f"{config.retrain.epochs} epochs, {config.retrain.optimizer}, recipe {config.retrain.recipe}"),
     )
