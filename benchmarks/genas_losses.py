@@ -72,7 +72,8 @@ def noise(session: Session, genotype: Genotype) -> Row:
 
 
 def flatness_config(config: MeasureConfig, **changes: Any) -> MeasureConfig:
-    return config.model_copy(update={"name": "flatness", "alpha": 1.0, "sigmas": SIGMAS[MAIN], **changes})
+    plain = {"name": "flatness", "alpha": 1.0, "sigmas": SIGMAS[MAIN], "noise_images": None}
+    return config.model_copy(update=plain | changes)
 
 
 def flatness(path: measures.Candidate, config: MeasureConfig) -> Row:

@@ -102,6 +102,9 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
 }
 """Loss under noise at σ₂ = 2σ₁ orders as flatness at (σ₁, σ₂) with α = 1 does: F = σ₁/L(σ₂)."""
 
+PLAIN: dict[str, Any] = {"angle": "cells", "combine": "sum", "sigmas": [2e-3, 1e-2, 2e-2], "noise_images": None}
+"""Settings of measures where a name has none of its own, whatever the presets say; σ as published."""
+
 PICKED = "flatness(sigmas=[2e-2,4e-2])+angle+macs+naswot+synflow+meco+expressivity"
 """What the search is made with: parts that together take a fraction of a second per candidate."""
 
@@ -142,7 +145,7 @@ def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], images
     """Scores by measures of the supernet trained in `home`, and F_α from its accuracy and R."""
     question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
-    overlay = {"measure": {"images": images, "draws": draws, "angle": "cells", "combine": "sum"}}
+    overlay = {"measure": PLAIN | {"images": images, "draws": draws}}
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
     for alpha in ALPHAS if {"accuracy", ROBUSTNESS} <= set(found) else ():
@@ -183,7 +186,14 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
 def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> dict[str, Any]:
     """True accuracies of the genotype that a search with the label-free combination puts first."""
     change = {
-        "measure": {"name": PICKED, "combine": "log-rank", "images": 125, "draws": 8, "angle": "cells"},
+        "measure": {
+            "name": PICKED,
+            "combine": "log-rank",
+            "images": 500,
+            "noise_images": 125,
+            "draws": 8,
+            "angle": "cells",
+        },
         "search": {"population": 50, "generations": generations, "parents": 15, "mutations": 25, "crossovers": 15},
     }
     pipeline.resume(home, changes=[change], last="search")

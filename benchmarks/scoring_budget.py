@@ -272,7 +272,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULTS / "scoring_budget.json")
     arguments = parser.parse_args()
     with Run.open(arguments.supernet, read_only=True) as run:
-        measure = run.config.measure.model_copy(update={"images": arguments.images, "draws": arguments.draws})
+        measure = run.config.measure.model_copy(
+            update={"images": arguments.images, "noise_images": None, "draws": arguments.draws}
+        )
         run.config = run.config.model_copy(update={"measure": measure})
         session = Session(run, Monitor())
         truth = read_truth(arguments.truth, session.space)

@@ -131,7 +131,13 @@ def with_settings(session: Session, images: int, **compute: Any) -> Session:
     """The same run with the measure and the precision to be compared; nothing of it is written."""
     config = session.config
     run = Run.open(session.run.path, read_only=True)
-    measure = {"name": "flatness", "images": images, "calibration_images": BATCH * STEPS, "draws": 1}
+    measure = {
+        "name": "flatness",
+        "images": images,
+        "noise_images": None,
+        "calibration_images": BATCH * STEPS,
+        "draws": 1,
+    }
     run.config = config.model_copy(
         update={
             "measure": config.measure.model_copy(update=measure),

@@ -26,7 +26,7 @@ from lowland.measures.aggregation import log_rank_sum
 from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.rank import Question, rank
-from ranking_study import COMBINATIONS, TRUTH, UNTRAINED, scored, settings, untrained
+from ranking_study import COMBINATIONS, PLAIN, TRUTH, UNTRAINED, scored, settings, untrained
 
 VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
     "a path per cell": (1.0, {}),
@@ -56,7 +56,7 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
     else:
         pipeline.run(config, home / "run", last="supernet")
     question = Question(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
-    overlay = {"measure": {"images": 500, "angle": "cells", "combine": "sum"}}
+    overlay = {"measure": PLAIN | {"images": 500, "draws": 1, "sigmas": [1e-2, 2e-2]}}
     return rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
 
 
