@@ -166,7 +166,10 @@ class Flatness(CandidateMeasure):
         found = estimate_flatness(losses_KTN, config.sigmas, config.alpha)
         return Estimate(
             value=found.value,
-            influence_N=spread(found.influence_N, candidate.images),
+            # Counting the scored images reads them all where they are streamed.
+            influence_N=found.influence_N
+            if config.noise_images is None
+            else spread(found.influence_N, candidate.images),
             noise_variance=0.0 if found.noise_se is None else found.noise_se**2,
             details={
                 "slopes": found.slopes,

@@ -34,9 +34,6 @@ from lowland.spaces.space import Space
 LABELS = {"winner": "found network", "random": "random genotype", "retrained": "found network, retrained"}
 """What the loss curves are called; genotypes are too long for a figure."""
 
-SIZES = {"params": "parameters", "macs": "macs"}
-"""Kind of an exact objective → the candidate's field that it counts."""
-
 
 def gather(run: Run) -> ReportFacts:
     """Everything the report of `run` shows, read from its directory."""
