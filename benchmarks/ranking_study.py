@@ -66,6 +66,10 @@ ALPHAS = (0.1, 0.5, 0.9)
 
 NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
 MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
+NOISIER = "flatnas(alpha=0.5, sigma=0.2, draws=8)"
+BRIEFLY = "valid_acc_12epochs"
+"""The table's validation accuracy after 12 epochs: no score, but a bound of what short training can add to scores."""
+
 LARGER = "perturbed_loss(sigma=4e-2)"
 DEFAULT = (LARGER, "angle", "macs", "naswot", "synflow", "meco", "expressivity")
 SIX = ("meco", "expressivity", "naswot", "macs", NOISY, "angle")
@@ -81,6 +85,15 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
     "seven, the loss under half that noise": (NOISY, *DEFAULT[1:]),
     "seven, F_0.9 for loss under noise": (MERIT, *DEFAULT[1:]),
     "the default preset's seven without training": DEFAULT[2:],
+    "the default preset's seven and 12 epochs of real training": (*DEFAULT, BRIEFLY),
+    "the default preset's seven, 12 epochs of real training for the trained two": (*DEFAULT[2:], BRIEFLY),
+    "seven, F_0.5 for loss under noise": (NOISIER, *DEFAULT[1:]),
+    "the default preset's seven and F_0.5": (*DEFAULT, NOISIER),
+    "the default preset's seven and trainability": (*DEFAULT, "trainability"),
+    "the default preset's seven, trainability for NASWOT": (
+        *(name for name in DEFAULT if name != "naswot"),
+        "trainability",
+    ),
     "the default preset's seven and VKDNW": (*DEFAULT, "vkdnw"),
     "one of each kind, angle of all weights": (NOISY, FULL, "vkdnw", "macs"),
     "AZ-NAS (untrained)": ("expressivity", "progressivity", "trainability", "macs"),
@@ -107,6 +120,10 @@ PLAIN: dict[str, Any] = {"angle": "cells", "combine": "sum", "sigmas": [2e-3, 1e
 
 PICKED = "flatness(sigmas=[2e-2,4e-2])+angle+macs+naswot+synflow+meco+expressivity"
 """What the search is made with: parts that together take a fraction of a second per candidate."""
+
+
+FINALISTS = (5, 10, 20, 50)
+"""Of so many of the best, the table's 12 epochs of training choose by validation accuracy (as `search.finalists`)."""
 
 
 def settings(seed: int, work: Path, epochs: int = 70) -> Config:
@@ -141,22 +158,24 @@ def supernet(seed: int, folder: Path, epochs: int, given: str | None) -> Path:
     return folder
 
 
-def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], images: int, draws: int) -> dict[str, Any]:
+def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], **settings: Any) -> dict[str, Any]:
     """Scores by measures of the supernet trained in `home`, and F_α from its accuracy and R."""
     question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
-    overlay = {"measure": PLAIN | {"images": images, "draws": draws}}
+    overlay = {"measure": PLAIN | settings}
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
-    for alpha in ALPHAS if {"accuracy", ROBUSTNESS} <= set(found) else ():
-        for row, value in zip(document["genotypes"], merit(found, alpha).tolist(), strict=True):
-            row["scores"][f"flatnas(alpha={alpha:g}, sigma=0.1, draws=4)"] = value
+    for name in [name for name in found if name.startswith("robustness(") and "accuracy" in found]:
+        for alpha in ALPHAS:
+            called = name.replace("robustness(", f"flatnas(alpha={alpha:g}, ")
+            for row, value in zip(document["genotypes"], merit(found, name, alpha).tolist(), strict=True):
+                row["scores"][called] = value
     return document
 
 
-def merit(scores: dict[str, Array], alpha: float) -> Array:
+def merit(scores: dict[str, Array], robustness: str, alpha: float) -> Array:
     """−F_α from accuracy and R."""
-    wrong_N, moved_N = 100 * (1 - scores["accuracy"]), -scores[ROBUSTNESS]
+    wrong_N, moved_N = 100 * (1 - scores["accuracy"]), -scores[robustness]
     value_N: Array = -(alpha * wrong_N + wrong_N.mean() / moved_N.mean() * (1 - alpha) * moved_N)
     return value_N
 
@@ -184,7 +203,11 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
 
 
 def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> dict[str, Any]:
-    """True accuracies of the genotype that a search with the label-free combination puts first."""
+    """True accuracies of the genotype that a search with the label-free combination puts first.
+
+    And of the one that has the best validation accuracy of the first few after 12 epochs, as the table knows it: what
+    `search.finalists` trains for. Test accuracies are looked up only once the choice is made.
+    """
     change = {
         "measure": {
             "name": PICKED,
@@ -199,13 +222,17 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
     pipeline.resume(home, changes=[change], last="search")
     with Run.open(home, read_only=True) as run:
         found = run.read_json("search.json")
-    row = table[found["ranking"][0]["genotype"]]
-    return {
-        "genotype": row["arch"],
-        "test_acc": float(row["test_acc"]),
-        "corrupt_mean": float(row["corrupt_mean"]),
+    best = [table[entry["genotype"]] for entry in found["ranking"]]
+    finalists = {str(count): max(best[:count], key=lambda row: float(row["valid_acc_12epochs"])) for count in FINALISTS}
+    return looked_up(best[0]) | {
         "candidates": found["summary"]["proposed"],
+        "finalists": {count: looked_up(row) for count, row in finalists.items()},
     }
+
+
+def looked_up(row: dict[str, str]) -> dict[str, Any]:
+    """What the table knows of a genotype after full training."""
+    return {"genotype": row["arch"]} | {name: float(row[name]) for name in ("test_acc", "corrupt_mean")}
 
 
 def scored(document: dict[str, Any]) -> dict[str, Array]:
@@ -215,7 +242,10 @@ def scored(document: dict[str, Any]) -> dict[str, Array]:
 
 
 def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: str) -> dict[str, Any]:
-    """τ-b of every measure and combination, per seed and over seeds; untrained measures are the same for all seeds."""
+    """τ-b of every measure and combination, per seed and over seeds; untrained measures are the same for all seeds.
+
+    Under `together`: that of trained measures whose ranks are summed over all supernets.
+    """
     found: dict[str, dict[str, list[float]]] = {"measures": {}, "rank sum": {}, "log-rank sum": {}}
     for document in documents.values():
         assert [row["genes"] for row in document["genotypes"]] == [row["genes"] for row in shared["genotypes"]]
@@ -231,10 +261,16 @@ def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: s
         for kind, columns in values.items():
             for name, values_N in columns.items():
                 found[kind].setdefault(name, []).append(float(kendalltau(values_N, truth_N).statistic))
+    together = {
+        name: float(
+            kendalltau(rank_sum([scored(document)[name] for document in documents.values()]), truth_N).statistic
+        )
+        for name in scored(next(iter(documents.values())))
+    }
     return {
         kind: {name: {"per_seed": values} | interval(values) for name, values in rows.items()}
         for kind, rows in found.items()
-    }
+    } | {"together": together}
 
 
 def differences(taus: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -291,6 +327,9 @@ def main() -> None:
     parser.add_argument("--trained", nargs="+", default=list(TRAINED), help="measures of the trained supernets")
     parser.add_argument("--images", type=int, default=500, help="search images for measures of the trained supernets")
     parser.add_argument("--draws", type=int, default=1, help="noise draws of these measures")
+    parser.add_argument(
+        "--calibration", type=int, default=512, help="training images for batch norms and training speed"
+    )
     parser.add_argument("--work", type=Path, default=Path("runs"))
     parser.add_argument("--supernets", help="runs with trained supernets, with {seed} in place of the seed")
     parser.add_argument("--name", default="ranking", help="of the folder in --work and, if given, in the results' name")
@@ -302,7 +341,15 @@ def main() -> None:
 
     def ranked_of(seed: int) -> dict[str, Any]:
         out = work / arguments.name / f"rank-{seed}"
-        return ranked(home(seed), out, arguments.sample, tuple(arguments.trained), arguments.images, arguments.draws)
+        return ranked(
+            home(seed),
+            out,
+            arguments.sample,
+            tuple(arguments.trained),
+            images=arguments.images,
+            draws=arguments.draws,
+            calibration_images=arguments.calibration,
+        )
 
     with gzip.open(TRUTH, "rt") as stream:
         table = {row["arch"]: row for row in csv.DictReader(stream)}
@@ -322,6 +369,9 @@ def main() -> None:
     homes = {seed: home(seed) for seed in arguments.seeds}
     documents = {seed: ranked_of(seed) for seed in arguments.seeds}
     shared = untrained(work, arguments.sample)
+    for row in shared["genotypes"]:
+        name = spaces.get("nasbench201").format(Genotype("nasbench201", tuple(row["genes"])))
+        row["scores"][BRIEFLY] = float(table[name][BRIEFLY])
     picks = {seed: picked(path, table, arguments.generations) for seed, path in homes.items() if arguments.generations}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
@@ -340,7 +390,7 @@ def main() -> None:
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
     results["true_accuracy_against_corruption"] = shared["references"]
     results["supernet_seconds"] = {seed: document["supernet"]["seconds"] for seed, document in documents.items()}
-    told = ("sample", "seeds", "epochs", "images", "draws", "generations", "supernets")
+    told = ("sample", "seeds", "epochs", "images", "draws", "calibration", "generations", "supernets")
     results["settings"] = {name: getattr(arguments, name) for name in told}
     suffix = "" if arguments.name == "ranking" else f"_{arguments.name}"
     save(RESULTS / f"ranking_study{suffix}.json", results, resolve(settings(arguments.seeds[0], work).compute))

@@ -152,7 +152,7 @@ class MeasureConfig(Section):
     noise_images: Positive | None = Field(
         None, description="flatness: losses under noise on this many of the scored images; default: all of them"
     )
-    batch_size: Positive = 500
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
     angle: Literal["cells+fixed", "cells"] = Field(
         "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
     )
