@@ -49,13 +49,17 @@ ELASTIC: dict[str, Any] = {"supernet": {"channels": 8, "epochs": 1}, "network": 
 
 
 def images(path: Path, test_seed: int, size: int = 8) -> Path:
-    """160 training and 40 test images of two classes that differ in brightness; the test images depend on the seed."""
+    """160 training and 40 test images of two classes that differ in brightness; the test images depend on the seed.
+
+    A fifth of the labels are wrong, so that no candidate is without error, of which F_α cannot be made.
+    """
     arrays: dict[str, np.ndarray] = {}
     for split, count, seed in (("train", 160, 0), ("test", 40, test_seed)):
         rng = np.random.default_rng(seed)
         labels = rng.integers(2, size=count)
         noise = rng.integers(100, size=(count, size, size, 3))
-        arrays |= {f"x_{split}": (noise + 100 * labels[:, None, None, None]).astype(np.uint8), f"y_{split}": labels}
+        bright = np.where(rng.random(count) < 0.2, 1 - labels, labels)
+        arrays |= {f"x_{split}": (noise + 100 * bright[:, None, None, None]).astype(np.uint8), f"y_{split}": labels}
     np.savez(path, **arrays)
     return path
 
