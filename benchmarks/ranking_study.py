@@ -158,11 +158,11 @@ def supernet(seed: int, folder: Path, epochs: int, given: str | None) -> Path:
     return folder
 
 
-def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], **settings: Any) -> dict[str, Any]:
+def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], **chosen: Any) -> dict[str, Any]:
     """Scores by measures of the supernet trained in `home`, and F_α from its accuracy and R."""
     question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
-    overlay = {"measure": PLAIN | settings}
+    overlay = {"measure": PLAIN | chosen}
     document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
     found = scored(document)
     for name in [name for name in found if name.startswith("robustness(") and "accuracy" in found]:
@@ -223,7 +223,7 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
     with Run.open(home, read_only=True) as run:
         found = run.read_json("search.json")
     best = [table[entry["genotype"]] for entry in found["ranking"]]
-    finalists = {str(count): max(best[:count], key=lambda row: float(row["valid_acc_12epochs"])) for count in FINALISTS}
+    finalists = {str(count): max(best[:count], key=lambda row: float(row[BRIEFLY])) for count in FINALISTS}
     return looked_up(best[0]) | {
         "candidates": found["summary"]["proposed"],
         "finalists": {count: looked_up(row) for count, row in finalists.items()},
@@ -247,10 +247,11 @@ def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: s
     Under `together`: that of trained measures whose ranks are summed over all supernets.
     """
     found: dict[str, dict[str, list[float]]] = {"measures": {}, "rank sum": {}, "log-rank sum": {}}
-    for document in documents.values():
+    trained = [scored(document) for document in documents.values()]
+    for document, own in zip(documents.values(), trained, strict=True):
         assert [row["genes"] for row in document["genotypes"]] == [row["genes"] for row in shared["genotypes"]]
         truth_N = np.array([row["truth"][column] for row in document["genotypes"]])
-        scores = scored(shared) | scored(document)
+        scores = scored(shared) | own
         values = {"measures": scores}
         for kind, combine in (("rank sum", rank_sum), ("log-rank sum", log_rank_sum)):
             values[kind] = {
@@ -262,10 +263,8 @@ def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: s
             for name, values_N in columns.items():
                 found[kind].setdefault(name, []).append(float(kendalltau(values_N, truth_N).statistic))
     together = {
-        name: float(
-            kendalltau(rank_sum([scored(document)[name] for document in documents.values()]), truth_N).statistic
-        )
-        for name in scored(next(iter(documents.values())))
+        name: float(kendalltau(rank_sum([scores[name] for scores in trained]), truth_N).statistic)
+        for name in trained[0]
     }
     return {
         kind: {name: {"per_seed": values} | interval(values) for name, values in rows.items()}
@@ -370,8 +369,7 @@ def main() -> None:
     documents = {seed: ranked_of(seed) for seed in arguments.seeds}
     shared = untrained(work, arguments.sample)
     for row in shared["genotypes"]:
-        name = spaces.get("nasbench201").format(Genotype("nasbench201", tuple(row["genes"])))
-        row["scores"][BRIEFLY] = float(table[name][BRIEFLY])
+        row["scores"][BRIEFLY] = float(table[row["genotype"]][BRIEFLY])
     picks = {seed: picked(path, table, arguments.generations) for seed, path in homes.items() if arguments.generations}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
