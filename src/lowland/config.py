@@ -150,7 +150,8 @@ class MeasureConfig(Section):
     calibration_images: Positive = 512
     images: Positive | None = Field(None, description="score on this many search-split images; default: all")
     noise_images: Positive | None = Field(
-        None, description="flatness: losses under noise on this many of the scored images; default: all of them"
+        None,
+        description="flatness, perturbed_accuracy: noise on this many of the scored images; default: all of them",
     )
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
     angle: Literal["cells+fixed", "cells"] = Field(
@@ -181,6 +182,7 @@ class MeasureConfig(Section):
         None, description="scale k of R in flatnas; default: mean(err)/mean(R) of 16 random genotypes"
     )
     perturbed_loss_sigma: Rate = Field(4e-2, description="noise level of perturbed_loss")
+    perturbed_accuracy_sigma: Rate = Field(0.4, description="relative noise of perturbed_accuracy")
     filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
     adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
     hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")

@@ -163,11 +163,12 @@ class Session:
         return self.placed(self.data.search, chosen.sort().values, self.config.measure.batch_size)
 
     def placed(self, split: Split, indices: Tensor, size: int) -> Sequence[tuple[Tensor, Tensor]]:
-        """The named images of a split, normalised and on the device, with their labels, in batches of `size`.
+        """The named images of a split, normalised and on the device, with labels, in even batches of at most `size`.
 
         Kept ready where they fit in `data.memory_gb` as floats, else made each time they are read.
         """
-        found = OnDemand(split, torch.split(indices, size), self.data, self.compute)
+        parts = torch.tensor_split(indices, max(1, -(-len(indices) // size)))
+        found = OnDemand(split, parts, self.data, self.compute)
         floats = len(indices) * self.data.in_channels * self.data.image_size**2
         return list(found) if 4 * floats <= self.config.data.memory_gb * 2**30 else found
 

@@ -41,13 +41,16 @@ EXACT = ["angle", *UNTRAINED]
 SEEDED = [name for name in UNTRAINED if name not in ("parameters", "macs")]
 LOOKS_AT_IMAGES = [name for name in NAMES if name not in EXACT]
 OTHER_NOISE = ["adaptive_sharpness", "filter_noise", "flatnas", "perturbed_loss", "robustness", "accuracy+robustness"]
-NOISY = [name for name in NAMES if name != CURVED and ("flatness" in name or name in OTHER_NOISE)]
+# Its batch norms go by the batch they see, so it needs no calibration, and the size of batches counts.
+BY_BATCH = "perturbed_accuracy"
+NOISY = [name for name in NAMES if name != CURVED and ("flatness" in name or name in [*OTHER_NOISE, BY_BATCH])]
 # What is flat around the weights says nothing of how good they are: a network that guesses is flat everywhere.
 FLAT_ONLY = ["adaptive_sharpness", "filter_noise", "hessian_trace", "robustness"]
 # Whole images change sides where activations are rounded, and differences of losses keep the error of either.
 ROUNDING = {
     "flatnas": 5.0,
     "robustness": 5.0,
+    "perturbed_accuracy": 0.1,
     "accuracy+robustness": 5.0,
     "adaptive_sharpness": 0.02,
     "filter_noise": 0.02,
@@ -145,7 +148,7 @@ def test_leaves_the_supernet_bit_identical_after_an_exception(shared: Case, name
 
 @on_spaces(NOISY)
 def test_leaves_the_supernet_bit_identical_after_an_exception_under_noise(shared: Case, name: str):
-    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, 8))
+    unchanged(shared.supernet, lambda: fails_in_pass(shared, name, 3 if name == BY_BATCH else 8))
 
 
 @on_spaces(NAMES)
@@ -170,7 +173,7 @@ def test_details_are_finite_json_and_errors_are_not_negative(shared: Case, name:
 @on_spaces(NAMES)
 def test_seed_moves_noise_and_untrained_weights_only(shared: Case, name: str):
     other = replace(shared.context, seed=shared.context.seed + 1)
-    measure = measures.get(settings(name))
+    measure = measures.get(settings(name, draws=5))  # an accuracy from one draw may be the same by chance
     genotype = shared.genotypes[0]
     same = (
         measure.score(shared.supernet, genotype, other).value
@@ -192,7 +195,7 @@ def test_a_trained_network_beats_a_ruined_one(shared: Case, name: str):
     assert score(shared, part).value > score(ruined, part).value
 
 
-@on_spaces(LOOKS_AT_IMAGES)
+@on_spaces([name for name in LOOKS_AT_IMAGES if name != BY_BATCH])
 def test_batch_sizes_do_not_matter(shared: Case, name: str):
     x = torch.cat([x for x, _ in shared.context.scored])
     labels = torch.cat([labels for _, labels in shared.context.scored])
@@ -206,7 +209,7 @@ def test_batch_sizes_do_not_matter(shared: Case, name: str):
 @on_spaces(LOOKS_AT_IMAGES)
 def test_missing_images_are_a_data_error(shared: Case, name: str):
     measure = measures.get(settings(name))
-    for lacking in ("scored", "calibration"):
+    for lacking in ("scored",) if name == BY_BATCH else ("scored", "calibration"):
         with pytest.raises(DataError, match="images"):
             measure.score(shared.supernet, shared.genotypes[0], replace(shared.context, **{lacking: []}))
 

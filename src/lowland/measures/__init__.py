@@ -4,6 +4,7 @@
 - flatness: slope and depth of the loss under weight noise, or along the Hessian's top eigenvectors (GeNAS).
 - robustness, flatnas: change of the accuracy under relative weight noise, and its sum with the error (FlatNAS).
 - perturbed_loss, adaptive_sharpness, filter_noise: the loss under absolute, relative and filter-normalised noise.
+- perturbed_accuracy: the accuracy under large relative noise.
 - hessian_trace: curvature of the loss.
 - training_speed: the loss over a few steps of training at a high learning rate.
 - angle: how far training turned the weights (RLNAS).
@@ -34,6 +35,7 @@ from lowland.measures import loss as _loss
 from lowland.measures import meco as _meco
 from lowland.measures import naswot as _naswot
 from lowland.measures import ntk as _ntk
+from lowland.measures import perturbed_accuracy as _perturbed_accuracy
 from lowland.measures import perturbed_loss as _perturbed_loss
 from lowland.measures import robustness as _robustness
 from lowland.measures import size as _size
@@ -62,6 +64,7 @@ del (
     _meco,
     _naswot,
     _ntk,
+    _perturbed_accuracy,
     _perturbed_loss,
     _robustness,
     _size,

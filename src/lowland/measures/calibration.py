@@ -107,6 +107,19 @@ def preserved(batch_norms: Sequence[_BatchNorm]) -> Iterator[None]:
 
 
 @contextmanager
+def by_batch(batch_norms: Sequence[_BatchNorm]) -> Iterator[None]:
+    """Within the block `batch_norms`, in evaluation mode, use mean and variance of the batch they see; none is kept."""
+    original = [(module, module.running_mean, module.running_var) for module in batch_norms]
+    try:
+        for module in batch_norms:
+            module.running_mean = module.running_var = None
+        yield
+    finally:
+        for module, mean, variance in original:
+            module.running_mean, module.running_var = mean, variance
+
+
+@contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Clear every training flag of `module` within the block, and put each one back as it was.
 

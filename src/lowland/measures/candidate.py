@@ -16,7 +16,7 @@ from lowland.config import MeasureConfig
 from lowland.errors import DataError
 from lowland.genotype import Genotype
 from lowland.measures import per_image
-from lowland.measures.calibration import calibrated
+from lowland.measures.calibration import calibrated, evaluating
 from lowland.measures.measure import Batches, Context, Measure, Score
 from lowland.measures.per_image import Array, Outcome, sampling_error
 from lowland.spaces.space import Single, Supernet, is_searched
@@ -60,13 +60,18 @@ class Candidate:
             self.context.compute,
         )
 
+    def noise_scored(self, config: MeasureConfig) -> Batches:
+        """The scored images, or the first `measure.noise_images` of them where there are more."""
+        scored = self.context.scored
+        return scored if config.noise_images is None else first(scored, config.noise_images)
+
     def losses_under_noise(self, config: MeasureConfig) -> Array:
         """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for.
 
         On the first `measure.noise_images` of the scored images where there are more.
         """
         shared = config.noise == "shared"
-        scored = self.context.scored if config.noise_images is None else first(self.context.scored, config.noise_images)
+        scored = self.noise_scored(config)
         return per_image.losses_under_noise(
             lambda: self.evaluate(scored),
             self.perturbable(config.position),
@@ -96,8 +101,12 @@ def first(batches: Batches, count: int) -> Batches:
 
 
 @contextmanager
-def candidate(supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig) -> Iterator[Candidate]:
-    """A calibrated candidate; after the block the supernet is bit-identical to what it was, also after an exception.
+def candidate(
+    supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig, *, calibrate: bool = True
+) -> Iterator[Candidate]:
+    """A candidate, calibrated unless `calibrate` is off.
+
+    After the block the supernet is bit-identical to what it was, also after an exception.
 
     Of the settings only `measure.calibration` counts, so measures that agree on it can share a candidate.
 
@@ -106,8 +115,12 @@ def candidate(supernet: Supernet, genotype: Genotype, context: Context, config: 
     """
     if not context.scored:
         raise DataError("no images to score candidates on; enlarge data.search_fraction or the data set")
-    images = [x_NCHW for x_NCHW, _ in context.calibration]
     network = supernet.at(genotype)
+    if not calibrate:
+        with evaluating(network):
+            yield Candidate(network, genotype, context, supernet)
+        return
+    images = [x_NCHW for x_NCHW, _ in context.calibration]
     with calibrated(network, genotype, images, config.calibration, context.compute):
         yield Candidate(network, genotype, context, supernet)
 
@@ -143,10 +156,13 @@ class Estimate:
 class CandidateMeasure(Measure):
     """A measure that looks at the outputs of a calibrated candidate; parts of a sum share one candidate."""
 
+    calibrates: bool = True
+    """Whether it needs batch-norm statistics of the candidate; one that does not may share a calibrated candidate."""
+
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
-        """Calibrate the path, judge it, and put the supernet back."""
-        with candidate(supernet, genotype, context, self.config) as calibrated_path:
-            return self.judge(calibrated_path).score()
+        """Calibrate the path where needed, judge it, and put the supernet back."""
+        with candidate(supernet, genotype, context, self.config, calibrate=self.calibrates) as path:
+            return self.judge(path).score()
 
     @abstractmethod
     def judge(self, candidate: Candidate) -> Estimate:

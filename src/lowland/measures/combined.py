@@ -70,15 +70,16 @@ class Combined(Measure):
         influence_N: Array | None = None
         details: dict[str, Any] = {}
         with ExitStack() as stack:
-            shared: dict[str, Candidate] = {}
+            shared: dict[str | None, Candidate] = {}
             for label, part in self.parts:
                 scale = weight(part.name, part.config)
                 if isinstance(part, CandidateMeasure):
-                    mode = part.config.calibration
-                    if mode not in shared:
+                    mode = part.config.calibration if part.calibrates else None
+                    if mode not in shared and not (mode is None and shared):
                         stack.close()
-                        shared = {mode: stack.enter_context(candidate(supernet, genotype, context, part.config))}
-                    estimate = part.judge(shared[mode])
+                        opened = candidate(supernet, genotype, context, part.config, calibrate=part.calibrates)
+                        shared = {mode: stack.enter_context(opened)}
+                    estimate = part.judge(next(iter(shared.values())))
                     influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)
                     variance += scale**2 * estimate.noise_variance
                     found = estimate.score()

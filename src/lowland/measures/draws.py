@@ -24,6 +24,7 @@ def outcomes_under_noise(
     *,
     kind: type[Noise] = Noise,
     relative: bool = False,
+    few: bool = False,
 ) -> list[list[Outcome]]:
     """The outcome of every draw (K) and sign (S); common random numbers where `measure.noise` is shared.
 
@@ -34,6 +35,7 @@ def outcomes_under_noise(
         draws: Number of independent draws K.
         kind: How weights are perturbed.
         relative: Scale the noise by each weight.
+        few: On the first `measure.noise_images` of the scored images only, where there are more.
 
     Raises:
         ValueError: a loss is not finite.
@@ -41,6 +43,7 @@ def outcomes_under_noise(
     shared = config.noise == "shared"
     signs: tuple[Literal[1, -1], ...] = (1, -1) if config.antithetic else (1,)
     parameters = candidate.perturbable(config.position)
+    scored = candidate.noise_scored(config) if few else candidate.context.scored
 
     def outcome(draw: int, sign: Literal[1, -1]) -> Outcome:
         noise = kind(
@@ -53,7 +56,7 @@ def outcomes_under_noise(
             # The weights of an extracted network are this candidate's alone.
             remember=shared and not isinstance(candidate.supernet, Single),
         )
-        return outcome_under(noise, candidate.evaluate, parameters, sigma)
+        return outcome_under(noise, lambda: candidate.evaluate(scored), parameters, sigma)
 
     return [[outcome(draw, sign) for sign in signs] for draw in range(draws)]
 

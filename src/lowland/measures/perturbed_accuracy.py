@@ -1,0 +1,63 @@
+"""The accuracy under weight noise in proportion to each weight, with batch norm by the statistics of each batch.
+
+Array names: K noise draws, N images.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from lowland.measures.calibration import by_batch, path_batch_norms
+from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate
+from lowland.measures.draws import outcomes_under_noise
+from lowland.measures.flatness import spread
+from lowland.measures.measure import register
+from lowland.measures.per_image import Array, sampling_error
+
+
+@register
+class PerturbedAccuracy(CandidateMeasure):
+    """E_z[acc(w ⊙ (1 + σ z))], top-1 accuracy in [0, 1], z ~ N(0, 1) per scalar, on every parameter on the path.
+
+    The expected 0-1 loss under Gaussian weight noise is what PAC-Bayes bounds are about; noise in proportion to each
+    weight makes it the same for networks that differ only by factors moved between layers. σ =
+    `perturbed_accuracy_sigma`, large enough that the weights of one training run matter less than the architecture;
+    the mean is over `measure.draws` draws, each also mirrored where `measure.antithetic`, and over the first
+    `measure.noise_images` of the scored images.
+
+    So much noise shifts the statistics of activations, and with those of the clean weights hardly any accuracy is left.
+    So every batch norm takes mean and variance of the batch it sees (of about `measure.batch_size` images, as in
+    training), which also saves calibrating. The standard error is √(images² + noise²), images² the sampling error of
+    the mean over draws, noise² = s²/K of the draws' means (not estimable from one draw).
+    """
+
+    name = "perturbed_accuracy"
+    summary = "accuracy under large relative weight noise, batch norm by each batch's own statistics"
+    source = "magnitude-aware perturbation: Jiang et al., ICLR 2020, Appendix C; FlatNAS's noise (arXiv 2402.19102)"
+    calibrates = False
+
+    def judge(self, candidate: Candidate) -> Estimate:
+        """The candidate's accuracy under noise; raises ValueError where a loss is not finite."""
+        sigma = self.config.perturbed_accuracy_sigma
+        with by_batch(path_batch_norms(candidate.supernet, candidate.genotype)):
+            found = outcomes_under_noise(candidate, self.config, sigma, self.config.draws, relative=True, few=True)
+        correct_KN: Array = np.array([np.mean([outcome.correct_N for outcome in signed], axis=0) for signed in found])
+        draws, images = correct_KN.shape
+        value = float(correct_KN.mean())
+        influence_N: Array = correct_KN.mean(axis=0) - value
+        variance = float(correct_KN.mean(axis=1).var(ddof=1)) / draws if draws > 1 else None
+        return Estimate(
+            value=value,
+            influence_N=influence_N if self.config.noise_images is None else spread(influence_N, candidate.images),
+            noise_variance=variance or 0.0,
+            details={
+                "sigma": sigma,
+                "accuracies": correct_KN.mean(axis=1).tolist(),
+                "standard_error_images": sampling_error(influence_N),
+                "standard_error_noise": None if variance is None else math.sqrt(variance),
+                "draws": draws,
+                "images": images,
+            },
+        )
