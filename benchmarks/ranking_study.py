@@ -163,7 +163,7 @@ def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], **chos
     question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
     overlay = {"measure": PLAIN | chosen}
-    document = _finished(out, question) or rank(question, out, [overlay], supernet=home, monitor=Monitor())
+    document = _finished(out, question) or rank(question, out, [overlay], supernets=[home], monitor=Monitor())
     found = scored(document)
     for name in [name for name in found if name.startswith("robustness(") and "accuracy" in found]:
         for alpha in ALPHAS:
@@ -387,7 +387,7 @@ def main() -> None:
     first = [*documents[arguments.seeds[0]]["measures"], *shared["measures"]]
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
     results["true_accuracy_against_corruption"] = shared["references"]
-    results["supernet_seconds"] = {seed: document["supernet"]["seconds"] for seed, document in documents.items()}
+    results["supernet_seconds"] = {seed: document["supernets"][0]["seconds"] for seed, document in documents.items()}
     told = ("sample", "seeds", "epochs", "images", "draws", "calibration", "generations", "supernets")
     results["settings"] = {name: getattr(arguments, name) for name in told}
     suffix = "" if arguments.name == "ranking" else f"_{arguments.name}"

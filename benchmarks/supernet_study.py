@@ -57,7 +57,7 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
         pipeline.run(config, home / "run", last="supernet")
     question = Question(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
     overlay = {"measure": PLAIN | {"images": 500, "draws": 1, "sigmas": [1e-2, 2e-2]}}
-    return rank(question, home / "rank", [overlay], supernet=home / "run", monitor=Monitor())
+    return rank(question, home / "rank", [overlay], supernets=[home / "run"], monitor=Monitor())
 
 
 def judged(documents: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def judged(documents: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str,
         if set(parts) <= {*MEASURES, *UNTRAINED}
     } | scored(shared)
     return {
-        "seconds": sum(document["supernet"]["seconds"] for document in documents),
+        "seconds": sum(document["supernets"][0]["seconds"] for document in documents),
         "tau": {
             column: {
                 name: float(kendalltau(values_N, [row["truth"][column] for row in rows]).statistic)

@@ -109,7 +109,7 @@ def test_figures_are_those_of_lowland_rank(
     }
     question = ranking.Question(truth=truth, measures=tuple(same.values()), sample=0, resamples=2)
     published = {"measure": {"sigmas": [2e-3, 1e-2, 2e-2], "combine": "sum"}}
-    found = ranking.rank(question, tmp_path / "rank", [published], supernet=supernets[1])
+    found = ranking.rank(question, tmp_path / "rank", [published], supernets=[supernets[1]])
     ours = lines(finished[1])
     for label, row in zip(same, found["measures"], strict=True):
         for column in ("test_acc", "corrupt_mean"):

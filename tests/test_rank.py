@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lowland import pipeline, spaces
 from lowland import rank as ranking
-from lowland import spaces
-from lowland.errors import InterruptedRun
+from lowland.errors import ConfigError, InterruptedRun
 from lowland.measures.accuracy import Accuracy
 from lowland.monitor import Monitor
+from lowland.presets import assemble
 from lowland.report import ranking_page
 from lowland.run import Run
 from whole_runs import TINY, Command, content, made_up_truth, options
@@ -147,6 +148,56 @@ def test_an_existing_supernet_is_used_and_left_alone(
     assert content(run) == before
 
 
+@pytest.fixture(scope="module")
+def second(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with another supernet; never change it."""
+    out = tmp_path_factory.mktemp("second") / "run"
+    pipeline.run(assemble(TINY, {"seed": 7}), out, last="supernet")
+    return out
+
+
+def test_ranks_are_summed_over_supernets(
+    ranked: Path, second: Path, question: ranking.Question, tmp_path: Path, lowland: Command
+) -> None:
+    out, runs = tmp_path / "both", [ranked / "run", second]
+    whole = ranking.rank(question, out, supernets=runs)
+    parts = [ranking.rank(question, tmp_path / path.parent.name, supernets=[path]) for path in runs]
+    assert [each["seed"] for each in whole["supernets"]] == [part["settings"]["config"]["seed"] for part in parts]
+
+    def scores(document: dict[str, Any], name: str) -> Any:
+        return np.array([entry["scores"][name] for entry in document["genotypes"]])
+
+    for name in MEASURES:
+        ranks = [stats.rankdata(scores(part, name)) for part in parts]
+        np.testing.assert_array_equal(scores(whole, name), ranks[0] + ranks[1])
+    accuracy, angle, total = whole["measures"]
+    np.testing.assert_array_equal(
+        scores(whole, total["name"]), sum(stats.rankdata(scores(whole, name)) for name in MEASURES)
+    )
+    for column in ("test_acc", "corrupt_mean"):
+        alone = [part["measures"][0]["truth"][column]["all"]["tau"]["value"] for part in parts]
+        assert accuracy["alone"][column] == pytest.approx(alone)
+    assert "alone" not in total
+    assert "alone" not in parts[0]["measures"][0]
+    assert (accuracy["images"], angle["images"]) == (208.0, 0.0)
+    page = (out / "rank.html").read_text()
+    assert "2 supernets" in page
+    assert "τ-b by supernet" in page
+    again = ["rank", "--truth", str(question.truth), "--measures", "accuracy", "--resamples", "60", "--out", str(out)]
+    given = [option for path in runs for option in ("--supernet", str(path))]
+    assert lowland(*again, *given).code == 0
+    assert len(rows(out)) == 2 * 2 * SIZE
+    assert "is given twice" in lowland(*again, *given, "--supernet", str(second)).fault
+
+
+def test_supernets_on_other_data_are_refused(ranked: Path, question: ranking.Question, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    pipeline.run(assemble(TINY, {"seed": 7, "data": {"limit": 300}}), other, last="supernet")
+    with pytest.raises(ConfigError, match=r"data of .* differs"):
+        ranking.rank(question, tmp_path / "rank", supernets=[ranked / "run", other])
+    assert not (tmp_path / "rank").exists()
+
+
 def test_measures_with_settings_of_their_own(ranked: Path, truth: Path, tmp_path: Path, lowland: Command) -> None:
     out = tmp_path / "rank"
     asked = "flatness(alpha=0), flatness( sigmas = [1e-3,5e-3] , alpha=1),flatness,angle+flatness(draws=2)"
@@ -196,7 +247,7 @@ def test_a_candidate_that_fails_is_counted_and_left_out(
         return whole(self, candidate)
 
     monkeypatch.setattr(Accuracy, "judge", sometimes)
-    document = ranking.rank(question, tmp_path / "out", supernet=ranked / "run")
+    document = ranking.rank(question, tmp_path / "out", supernets=[ranked / "run"])
     accuracy, angle, total = document["measures"]
     assert (accuracy["scored"], accuracy["failed"]) == (total["scored"], total["failed"]) == (SIZE - 2, 2)
     assert angle["failed"] == 0
@@ -227,7 +278,7 @@ def test_the_page_needs_nothing_else_and_escapes_everything(ranked: Path) -> Non
         json.dumps(document).replace("accuracy", json.dumps(evil)[1:-1]).replace("corrupt_mean", json.dumps(evil)[1:-1])
     )
     broken = json.loads(text)
-    broken["data"]["name"] = broken["lowland"] = broken["created"] = broken["supernet"]["run"] = evil
+    broken["data"]["name"] = broken["lowland"] = broken["created"] = broken["supernets"][0]["run"] = evil
     shown = ranking_page.render(broken)
     assert "<script" not in shown.lower()
     assert "\x07" not in shown

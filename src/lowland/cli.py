@@ -265,10 +265,12 @@ def rank(
         typer.Option("--shift-column", help="Column of accuracies under shift [default: corrupt_mean, if there]."),
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples behind intervals.")] = 1000,
-    supernet: Annotated[
-        Path | None,
+    supernets: Annotated[
+        list[Path] | None,
         typer.Option(
-            "--supernet", help="Run directory whose supernet is used; else one is trained.", show_default=False
+            "--supernet",
+            help="Run directory whose supernet is used; else one is trained. Repeatable: ranks are then summed.",
+            show_default=False,
         ),
     ] = None,
     data: Data = None,
@@ -314,7 +316,7 @@ def rank(
     )
     display = Display(out)
     with stoppable(display):
-        document = ranking.rank(question, out_path, _layers(given), supernet=supernet, monitor=display)
+        document = ranking.rank(question, out_path, _layers(given), supernets=supernets or (), monitor=display)
     for line in ranking_lines(document, out_path):
         out.print(line, highlight=False, soft_wrap=isinstance(line, str))
 

@@ -1,4 +1,4 @@
-"""`lowland rank`: one supernet, many measures, and how well each orders genotypes as ground truth does.
+"""`lowland rank`: many measures on one supernet or several, and how well each orders genotypes as ground truth does.
 
 The folder it writes holds `run/` (the supernet, a run directory as any other; not made where an existing run is
 given), `archive.sqlite` (every score, durable), `rank.json` (settings, environment, statistics, scores) and
@@ -8,6 +8,7 @@ given), `archive.sqlite` (every score, durable), `rank.json` (settings, environm
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import combinations
@@ -49,7 +50,7 @@ LEAST = 10
 """Fewest genotypes worth a rank correlation."""
 
 RUN, RESULT, PAGE = "run", "rank.json", "rank.html"
-FORMAT = 1
+FORMAT = 2
 """Version of the layout of rank.json."""
 
 FIXED = ("seed", "preset", "space", "data", "supernet")
@@ -102,16 +103,19 @@ def rank(
     out: Path,
     layers: Sequence[dict[str, Any]] = (),
     *,
-    supernet: Path | None = None,
+    supernets: Sequence[Path] = (),
     monitor: Monitor | None = None,
 ) -> dict[str, Any]:
     """Score the sampled genotypes by every measure and compare with the truth.
+
+    With several supernets a measure's value is the sum of the ranks that it gives on each of them: what a measure of
+    trained weights says depends on the one training run, and much of that is averaged away.
 
     Args:
         question: What is to be ranked.
         out: Folder to make, or to go on with.
         layers: Settings, weakest first. Of an existing supernet those that decide it cannot be changed.
-        supernet: Run directory whose trained supernet is used, read only; None: one is trained in `out`/run.
+        supernets: Run directories whose trained supernets are used, read only; none: one is trained in `out`/run.
         monitor: Hears how it goes.
 
     Returns:
@@ -124,9 +128,11 @@ def rank(
     monitor = monitor or Monitor()
     if join().size > 1:
         raise ConfigError("lowland rank runs in one process; train the supernet with torchrun, then give --supernet")
-    home = supernet or out / RUN
+    home = supernets[0] if supernets else out / RUN
     begun = (home / MANIFEST).is_file()
-    config = settings(home, layers, exact=supernet is None) if begun or supernet else assemble(*layers)
+    config = settings(home, layers, exact=not supernets) if begun or supernets else assemble(*layers)
+    others = {path: settings(path, layers, exact=False) for path in supernets[1:]}
+    require_alike(supernets, config, others)
     question = checked(question, config)
     require_free(out)
     truth = read_truth(
@@ -150,13 +156,17 @@ def rank(
     try:
         for leftover in out.glob(".*.tmp"):  # of a stop within an atomic write
             leftover.unlink()
-        if supernet is None:
+        if not supernets:
             if not begun:
                 Run.create(home, config).close()
             pipeline.resume(home, monitor=monitor, last="supernet", data=data)
-        with Run.open(home, read_only=True) as opened:
-            opened.config = config  # read only: nothing of the run is changed
-            document = judged(question, truth, chosen, Session(opened, monitor, given=data), out)
+        with ExitStack() as stack:
+            sessions = []
+            for path, wanted in {home: config, **others}.items():
+                opened = stack.enter_context(Run.open(path, read_only=True))
+                opened.config = wanted  # read only: nothing of the run is changed
+                sessions.append(Session(opened, monitor, given=data))
+            document = judged(question, truth, chosen, sessions, out)
         write_json(out / RESULT, document)
         ranking_page.write(document, out / PAGE)
     except InterruptedRun as stop:
@@ -184,6 +194,21 @@ def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Co
             remedy = "choose another --out" if exact else "leave that setting out, or train another supernet"
             raise ConfigError(f"{section} differs from what the supernet in {home} was trained with; {remedy}")
     return new
+
+
+def require_alike(supernets: Sequence[Path], config: Config, others: Mapping[Path, Config]) -> None:
+    """Raise ConfigError where supernets that are to judge together differ in more than their training and seed."""
+    places = [path.resolve() for path in supernets]
+    twice = next((path for path, place in zip(supernets, places, strict=True) if places.count(place) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"--supernet {twice} is given twice; give each run once")
+    for path, other in others.items():
+        for section in ("space", "data", "measure"):
+            if getattr(other, section) != getattr(config, section):
+                raise ConfigError(
+                    f"{section} of {path} differs from that of {supernets[0]}; supernets that judge together must "
+                    "differ only in how they were trained and in their seed"
+                )
 
 
 def checked(question: Question, config: Config) -> Question:
@@ -225,18 +250,24 @@ def require_free(out: Path) -> None:
         raise RunError(f"{out} is not empty and not a ranking (it holds {others[0]!r}); choose another --out")
 
 
-def judged(question: Question, truth: Truth, chosen: list[int], session: Session, out: Path) -> dict[str, Any]:
+def judged(
+    question: Question, truth: Truth, chosen: list[int], sessions: Sequence[Session], out: Path
+) -> dict[str, Any]:
     """Score the chosen genotypes and put together what rank.json holds."""
+    session = sessions[0]
     genotypes = [truth.genotypes[place] for place in chosen]
     columns = {name: values[chosen] for name, values in truth.columns.items()}
-    scored: dict[str, list[Candidate]] = {}
-    with Archive(out / ARCHIVE) as archive, scorers(session, count_images=True) as scorer:
-        for name in question.scored:
-            scored[name] = scores(name, genotypes, next(iter(columns.values())), session, archive, scorer)
-    values = {
-        name: valued(candidates, session.config.measure.model_copy(update={"name": name}))
+    scored: dict[str, list[list[Candidate]]] = {name: [] for name in question.scored}
+    with Archive(out / ARCHIVE) as archive:
+        for each in sessions:
+            with scorers(each, count_images=True) as scorer:
+                for name, found in scored.items():
+                    found.append(scores(name, genotypes, next(iter(columns.values())), each, archive, scorer))
+    apart = {
+        name: [valued(found, session.config.measure.model_copy(update={"name": name})) for found in candidates]
         for name, candidates in scored.items()
     }
+    values = {name: arrays[0] if len(arrays) == 1 else summed(arrays, rank_sum) for name, arrays in apart.items()}
     kinds = dict.fromkeys(values, "measure")
     for kind, sums in question.sums.items():
         for parts in sums:
@@ -247,12 +278,17 @@ def judged(question: Question, truth: Truth, chosen: list[int], session: Session
     statistics = Statistics(values, columns, question)
     rows = []
     for index, name in enumerate(values, start=1):
-        rows.append(row(name, kinds[name], values[name], scored.get(name, []), statistics))
+        facts = row(name, kinds[name], values[name], scored.get(name, []), statistics)
+        if len(apart.get(name, [])) > 1:
+            facts["alone"] = {
+                column: [ranking.agreement(array, true_N) for array in apart[name]]
+                for column, true_N in columns.items()
+            }
+        rows.append(facts)
         session.monitor.advance(index)
         session.monitor.check()
     session.monitor.finish()
     config, manifest = session.config, session.run.manifest
-    stage = manifest["stages"]["supernet"]
     return {
         "format": FORMAT,
         "created": now(),
@@ -273,12 +309,7 @@ def judged(question: Question, truth: Truth, chosen: list[int], session: Session
             "config": config.model_dump(mode="json"),
         },
         "data": manifest.get("data", {}),
-        "supernet": {
-            "run": str(session.run.path),
-            "sha256": manifest["files"]["supernet/trained.safetensors"],
-            "seconds": stage["seconds"],
-            "images_per_second": stage["facts"]["images_per_second"],
-        },
+        "supernets": [trained(each) for each in sessions],
         "environment": environment(session.compute) | {"scipy": scipy.__version__},
         "lowland": __version__,
         "measures": rows,
@@ -294,6 +325,20 @@ def judged(question: Question, truth: Truth, chosen: list[int], session: Session
             }
             for index, genotype in enumerate(genotypes)
         ],
+    }
+
+
+def trained(session: Session) -> dict[str, Any]:
+    """What rank.json says of a supernet."""
+    manifest, config = session.run.manifest, session.config
+    stage = manifest["stages"]["supernet"]
+    return {
+        "run": str(session.run.path),
+        "sha256": manifest["files"]["supernet/trained.safetensors"],
+        "seed": config.seed,
+        "epochs": config.supernet.epochs,
+        "seconds": stage["seconds"],
+        "images_per_second": stage["facts"]["images_per_second"],
     }
 
 
@@ -398,17 +443,17 @@ class Statistics:
 
 
 def row(
-    name: str, kind: str, values_N: Array, candidates: Sequence[Candidate], statistics: Statistics
+    name: str, kind: str, values_N: Array, candidates: Sequence[Sequence[Candidate]], statistics: Statistics
 ) -> dict[str, Any]:
-    """What rank.json says of one measure; seconds and images are means per candidate."""
-    scored = [c for c in candidates if c.status == "scored"]
+    """What rank.json says of one measure; seconds and images are means per candidate, summed over supernets."""
+    scored = [[c for c in found if c.status == "scored"] for found in candidates]
     return {
         "name": name,
         "kind": kind,
         "scored": int((~np.isnan(values_N)).sum()),
         "failed": int(np.isnan(values_N).sum()),
-        "seconds": float(np.mean([c.seconds for c in scored])) if scored else None,
-        "images": float(np.mean([c.details[IMAGES] for c in scored])) if scored else None,
+        "seconds": sum(float(np.mean([c.seconds for c in found])) for found in scored) if scored else None,
+        "images": sum(float(np.mean([c.details[IMAGES] for c in found])) for found in scored) if scored else None,
         "truth": {
             column: ranking.as_facts(found)
             for column in statistics.columns

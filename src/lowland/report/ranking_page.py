@@ -130,11 +130,13 @@ def _table(document: Mapping[str, Any], column: str, scope: str) -> list[dict[st
             if column not in row["truth"]:
                 continue
             facts = row["truth"][column][scope]
+            alone = row.get("alone", {}).get(column, ()) if scope == "all" else ()
             seconds, images = row.get("seconds"), row.get("images")
             part.append(
                 {
                     "name": row["name"],
                     "reference": group == "references",
+                    "alone": [_signed(tau, 2) for tau in alone],
                     "cells": [interval(facts[key], decimals) for key, decimals in DECIMALS.items()],
                     "scored": row.get("scored", len(document["genotypes"])),
                     "failed": row.get("failed", 0),
@@ -155,11 +157,12 @@ def _tiles(document: Mapping[str, Any]) -> list[Tile]:
             value, between = rows[0]["cells"][0]
             note = f"{rows[0]['name']}; interval {between}" if between else rows[0]["name"]
             tiles.append(Tile(f"Best τ-b against {column}", value, "", note))
-    truth, supernet = document["truth"], document["supernet"]
+    truth, supernets = document["truth"], document["supernets"]
     sample = len(document["genotypes"])
     tiles.append(Tile("Genotypes", f"{sample:,}", "", f"of {truth['classes']:,} distinct in the truth file"))
-    seconds = text.rough_duration(supernet["seconds"])
-    tiles.append(Tile.of("Supernet training", seconds, "", "wall time, once for all measures"))
+    seconds = text.rough_duration(sum(each["seconds"] for each in supernets))
+    several = "" if len(supernets) == 1 else f" of {len(supernets)} supernets"
+    tiles.append(Tile.of("Supernet training", seconds, "", f"wall time{several}, once for all measures"))
     return tiles
 
 
@@ -181,6 +184,12 @@ def _asked(document: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("Intervals", f"{settings['confidence']:.0%}, {settings['resamples']:,} resamples"),
         ("Data set", str(data.get("name", config["data"]["name"]))),
         ("Search space", config["space"]),
-        ("Supernet", f"{document['supernet']['run']}, {config['supernet']['epochs']} epochs, seed {config['seed']}"),
-        ("Its SHA-256", document["supernet"]["sha256"]),
+        *(
+            pair
+            for each in document["supernets"]
+            for pair in (
+                ("Supernet", f"{each['run']}, {each['epochs']} epochs, seed {each['seed']}"),
+                ("Its SHA-256", each["sha256"]),
+            )
+        ),
     ]
