@@ -36,6 +36,8 @@ from lowland.files import write_bytes, write_json
 from lowland.genotype import Genotype
 from lowland.measures import candidate
 from lowland.measures.aggregation import log_rank_sum
+from lowland.measures.calibration import by_batch, path_batch_norms
+from lowland.measures.draws import outcomes_under_noise
 from lowland.measures.flatness import flatness_value
 from lowland.monitor import Monitor
 from lowland.run import Run
@@ -45,7 +47,7 @@ from lowland.seeds import numpy_rng
 from lowland.session import Session
 
 IMAGES = (25, 50, 100, 200, 500, 1000, 2000, 10000)
-DRAWS = (1, 2, 4)
+DRAWS = (1, 2, 4, 8)
 WITHIN = 0.005
 """How far below the full budget's τ a budget may stay."""
 
@@ -60,6 +62,8 @@ BLOCK = 10
 
 Array = NDArray[np.float64]
 
+ARRAYS = ("clean_GN", "correct_GN", "noisy_GKTN", "right_GKN")
+
 
 @dataclass(frozen=True)
 class Losses:
@@ -68,11 +72,13 @@ class Losses:
     clean_GN: NDArray[np.float32]
     correct_GN: NDArray[np.float32]
     noisy_GKTN: NDArray[np.float32]
+    right_GKN: NDArray[np.float32]
+    """Whether `perturbed_accuracy` finds an image classified correctly; batch norm by batches of the largest set."""
 
     @staticmethod
     def joined(parts: Sequence[Losses]) -> Losses:
         """The genotypes of all parts."""
-        arrays = ([getattr(part, name) for part in parts] for name in ("clean_GN", "correct_GN", "noisy_GKTN"))
+        arrays = ([getattr(part, name) for part in parts] for name in ARRAYS)
         return Losses(*map(np.concatenate, arrays))
 
 
@@ -81,21 +87,26 @@ def measured(session: Session, genotypes: Sequence[Genotype]) -> Losses:
     config, images = session.config.measure, session.scored_images
     clean_GN, correct_GN = (np.full((len(genotypes), images), np.nan, np.float32) for _ in range(2))
     noisy_GKTN = np.full((len(genotypes), config.draws, len(config.sigmas), images), np.nan, np.float32)
+    right_GKN = np.full((len(genotypes), config.draws, images), np.nan, np.float32)
+    sigma = config.perturbed_accuracy_sigma
     for place, genotype in enumerate(genotypes):
         with candidate(session.supernet, genotype, session.context, config) as path:
             try:
                 clean, noisy_KTN = path.clean, path.losses_under_noise(config)
+                with by_batch(path_batch_norms(path.supernet, genotype)):
+                    signed = outcomes_under_noise(path, config, sigma, config.draws, relative=True)
             except ValueError as error:
                 print(f"{session.space.format(genotype)} is left out: {error}", flush=True)
                 continue
         clean_GN[place], correct_GN[place], noisy_GKTN[place] = clean.losses_N, clean.correct_N, noisy_KTN
-    return Losses(clean_GN, correct_GN, noisy_GKTN)
+        right_GKN[place] = [outcomes[0].correct_N for outcomes in signed]
+    return Losses(clean_GN, correct_GN, noisy_GKTN, right_GKN)
 
 
 def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
     """The losses of all genotypes: read from `work`, or measured and written there, block by block."""
     identity = {
-        "format": 1,
+        "format": 2,
         "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
         "measure": session.config.measure.model_dump(mode="json", exclude={"name", "alpha", "gamma", "beta"}),
         "images": session.scored_images,
@@ -115,7 +126,7 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
             with np.load(path, allow_pickle=False) as file:
                 if file["genotypes"].tolist() != names:
                     raise SystemExit(f"{path} holds other genotypes; delete it or choose another --work")
-                parts.append(Losses(file["clean_GN"], file["correct_GN"], file["noisy_GKTN"]))
+                parts.append(Losses(*(file[name] for name in ARRAYS)))
             continue
         losses = measured(session, block)
         buffer = io.BytesIO()
@@ -135,6 +146,7 @@ class Way:
     values: Callable[[Losses, NDArray[np.int64], NDArray[np.int64]], Array]
     levels: int
     noisy: bool = True
+    calibrates: bool = True
 
 
 def exact(session: Session, genotypes: Sequence[Genotype], work: Path) -> list[Array]:
@@ -169,11 +181,15 @@ def ways(sigmas: Sequence[float], alpha: float, beside: Sequence[Array]) -> dict
         noisy_G = perturbed(losses, images, draws)
         return log_rank_sum([np.nan_to_num(noisy_G, nan=-math.inf), *beside])
 
+    def steady(losses: Losses, images: NDArray[np.int64], draws: NDArray[np.int64]) -> Array:
+        return losses.right_GKN[..., images][:, draws].mean(axis=(1, 2), dtype=np.float64)
+
     return {
         "accuracy": Way(lambda found, images, _: found.correct_GN[:, images].mean(axis=1, dtype=np.float64), 1, False),
         "loss": Way(lambda found, images, _: -found.clean_GN[:, images].mean(axis=1, dtype=np.float64), 1, False),
         "flatness": Way(flatness, len(sigmas)),
         f"perturbed_loss(sigma={sigmas[-1]:g})": Way(perturbed, 1),
+        "perturbed_accuracy": Way(steady, 1, calibrates=False),
         "the default order": Way(together, 1),
     }
 
@@ -226,7 +242,7 @@ def budgets(measure: Way, losses: Losses, subsets: int) -> list[Budget]:
 def enough(rows: Sequence[dict[str, Any]], full: dict[str, Any], calibration: int) -> dict[str, Any]:
     """The cheapest budget whose mean τ comes within `WITHIN` of a full one's, and how many times cheaper it is.
 
-    `ratio_with_calibration` counts the calibration images, which every budget needs, on both sides.
+    `ratio_with_calibration` counts the calibration images, which every budget of most measures needs, on both sides.
     """
     best = next(row for row in rows if row["tau"] >= full["tau"] - WITHIN)
     ratio = full["cost"] / best["cost"]
@@ -253,8 +269,8 @@ def judged(
             whole = [row for row in rows if row["images"] == session.scored_images]
             found[column][name] = {
                 "budgets": rows,
-                "against_all_images_and_draws": enough(rows, whole[-1], calibration),
-                "against_all_images_and_one_draw": enough(rows, whole[0], calibration),
+                "against_all_images_and_draws": enough(rows, whole[-1], calibration * measure.calibrates),
+                "against_all_images_and_one_draw": enough(rows, whole[0], calibration * measure.calibrates),
             }
     return found
 
