@@ -42,7 +42,8 @@ VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
 """Share of the epochs that costs as much as the first, and what is different. Fair steps run five paths."""
 
 TOGETHER = "all together"
-MEASURES = ("accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(angle=cells+fixed)")
+STEADY = "perturbed_accuracy(draws=16, noise_images=250)"
+MEASURES = (STEADY, "accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(angle=cells+fixed)")
 
 
 def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> dict[str, Any]:
