@@ -1,17 +1,19 @@
-"""A candidate under several draws of weight noise of one level: what its images then come out as.
+"""A candidate under several draws of weight noise of one level: what its images then come out as, and their mean.
 
 Array names: K noise draws, S signs (one, or ± where antithetic), N images.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
 from lowland.config import MeasureConfig
-from lowland.measures.candidate import Candidate
-from lowland.measures.per_image import Array, Outcome, outcome_under
+from lowland.measures.candidate import Candidate, Estimate
+from lowland.measures.per_image import Array, Outcome, outcome_under, sampling_error
 from lowland.measures.perturbation import Noise
 from lowland.spaces.space import Single
 
@@ -59,6 +61,35 @@ def outcomes_under_noise(
         return outcome_under(noise, lambda: candidate.evaluate(scored), parameters, sigma)
 
     return [[outcome(draw, sign) for sign in signs] for draw in range(draws)]
+
+
+def mean_over_draws(values_KN: Array, details: Mapping[str, Any]) -> Estimate:
+    """The mean of what every image gives under every draw, such as its loss or whether it is classified correctly.
+
+    Its standard error is √(images² + noise²): over images of the mean over draws, Σₙ(v̄ₙ − v̄)²/N², and over draws,
+    s²/K of their means. The noise is not estimable from one draw. Draws and images are crossed; the sum counts their
+    interaction twice, so it errs on the side of caution.
+
+    Args:
+        values_KN: One value of each image under each draw; greater is better.
+        details: JSON facts to keep beside standard errors and sample sizes.
+    """
+    draws, images = values_KN.shape
+    value = float(values_KN.mean())
+    influence_N: Array = values_KN.mean(axis=0) - value
+    variance = float(values_KN.mean(axis=1).var(ddof=1)) / draws if draws > 1 else None
+    return Estimate(
+        value=value,
+        influence_N=influence_N,
+        noise_variance=variance or 0.0,
+        details={
+            **details,
+            "standard_error_images": sampling_error(influence_N),
+            "standard_error_noise": None if variance is None else math.sqrt(variance),
+            "draws": draws,
+            "images": images,
+        },
+    )
 
 
 def losses_under_noise(

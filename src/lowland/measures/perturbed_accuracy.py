@@ -5,16 +5,16 @@ Array names: K noise draws, N images.
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import numpy as np
 
 from lowland.measures.calibration import by_batch, path_batch_norms
 from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate
-from lowland.measures.draws import outcomes_under_noise
+from lowland.measures.draws import mean_over_draws, outcomes_under_noise
 from lowland.measures.flatness import spread
 from lowland.measures.measure import register
-from lowland.measures.per_image import Array, sampling_error
+from lowland.measures.per_image import Array
 
 
 @register
@@ -29,13 +29,14 @@ class PerturbedAccuracy(CandidateMeasure):
 
     So much noise shifts the statistics of activations, and with those of the clean weights hardly any accuracy is left.
     So every batch norm takes mean and variance of the batch it sees (of about `measure.batch_size` images, as in
-    training), which also saves calibrating. The standard error is √(images² + noise²), images² the sampling error of
-    the mean over draws, noise² = s²/K of the draws' means (not estimable from one draw).
+    training), which also saves calibrating. The standard error is that of `mean_over_draws`.
     """
 
     name = "perturbed_accuracy"
     summary = "accuracy under large relative weight noise, batch norm by each batch's own statistics"
-    source = "magnitude-aware perturbation: Jiang et al., ICLR 2020, Appendix C; FlatNAS's noise (arXiv 2402.19102)"
+    source = (
+        "magnitude-aware perturbation: Jiang et al., ICLR 2020 (arXiv 1912.02178); noise of FlatNAS (arXiv 2402.19102)"
+    )
     calibrates = False
 
     def judge(self, candidate: Candidate) -> Estimate:
@@ -44,20 +45,8 @@ class PerturbedAccuracy(CandidateMeasure):
         with by_batch(path_batch_norms(candidate.supernet, candidate.genotype)):
             found = outcomes_under_noise(candidate, self.config, sigma, self.config.draws, relative=True, few=True)
         correct_KN: Array = np.array([np.mean([outcome.correct_N for outcome in signed], axis=0) for signed in found])
-        draws, images = correct_KN.shape
-        value = float(correct_KN.mean())
-        influence_N: Array = correct_KN.mean(axis=0) - value
-        variance = float(correct_KN.mean(axis=1).var(ddof=1)) / draws if draws > 1 else None
-        return Estimate(
-            value=value,
-            influence_N=influence_N if self.config.noise_images is None else spread(influence_N, candidate.images),
-            noise_variance=variance or 0.0,
-            details={
-                "sigma": sigma,
-                "accuracies": correct_KN.mean(axis=1).tolist(),
-                "standard_error_images": sampling_error(influence_N),
-                "standard_error_noise": None if variance is None else math.sqrt(variance),
-                "draws": draws,
-                "images": images,
-            },
-        )
+        facts = {"sigma": sigma, "accuracies": correct_KN.mean(axis=1).tolist()}
+        estimate = mean_over_draws(correct_KN, facts)
+        if self.config.noise_images is None:
+            return estimate
+        return replace(estimate, influence_N=spread(estimate.influence_N, candidate.images))

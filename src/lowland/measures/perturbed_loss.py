@@ -1,47 +1,22 @@
-"""The loss under weight noise of one strength, and how measures made of such losses are estimated.
+"""The loss under weight noise of one strength.
 
 Array names: K noise draws, N images.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate
-from lowland.measures.draws import losses_under_noise
+from lowland.measures.draws import losses_under_noise, mean_over_draws
 from lowland.measures.measure import register
-from lowland.measures.per_image import Array, sampling_error
+from lowland.measures.per_image import Array
 
 
 def negative_mean(losses_KN: Array, details: Mapping[str, Any]) -> Estimate:
-    """The negative mean of losses, or of their rises over the clean loss, over draws and images.
-
-    Its standard error is √(images² + noise²): over images of the mean over draws, Σₙ(l̄ₙ − l̄)²/N², and over draws,
-    s²/K of their means. The noise is not estimable from one draw. Draws and images are crossed; the sum counts their
-    interaction twice, so it errs on the side of caution.
-
-    Args:
-        losses_KN: Per-image losses in nats.
-        details: JSON facts to keep beside standard errors and sample sizes.
-    """
-    draws, images = losses_KN.shape
-    mean = float(losses_KN.mean())
-    influence_N: Array = mean - losses_KN.mean(axis=0)
-    variance = float(losses_KN.mean(axis=1).var(ddof=1)) / draws if draws > 1 else None
-    return Estimate(
-        value=-mean,
-        influence_N=influence_N,
-        noise_variance=variance or 0.0,
-        details={
-            **details,
-            "standard_error_images": sampling_error(influence_N),
-            "standard_error_noise": None if variance is None else math.sqrt(variance),
-            "draws": draws,
-            "images": images,
-        },
-    )
+    """The negative mean of losses in nats, or of their rises over the clean loss, over draws and images."""
+    return mean_over_draws(-losses_KN, details)
 
 
 @register
