@@ -126,6 +126,10 @@ PICKED = "flatness(sigmas=[2e-2,4e-2])+angle+macs+naswot+synflow+meco+expressivi
 """What the search is made with: parts that together take a fraction of a second per candidate."""
 
 
+STEADY = "perturbed_accuracy"
+SHORTLISTS = (10, 20, 50, 100)
+"""Of so many of the best, the measure `STEADY` chooses."""
+
 FINALISTS = (5, 10, 20, 50)
 """Of so many of the best, the table's 12 epochs of training choose by validation accuracy (as `search.finalists`)."""
 
@@ -209,8 +213,9 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
 def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> dict[str, Any]:
     """True accuracies of the genotype that a search with the label-free combination puts first.
 
-    And of the one that has the best validation accuracy of the first few after 12 epochs, as the table knows it: what
-    `search.finalists` trains for. Test accuracies are looked up only once the choice is made.
+    Of the one that perturbed_accuracy puts first of the first few (`search.shortlist`). And of the one of the first few
+    that has the best validation accuracy after 12 epochs, as the table knows it: what `search.finalists` trains for. Test
+    accuracies are looked up only once the choice is made.
     """
     change = {
         "measure": {
@@ -221,15 +226,29 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
             "draws": 8,
             "angle": "cells",
         },
-        "search": {"population": 50, "generations": generations, "parents": 15, "mutations": 25, "crossovers": 15},
+        "search": {
+            "population": 50,
+            "generations": generations,
+            "parents": 15,
+            "mutations": 25,
+            "crossovers": 15,
+            "shortlist": max(SHORTLISTS),
+            "shortlist_measure": f"{STEADY}(draws=16, noise_images=250)",
+        },
     }
     pipeline.resume(home, changes=[change], last="search")
     with Run.open(home, read_only=True) as run:
         found = run.read_json("search.json")
-    best = [table[entry["genotype"]] for entry in found["ranking"]]
+    entries = sorted(found["ranking"], key=lambda entry: -entry["value"])  # before there was a shortlist
+    best = [table[entry["genotype"]] for entry in entries]
+    steady = {
+        str(count): table[max(entries[:count], key=lambda entry: entry["shortlist"]["value"])["genotype"]]
+        for count in SHORTLISTS
+    }
     finalists = {str(count): max(best[:count], key=lambda row: float(row[BRIEFLY])) for count in FINALISTS}
     return looked_up(best[0]) | {
         "candidates": found["summary"]["proposed"],
+        "shortlist": {count: looked_up(row) for count, row in steady.items()},
         "finalists": {count: looked_up(row) for count, row in finalists.items()},
     }
 

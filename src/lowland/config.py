@@ -230,6 +230,12 @@ class SearchConfig(Section):
         description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
         "significantly worse than the parents on them, it is not scored on all; default: no racing",
     )
+    shortlist: Annotated[int, Field(ge=0)] = Field(
+        0, description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none"
+    )
+    shortlist_measure: str = Field(
+        "perturbed_accuracy(draws=16)", description="a measure or a sum, as measure.name; settings in parentheses"
+    )
     finalists: Annotated[int, Field(ge=0)] = Field(
         0,
         description="how many of the best to train from scratch for finalist_epochs, as retraining would, and to order "
@@ -251,13 +257,17 @@ class SearchConfig(Section):
                 f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
                 f"({self.population})"
             )
-        if self.finalists == 1:
-            raise ValueError("a single finalist has nobody to be compared with; set finalists to 2 or more, or to 0")
-        if self.finalists and self.strategy == "pareto":
-            raise ValueError(
-                "finalists are ordered by accuracy alone, which would undo a trade-off; leave finalists out or choose "
-                "another strategy than pareto"
-            )
+        for name, count, by in (
+            ("finalists", self.finalists, "accuracy"),
+            ("shortlist", self.shortlist, "shortlist_measure"),
+        ):
+            if count == 1:
+                raise ValueError(f"{name}=1 compares one candidate with nobody; set {name} to 2 or more, or to 0")
+            if count and self.strategy == "pareto":
+                raise ValueError(
+                    f"{name} are ordered by {by} alone, which would undo a trade-off; leave {name} out or choose "
+                    "another strategy than pareto"
+                )
         if self.racing is not None and self.strategy != "evolution":
             raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")
         return self

@@ -20,6 +20,7 @@ from lowland.device import resolve
 from lowland.errors import ConfigError, InterruptedRun
 from lowland.measures.candidate import CandidateMeasure
 from lowland.measures.combined import combination, parts_of
+from lowland.measures.measure import Measure
 from lowland.monitor import Monitor
 from lowland.presets import recipe
 from lowland.run import ARCHIVE, STAGES, Run
@@ -189,17 +190,27 @@ def check_measures(config: Config) -> None:
     parts = parts_of(measuring.get(asked))
     if config.search.racing is not None:
         check_racing(config, any(isinstance(part, CandidateMeasure) for part in parts))
+    check_angle(config, asked.name, parts)
+    if config.search.shortlist:
+        second = finalists.shortlist_measure(config)
+        check_angle(config, second.name, parts_of(measuring.get(second)))
+
+
+def check_angle(config: Config, name: str, parts: Sequence[Measure]) -> None:
+    """Raise ConfigError where `parts` of the measure `name` hold an angle that these candidates do not have.
+
+    It compares each weight of the supernet with its own initial value.
+    """
     if not any(part.name == "angle" for part in parts):
         return
-    # The angle compares each weight of the supernet with its own initial value.
     if config.finetune.epochs:
         raise ConfigError(
-            f"measure {asked.name!r}: the angle does not exist for fine-tuned candidates; choose another measure, or "
+            f"measure {name!r}: the angle does not exist for fine-tuned candidates; choose another measure, or "
             "set finetune.epochs=0"
         )
     if config.supernet.shrinking:
         raise ConfigError(
-            f"measure {asked.name!r}: the angle means nothing where supernet.shrinking sorts the channels; choose "
+            f"measure {name!r}: the angle means nothing where supernet.shrinking sorts the channels; choose "
             "another measure or leave supernet.shrinking out"
         )
 

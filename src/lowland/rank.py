@@ -38,11 +38,10 @@ from lowland.monitor import Monitor
 from lowland.presets import assemble
 from lowland.report import ranking_page
 from lowland.run import ARCHIVE, Run
-from lowland.scoring import IMAGES, scorers
+from lowland.scoring import IMAGES, measure_identity, scorers
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
 from lowland.session import Session
-from lowland.stages import measure_identity
 from lowland.training.parallel import join
 
 MEASURES = ("accuracy", "loss", "angle", "flatness", "angle+flatness")
@@ -334,7 +333,7 @@ def trained(session: Session) -> dict[str, Any]:
     stage = manifest["stages"]["supernet"]
     return {
         "run": str(session.run.path),
-        "sha256": manifest["files"]["supernet/trained.safetensors"],
+        "sha256": session.supernet_digest,
         "seed": config.seed,
         "epochs": config.supernet.epochs,
         "seconds": stage["seconds"],
@@ -363,7 +362,7 @@ def scores(
     """The candidate of every genotype under one measure, scored now or before; τ-b so far is told on the way."""
     monitor, config = session.monitor, session.config
     own = config.model_copy(update={"measure": config.measure.model_copy(update={"name": name})})
-    identity = measure_identity(own, session.run.manifest["files"]["supernet/trained.safetensors"])
+    identity = measure_identity(own, session.supernet_digest)
     keys = [session.space.key(genotype) for genotype in genotypes]
     known = {key for key in keys if archive.get(identity, key) is not None}
     monitor.start(name, len(set(keys)), "network", len(known))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -55,6 +56,25 @@ class Finalist:
 
 Question = MeasureConfig | FirstLook | Finalist
 """What is asked of every genotype."""
+
+
+def measure_identity(config: Config, supernet_digest: str, raced: int | None = None) -> str:
+    """What makes two scores comparable: the measure's settings, the supernet's weights, the seed and the precision.
+
+    Where candidates are fine-tuned, the recipe too; of a first look, how many images it takes (`raced`). The data need
+    no part of their own: they decide the weights.
+    """
+    parts: dict[str, Any] = {
+        "measure": config.measure.model_dump(mode="json"),
+        "supernet": supernet_digest,
+        "seed": config.seed,
+        "precision": config.compute.precision,
+    }
+    if config.finetune.epochs:
+        parts["finetune"] = config.finetune.model_dump(mode="json")
+    if raced is not None:
+        parts["raced"] = raced
+    return json.dumps(parts, sort_keys=True)
 
 
 @contextmanager

@@ -138,6 +138,12 @@ class Session:
         supernet.load_state_dict(self.run.load_tensors("supernet/trained.safetensors")[0])
         return self.compute.prepare(supernet).eval()
 
+    @property
+    def supernet_digest(self) -> str:
+        """SHA-256 of the trained supernet's file."""
+        digest: str = self.run.manifest["files"]["supernet/trained.safetensors"]
+        return digest
+
     @cached_property
     def context(self) -> Context:
         """What a measure may look at: the search split, and training images for batch-norm statistics."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -33,7 +32,7 @@ from lowland.monitor import Monitor
 from lowland.report import write
 from lowland.report.gather import gather
 from lowland.run import ARCHIVE
-from lowland.scoring import FirstLook, scorers
+from lowland.scoring import FirstLook, measure_identity, scorers
 from lowland.search import Archive, Candidate, Evaluator, Limits, Objectives, Racing, parse_objectives, search
 from lowland.search.racing import first_images
 from lowland.seeds import derive
@@ -95,23 +94,26 @@ def search_architectures(session: Session) -> None:
 
     objectives = objectives_of(config)
     measured = config if objectives is None else config.model_copy(update={"measure": objectives.measure})
-    identity = measure_identity(measured, run.manifest["files"]["supernet/trained.safetensors"])
+    identity = measure_identity(measured, session.supernet_digest)
     with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
         full = Evaluator(session.space, scorer(measured.measure), archive, identity, session.cost)
         evaluator: Evaluator | Racing = full
         if config.search.racing is not None:
             raced = first_images(config.search.racing, session.scored_images)
             look = scorer(FirstLook(config.measure, raced))
-            of_few = measure_identity(config, run.manifest["files"]["supernet/trained.safetensors"], raced)
+            of_few = measure_identity(config, session.supernet_digest, raced)
             first = Evaluator(session.space, look, archive, of_few, session.cost)
             evaluator = Racing(first, full, config.search.parents, monitor.check)
         combine = combination(config.measure)
         result = search(session.space, config.search, config.seed, evaluator, report, objectives, combine)
         monitor.finish()
         order: list[Candidate] = list(result.ranking)
+        shortlist: dict[str, Mapping[str, Any]] = {}
+        if config.search.shortlist:
+            order, shortlist = finalists.shortlisted(session, order, archive, scorer)
         finals: dict[str, Mapping[str, Any]] = {}
         if config.search.finalists:
-            order, finals = finalists.ordered(session, result.ranking, archive, scorer)
+            order, finals = finalists.ordered(session, order, archive, scorer)
     if result.summary.note:
         monitor.note(result.summary.note)
     ranking = [
@@ -123,6 +125,7 @@ def search_architectures(session: Session) -> None:
             "value": candidate.value,
             "standard_error": candidate.standard_error,
             "details": candidate.details,
+            "shortlist": shortlist.get(candidate.key),
             "finalist": finals.get(candidate.key),
         }
         for candidate in order[: max(RANKED, config.retrain.top)]
@@ -142,25 +145,6 @@ def search_architectures(session: Session) -> None:
     }
     run.write_json("search.json", found)
     run.finish_stage("search", [ARCHIVE], {name: summary[name] for name in ("proposed", "failed", "raced_out")})
-
-
-def measure_identity(config: Config, supernet_digest: str, raced: int | None = None) -> str:
-    """What makes two scores comparable: the measure's settings, the supernet's weights, the seed and the precision.
-
-    Where candidates are fine-tuned, the recipe too; of a first look, how many images it takes (`raced`). The data need
-    no part of their own: they decide the weights.
-    """
-    parts: dict[str, Any] = {
-        "measure": config.measure.model_dump(mode="json"),
-        "supernet": supernet_digest,
-        "seed": config.seed,
-        "precision": config.compute.precision,
-    }
-    if config.finetune.epochs:
-        parts["finetune"] = config.finetune.model_dump(mode="json")
-    if raced is not None:
-        parts["raced"] = raced
-    return json.dumps(parts, sort_keys=True)
 
 
 def objectives_of(config: Config) -> Objectives | None:

@@ -41,6 +41,7 @@ class Asked:
         seed: Run seed.
         objectives: What a multi-objective strategy trades off; empty for the others.
         finetuned: Epochs for which every candidate was trained on before it was judged; 0: judged as inherited.
+        shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
         finalist_epochs: Epochs for which the best were trained to be ordered anew; 0: there were no finalists.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
         max_params: Parameter limit, or None.
@@ -56,6 +57,7 @@ class Asked:
     seed: int
     objectives: tuple[str, ...] = ()
     finetuned: int = 0
+    shortlist: tuple[int, str] | None = None
     finalist_epochs: int = 0
     inherit: bool = False
     max_params: int | None = None
@@ -177,7 +179,8 @@ def _estimate(row: Mapping[str, Any], n: int) -> Estimate:
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `objectives`: of a multi-objective search. `finalist`: top-1, percent, on search images after a short training.
+    `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1, percent,
+    on search images after a short training.
     """
 
     rank: int
@@ -188,6 +191,7 @@ class Network:
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
+    shortlist: Estimate | None = None
     finalist: Estimate | None = None
 
 

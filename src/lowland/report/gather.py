@@ -68,6 +68,7 @@ def gather(run: Run) -> ReportFacts:
             seed=config.seed,
             objectives=config.search.objectives if config.search.strategy == "pareto" else (),
             finetuned=config.finetune.epochs,
+            shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
             finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
             inherit=config.retrain.inherit,
             max_params=config.search.max_params,
@@ -209,7 +210,7 @@ def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged:
     rows = []
     for rank, entry in enumerate(searched["ranking"][: max(5, run.config.retrain.top)], start=1):
         result = judged.get(str(rank), {})
-        final = entry["finalist"]
+        final, second = entry["finalist"], entry.get("shortlist")
         rows.append(
             Network(
                 rank=rank,
@@ -220,6 +221,9 @@ def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged:
                 test=Classification(**result["test"]) if "test" in result else None,
                 shift=Shift.of(result["shift"]) if "shift" in result else None,
                 objectives=points[tuple(entry["genes"])].objectives if points else (),
+                shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
+                if second is not None
+                else None,
                 finalist=Estimate(
                     value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
                 )
