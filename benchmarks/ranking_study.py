@@ -214,8 +214,8 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
     """True accuracies of the genotype that a search with the label-free combination puts first.
 
     Of the one that perturbed_accuracy puts first of the first few (`search.shortlist`). And of the one of the first few
-    that has the best validation accuracy after 12 epochs, as the table knows it: what `search.finalists` trains for. Test
-    accuracies are looked up only once the choice is made.
+    that has the best validation accuracy after 12 epochs, as the table knows it: what `search.finalists` trains for.
+    Test accuracies are looked up only once the choice is made.
     """
     change = {
         "measure": {

@@ -179,8 +179,8 @@ def _estimate(row: Mapping[str, Any], n: int) -> Estimate:
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1, percent,
-    on search images after a short training.
+    `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1,
+    percent, on search images after a short training.
     """
 
     rank: int
