@@ -418,7 +418,7 @@ def main() -> None:
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
         found = taus(documents, shared, column)
-        compared = differences(found["measures"], (MERIT, "flatness", "accuracy", "loss"))
+        compared = differences(found["measures"], (STEADY, MERIT, LARGER, "flatness", "accuracy", "loss"))
         results["tau"][column] = found | {"differences": compared, "fitted": fitted(documents, shared, column)}
     rows = shared["genotypes"]
     if "accuracy" in arguments.trained:
