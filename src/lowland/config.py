@@ -231,7 +231,9 @@ class SearchConfig(Section):
         "significantly worse than the parents on them, it is not scored on all; default: no racing",
     )
     shortlist: Annotated[int, Field(ge=0)] = Field(
-        0, description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none"
+        0,
+        description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none; naming "
+        "another measure or strategy=pareto takes it back",
     )
     shortlist_measure: str = Field(
         "perturbed_accuracy(draws=16)", description="a measure or a sum, as measure.name; settings in parentheses"
@@ -265,7 +267,7 @@ class SearchConfig(Section):
                 raise ValueError(f"{name}=1 compares one candidate with nobody; set {name} to 2 or more, or to 0")
             if count and self.strategy == "pareto":
                 raise ValueError(
-                    f"{name} are ordered by {by} alone, which would undo a trade-off; leave {name} out or choose "
+                    f"{name} orders the best by {by} alone, which would undo a trade-off; leave {name} out or choose "
                     "another strategy than pareto"
                 )
         if self.racing is not None and self.strategy != "evolution":
