@@ -264,10 +264,11 @@ def scored(document: dict[str, Any]) -> dict[str, Array]:
     return {name: np.array([row["scores"][name] for row in rows], dtype=np.float64) for name in rows[0]["scores"]}
 
 
-def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: str) -> dict[str, Any]:
+def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: str, size: int) -> dict[str, Any]:
     """τ-b of every measure and combination, per seed and over seeds; untrained measures are the same for all seeds.
 
-    Under `together`: that of trained measures whose ranks are summed over all supernets.
+    Under `together`: that of trained measures whose ranks are summed over all supernets; under `groups`: over each
+    group of `size` supernets, in the order of the seeds.
     """
     found: dict[str, dict[str, list[float]]] = {"measures": {}, "rank sum": {}, "log-rank sum": {}}
     trained = [scored(document) for document in documents.values()]
@@ -285,14 +286,19 @@ def taus(documents: dict[int, dict[str, Any]], shared: dict[str, Any], column: s
         for kind, columns in values.items():
             for name, values_N in columns.items():
                 found[kind].setdefault(name, []).append(float(kendalltau(values_N, truth_N).statistic))
-    together = {
-        name: float(kendalltau(rank_sum([scores[name] for scores in trained]), truth_N).statistic)
-        for name in trained[0]
-    }
+
+    def summed(name: str, part: Sequence[dict[str, Array]]) -> float:
+        return float(kendalltau(rank_sum([scores[name] for scores in part]), truth_N).statistic)
+
+    groups = [trained[start : start + size] for start in range(0, len(trained) - size + 1, size)]
+    per_group = {name: [summed(name, group) for group in groups] for name in trained[0]}
     return {
         kind: {name: {"per_seed": values} | interval(values) for name, values in rows.items()}
         for kind, rows in found.items()
-    } | {"together": together}
+    } | {
+        "together": {name: summed(name, trained) for name in trained[0]},
+        "groups": {name: {"per_group": values} | interval(values) for name, values in per_group.items()},
+    }
 
 
 def differences(taus: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -365,6 +371,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=70, help="of a supernet's training")
     parser.add_argument("--sample", type=int, default=300)
+    parser.add_argument("--group", type=int, default=3, help="supernets whose ranks are summed")
     parser.add_argument("--part", choices=("supernet", "rank", "untrained", "search", "all"), default="all")
     parser.add_argument("--generations", type=int, default=12, help="of the search whose pick is looked up; 0: none")
     parser.add_argument("--trained", nargs="+", default=list(TRAINED), help="measures of the trained supernets")
@@ -417,7 +424,7 @@ def main() -> None:
     picks = {seed: picked(path, table, arguments.generations) for seed, path in homes.items() if arguments.generations}
     results: dict[str, Any] = {"benchmark": "ranking_study", "combinations": COMBINATIONS, "picked": picks, "tau": {}}
     for column in shared["truth"]["columns"]:
-        found = taus(documents, shared, column)
+        found = taus(documents, shared, column, arguments.group)
         compared = differences(found["measures"], (STEADY, MERIT, LARGER, "flatness", "accuracy", "loss"))
         results["tau"][column] = found | {"differences": compared, "fitted": fitted(documents, shared, column)}
     rows = shared["genotypes"]
@@ -432,7 +439,7 @@ def main() -> None:
     results["seconds_per_candidate"] = {row["name"]: row["seconds"] for row in first}
     results["true_accuracy_against_corruption"] = shared["references"]
     results["supernet_seconds"] = {seed: document["supernets"][0]["seconds"] for seed, document in documents.items()}
-    told = ("sample", "seeds", "epochs", "images", "draws", "calibration", "generations", "supernets")
+    told = ("sample", "group", "seeds", "epochs", "images", "draws", "calibration", "generations", "supernets")
     results["settings"] = {name: getattr(arguments, name) for name in told}
     suffix = "" if arguments.name == "ranking" else f"_{arguments.name}"
     save(RESULTS / f"ranking_study{suffix}.json", results, resolve(settings(arguments.seeds[0], work).compute))
