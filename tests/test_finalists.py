@@ -171,20 +171,6 @@ def test_finalists_come_from_the_shortlist(listed: Path, tmp_path: Path) -> None
     assert '<th scope="col">Shortlist</th>' in page
 
 
-def test_a_measure_that_a_person_names_takes_back_the_shortlist(listed: Path, tmp_path: Path) -> None:
-    assert assemble({}).search.shortlist > 0
-    assert assemble({"measure": {"draws": 3}}).search.shortlist > 0
-    assert assemble({"measure": {"name": "loss"}}).search.shortlist == 0
-    assert assemble({"measure": {"name": "loss"}, "search": {"shortlist": 4}}).search.shortlist == 4
-    assert assemble({"search": {"strategy": "pareto"}}).search.shortlist == 0
-    run = copied(listed, tmp_path / "run")
-    pipeline.resume(run, last="search", changes=[{"measure": {"name": "loss"}}])
-    values = [row["value"] for row in ranking(run)]
-    assert values == sorted(values, reverse=True)
-    with Run.open(run, read_only=True) as opened:
-        assert opened.config.search.shortlist == 0
-
-
 def test_a_shortlist_measure_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ConfigError, match="flatnes"):
         pipeline.check(assemble(TINY, {"search": {"shortlist": 3, "shortlist_measure": "flatnes"}}))

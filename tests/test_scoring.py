@@ -36,7 +36,7 @@ def searched(run: Path, to: Path, **settings: object) -> tuple[list, dict]:
 
 @pytest.mark.slow
 def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path, tmp_path: Path, monkeypatch) -> None:
-    alone = searched(trained, tmp_path / "alone", workers=1, candidates=24, strategy="random", shortlist=0)
+    alone = searched(trained, tmp_path / "alone", workers=1, candidates=24, strategy="random")
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
     handed = []
     give = workers_module._Worker.give
@@ -50,7 +50,7 @@ def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path
     monkeypatch.setattr(workers_module.Workers, "_hear", patient(workers_module.Workers._hear))
     torch.set_num_threads(2)
     try:
-        several = searched(trained, tmp_path / "several", workers=2, candidates=24, strategy="random", shortlist=0)
+        several = searched(trained, tmp_path / "several", workers=2, candidates=24, strategy="random")
         assert torch.get_num_threads() in (1, 2)
     finally:
         torch.set_num_threads(1)

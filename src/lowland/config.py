@@ -232,8 +232,7 @@ class SearchConfig(Section):
     )
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none; naming "
-        "another measure or strategy=pareto takes it back",
+        description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",
     )
     shortlist_measure: str = Field(
         "perturbed_accuracy(draws=16)", description="a measure or a sum, as measure.name; settings in parentheses"

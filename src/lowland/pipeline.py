@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from lowland.measures.candidate import CandidateMeasure
 from lowland.measures.combined import combination, parts_of
 from lowland.measures.measure import Measure
 from lowland.monitor import Monitor
-from lowland.presets import recipe, settled
+from lowland.presets import recipe
 from lowland.run import ARCHIVE, STAGES, Run
 from lowland.seeds import numpy_rng
 from lowland.session import Recorded, Session, check_limits, network_shape
@@ -264,7 +263,7 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         retrain = change.get("retrain")
         named = {"retrain": recipe(retrain["recipe"])} if isinstance(retrain, dict) and "recipe" in retrain else {}
         new = merge(merge(new, named), change)
-    config = anchored(build(settled(new, reduce(merge, changes, {}))))
+    config = anchored(build(new))
     new = config.model_dump(mode="json")
     affected = [section for section, value in new.items() if decisive(value) != decisive(old[section])]
     fixed = [section for section in affected if section not in AFFECTS]

@@ -52,7 +52,6 @@ QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"shortlist": 20},  # of 100 candidates (docs/log.md, 2026-11-26)
         "retrain": {"epochs": 15},
     },
     "darts": {
@@ -83,14 +82,7 @@ STANDARD: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {
-            "population": 50,
-            "generations": 20,
-            "parents": 10,
-            "mutations": 25,
-            "crossovers": 25,
-            "shortlist": 100,
-        },
+        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
         "network": {"cells": 5},
         "retrain": {"epochs": 100, "cutout": 0},
     },
@@ -169,7 +161,7 @@ COMPAT: dict[str, Values] = {
 # The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
-    "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"], "shortlist": 0},
+    "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
@@ -250,21 +242,7 @@ def assemble(*layers: Values) -> Config:
     base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
-    return build(settled(merge(base, values), values))
-
-
-def settled(merged: Values, chosen: Values) -> Values:
-    """The settings `merged`, without their shortlist where `chosen`, a part of them, decides another order.
-
-    A shortlist belongs to the measure that it was set beside, and there is none under strategy=pareto; so a person who
-    names one of these need not know of it. One that `chosen` sets itself stays.
-    """
-    measure, search, whole = chosen.get("measure"), chosen.get("search"), merged.get("search")
-    if isinstance(search, dict) and "shortlist" in search:
-        return merged
-    other = isinstance(measure, dict) and "name" in measure
-    pareto = isinstance(whole, dict) and whole.get("strategy") == "pareto"
-    return merge(merged, {"search": {"shortlist": 0}}) if other or pareto else merged
+    return build(merge(base, values))
 
 
 def recipe(name: Any) -> Values:
