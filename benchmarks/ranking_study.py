@@ -245,11 +245,17 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
         str(count): table[max(entries[:count], key=lambda entry: entry["shortlist"]["value"])["genotype"]]
         for count in SHORTLISTS
     }
+    listed = sorted(entries[: max(SHORTLISTS)], key=lambda entry: -entry["shortlist"]["value"])
+    last = {
+        str(count): max((table[entry["genotype"]] for entry in listed[:count]), key=lambda row: float(row[BRIEFLY]))
+        for count in FINALISTS
+    }
     finalists = {str(count): max(best[:count], key=lambda row: float(row[BRIEFLY])) for count in FINALISTS}
     return looked_up(best[0]) | {
         "candidates": found["summary"]["proposed"],
         "shortlist": {count: looked_up(row) for count, row in steady.items()},
         "finalists": {count: looked_up(row) for count, row in finalists.items()},
+        "finalists of the shortlist": {count: looked_up(row) for count, row in last.items()},
     }
 
 
