@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 from torch import nn
 
 from lowland.config import MeasureConfig
@@ -64,6 +65,17 @@ class Candidate:
         """The scored images, or the first `measure.noise_images` of them where there are more."""
         scored = self.context.scored
         return scored if config.noise_images is None else first(scored, config.noise_images)
+
+    def noise_influence(self, influence_N: Array, config: MeasureConfig) -> Array:
+        """Influences of the images of `noise_scored` on an estimate, as those of all scored images: 0 for the others.
+
+        They are images/N times as large, so that Σ U²/images² stays, and they add up with those of measures on all
+        images.
+        """
+        if config.noise_images is None:
+            return influence_N  # counting the scored images reads them all where they are streamed
+        images, looked = self.images, len(influence_N)
+        return np.concatenate([influence_N * (images / looked), np.zeros(images - looked)])
 
     def losses_under_noise(self, config: MeasureConfig) -> Array:
         """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for.

@@ -70,16 +70,17 @@ class Combined(Measure):
         influence_N: Array | None = None
         details: dict[str, Any] = {}
         with ExitStack() as stack:
-            shared: dict[str | None, Candidate] = {}
+            path: Candidate | None = None
+            calibration: str | None = None
             for label, part in self.parts:
                 scale = weight(part.name, part.config)
                 if isinstance(part, CandidateMeasure):
-                    mode = part.config.calibration if part.calibrates else None
-                    if mode not in shared and not (mode is None and shared):
+                    if path is None or (part.calibrates and part.config.calibration != calibration):
                         stack.close()
+                        calibration = part.config.calibration if part.calibrates else None
                         opened = candidate(supernet, genotype, context, part.config, calibrate=part.calibrates)
-                        shared = {mode: stack.enter_context(opened)}
-                    estimate = part.judge(next(iter(shared.values())))
+                        path = stack.enter_context(opened)
+                    estimate = part.judge(path)
                     influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)
                     variance += scale**2 * estimate.noise_variance
                     found = estimate.score()

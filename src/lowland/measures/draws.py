@@ -13,6 +13,7 @@ import numpy as np
 
 from lowland.config import MeasureConfig
 from lowland.measures.candidate import Candidate, Estimate
+from lowland.measures.measure import Batches
 from lowland.measures.per_image import Array, Outcome, outcome_under, sampling_error
 from lowland.measures.perturbation import Noise
 from lowland.spaces.space import Single
@@ -26,7 +27,7 @@ def outcomes_under_noise(
     *,
     kind: type[Noise] = Noise,
     relative: bool = False,
-    few: bool = False,
+    scored: Batches | None = None,
 ) -> list[list[Outcome]]:
     """The outcome of every draw (K) and sign (S); common random numbers where `measure.noise` is shared.
 
@@ -37,7 +38,7 @@ def outcomes_under_noise(
         draws: Number of independent draws K.
         kind: How weights are perturbed.
         relative: Scale the noise by each weight.
-        few: On the first `measure.noise_images` of the scored images only, where there are more.
+        scored: The images; None: all that are scored.
 
     Raises:
         ValueError: a loss is not finite.
@@ -45,7 +46,6 @@ def outcomes_under_noise(
     shared = config.noise == "shared"
     signs: tuple[Literal[1, -1], ...] = (1, -1) if config.antithetic else (1,)
     parameters = candidate.perturbable(config.position)
-    scored = candidate.noise_scored(config) if few else candidate.context.scored
 
     def outcome(draw: int, sign: Literal[1, -1]) -> Outcome:
         noise = kind(

@@ -135,15 +135,6 @@ def estimate_flatness(losses_KTN: Array, sigmas: Sequence[float], alpha: float) 
     )
 
 
-def spread(influence_N: Array, images: int) -> Array:
-    """Influences on an estimate from the first N of `images` images, as those of all: 0 for the others.
-
-    They are images/N times as large, so that Σ U²/images² stays, and they add up with those of measures on all images.
-    """
-    looked = len(influence_N)
-    return np.concatenate([influence_N * (images / looked), np.zeros(images - looked)])
-
-
 @register
 class Flatness(CandidateMeasure):
     """F on the search split; weights perturbed around the inherited ones, batch norm calibrated at clean weights.
@@ -166,10 +157,7 @@ class Flatness(CandidateMeasure):
         found = estimate_flatness(losses_KTN, config.sigmas, config.alpha)
         return Estimate(
             value=found.value,
-            # Counting the scored images reads them all where they are streamed.
-            influence_N=found.influence_N
-            if config.noise_images is None
-            else spread(found.influence_N, candidate.images),
+            influence_N=candidate.noise_influence(found.influence_N, config),
             noise_variance=0.0 if found.noise_se is None else found.noise_se**2,
             details={
                 "slopes": found.slopes,

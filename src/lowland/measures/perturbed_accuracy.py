@@ -12,7 +12,6 @@ import numpy as np
 from lowland.measures.calibration import by_batch, path_batch_norms
 from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate
 from lowland.measures.draws import mean_over_draws, outcomes_under_noise
-from lowland.measures.flatness import spread
 from lowland.measures.measure import register
 from lowland.measures.per_image import Array
 
@@ -41,12 +40,10 @@ class PerturbedAccuracy(CandidateMeasure):
 
     def judge(self, candidate: Candidate) -> Estimate:
         """The candidate's accuracy under noise; raises ValueError where a loss is not finite."""
-        sigma = self.config.perturbed_accuracy_sigma
+        sigma, scored = self.config.perturbed_accuracy_sigma, candidate.noise_scored(self.config)
         with by_batch(path_batch_norms(candidate.supernet, candidate.genotype)):
-            found = outcomes_under_noise(candidate, self.config, sigma, self.config.draws, relative=True, few=True)
+            found = outcomes_under_noise(candidate, self.config, sigma, self.config.draws, relative=True, scored=scored)
         correct_KN: Array = np.array([np.mean([outcome.correct_N for outcome in signed], axis=0) for signed in found])
         facts = {"sigma": sigma, "accuracies": correct_KN.mean(axis=1).tolist()}
         estimate = mean_over_draws(correct_KN, facts)
-        if self.config.noise_images is None:
-            return estimate
-        return replace(estimate, influence_N=spread(estimate.influence_N, candidate.images))
+        return replace(estimate, influence_N=candidate.noise_influence(estimate.influence_N, self.config))
