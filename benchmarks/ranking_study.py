@@ -40,8 +40,8 @@ from lowland.genotype import Genotype
 from lowland.measures.aggregation import log_rank_sum, rank_sum
 from lowland.monitor import Monitor
 from lowland.rank import Question, rank
-from lowland.run import Run
 from lowland.spaces import Shape
+from ranking_picks import BRIEFLY, STEADY, picked
 
 Array = NDArray[np.float64]
 
@@ -71,9 +71,6 @@ ALPHAS = (0.1, 0.5, 0.9)
 NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
 MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
 NOISIER = "flatnas(alpha=0.5, sigma=0.2, draws=8)"
-BRIEFLY = "valid_acc_12epochs"
-"""The table's validation accuracy after 12 epochs: no score, but a bound of what short training can add to scores."""
-
 LARGER = "perturbed_loss(sigma=4e-2)"
 DEFAULT = (LARGER, "angle", "macs", "naswot", "synflow", "meco", "expressivity")
 SIX = ("meco", "expressivity", "naswot", "macs", NOISY, "angle")
@@ -121,17 +118,6 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
 
 PLAIN: dict[str, Any] = {"angle": "cells", "combine": "sum", "sigmas": [2e-3, 1e-2, 2e-2], "noise_images": None}
 """Settings of measures where a name has none of its own, whatever the presets say; σ as published."""
-
-PICKED = "flatness(sigmas=[2e-2,4e-2])+angle+macs+naswot+synflow+meco+expressivity"
-"""What the search is made with: parts that together take a fraction of a second per candidate."""
-
-
-STEADY = "perturbed_accuracy"
-SHORTLISTS = (10, 20, 50, 100)
-"""Of so many of the best, the measure `STEADY` chooses."""
-
-FINALISTS = (5, 10, 20, 50)
-"""Of so many of the best, the table's 12 epochs of training choose by validation accuracy (as `search.finalists`)."""
 
 
 def settings(seed: int, work: Path, epochs: int = 70) -> Config:
@@ -208,60 +194,6 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
     out = work / "ranking" / "untrained"
     question = Question(truth=TRUTH, measures=UNTRAINED, sample=sample, resamples=200)
     return _finished(out, question) or rank(question, out, [layers], monitor=Monitor())
-
-
-def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> dict[str, Any]:
-    """True accuracies of the genotype that a search with the label-free combination puts first.
-
-    Of the one that perturbed_accuracy puts first of the first few (`search.shortlist`). And of the one of the first few
-    that has the best validation accuracy after 12 epochs, as the table knows it: what `search.finalists` trains for.
-    Test accuracies are looked up only once the choice is made.
-    """
-    change = {
-        "measure": {
-            "name": PICKED,
-            "combine": "log-rank",
-            "images": 500,
-            "noise_images": 125,
-            "draws": 8,
-            "angle": "cells",
-        },
-        "search": {
-            "population": 50,
-            "generations": generations,
-            "parents": 15,
-            "mutations": 25,
-            "crossovers": 15,
-            "shortlist": max(SHORTLISTS),
-            "shortlist_measure": f"{STEADY}(draws=16, noise_images=250)",
-        },
-    }
-    pipeline.resume(home, changes=[change], last="search")
-    with Run.open(home, read_only=True) as run:
-        found = run.read_json("search.json")
-    entries = sorted(found["ranking"], key=lambda entry: -entry["value"])  # before there was a shortlist
-    best = [table[entry["genotype"]] for entry in entries]
-    steady = {
-        str(count): table[max(entries[:count], key=lambda entry: entry["shortlist"]["value"])["genotype"]]
-        for count in SHORTLISTS
-    }
-    listed = sorted(entries[: max(SHORTLISTS)], key=lambda entry: -entry["shortlist"]["value"])
-    last = {
-        str(count): max((table[entry["genotype"]] for entry in listed[:count]), key=lambda row: float(row[BRIEFLY]))
-        for count in FINALISTS
-    }
-    finalists = {str(count): max(best[:count], key=lambda row: float(row[BRIEFLY])) for count in FINALISTS}
-    return looked_up(best[0]) | {
-        "candidates": found["summary"]["proposed"],
-        "shortlist": {count: looked_up(row) for count, row in steady.items()},
-        "finalists": {count: looked_up(row) for count, row in finalists.items()},
-        "finalists of the shortlist": {count: looked_up(row) for count, row in last.items()},
-    }
-
-
-def looked_up(row: dict[str, str]) -> dict[str, Any]:
-    """What the table knows of a genotype after full training."""
-    return {"genotype": row["arch"]} | {name: float(row[name]) for name in ("test_acc", "corrupt_mean")}
 
 
 def scored(document: dict[str, Any]) -> dict[str, Array]:
