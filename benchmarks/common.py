@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from lowland.device import Compute, environment
-from lowland.files import write_json
+from lowland.core.device import Compute, environment
+from lowland.core.files import write_json
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"

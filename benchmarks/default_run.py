@@ -18,8 +18,8 @@ import time
 from pathlib import Path
 
 from common import RESULTS, save
-from lowland.config import Config
-from lowland.device import resolve
+from lowland.core.config import Config
+from lowland.core.device import resolve
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         began = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "lowland.cli", "run", *options, "--out", str(run)], check=True)
+        subprocess.run([sys.executable, "-m", "lowland", "run", *options, "--out", str(run)], check=True)
         seconds = time.perf_counter() - began
         manifest = json.loads((run / "manifest.json").read_text())
         judged = json.loads((run / "evaluation.json").read_text())["networks"]["1"]

@@ -20,10 +20,10 @@ from torch.nn import functional
 
 from common import RESULTS, save
 from lowland import spaces
-from lowland.config import Config
-from lowland.device import resolve
+from lowland.core.config import Config
+from lowland.core.device import resolve
 from lowland.spaces import depthwise as quick
-from lowland.spaces import mobilenetv3_elastic as elastic
+from lowland.spaces.mobilenetv3 import elastic
 from lowland.spaces.space import Shape, Supernet
 
 QUICK = quick.depthwise_conv2d

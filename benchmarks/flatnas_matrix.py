@@ -22,12 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from common import RESULTS, cifar10_npz, interval, read, save
-from lowland import pipeline, presets, spaces
-from lowland.config import Config
-from lowland.device import resolve
-from lowland.genotype import Genotype
-from lowland.run import ARCHIVE, Run
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.device import resolve
+from lowland.core.genotype import Genotype
 from lowland.search import Archive
+from lowland.store.run import ARCHIVE, Run
+from lowland.workflow import pipeline, presets
 
 ARMS = ("accuracy", "accuracy, SAM retraining", "flatnas 0.1", "flatnas 0.5", "flatnas 0.9")
 ASAM = {"optimizer": "sgd+asam"}

@@ -28,20 +28,20 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from common import RESULTS, interval, save
-from lowland.config import merge
+from lowland.core.config import merge
+from lowland.core.files import write_json
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
 from lowland.data import Split
 from lowland.data.splits import Subset
-from lowland.evaluation.truth import read_truth
-from lowland.files import write_json
-from lowland.genotype import Genotype
-from lowland.measures import candidate
-from lowland.measures.draws import outcomes_under_noise
-from lowland.monitor import Monitor
-from lowland.presets import assemble
-from lowland.run import Run
-from lowland.scoring import single_thread
-from lowland.session import Session
+from lowland.evaluation.ranking.truth import read_truth
+from lowland.measures import calibrated_subnet
+from lowland.measures.noise.draws import outcomes_under_noise
+from lowland.store.run import Run
 from lowland.training.finetune import finetuned
+from lowland.workflow.presets import assemble
+from lowland.workflow.scoring import single_thread
+from lowland.workflow.session import Session
 from ranking_study import TRUTH, within_limits
 
 Array = NDArray[np.float64]
@@ -73,7 +73,7 @@ def judged(session: Session, genotype: Genotype, recipe: str, train: Split, draw
     config = session.config.model_copy(update={"finetune": session.config.finetune.model_copy(update=RECIPES[recipe])})
     data = replace(session.data, train=train)
     network = finetuned(session.supernet, genotype, config, data, session.compute)
-    with candidate(network, genotype, session.context, config.measure) as path:
+    with calibrated_subnet(network, genotype, session.context, config.measure) as path:
         noisy = {
             f"{sigma:g}": [
                 100 * signed[0].accuracy

@@ -13,11 +13,11 @@ from typing import Any
 
 from common import read
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.files import write_json
-from lowland.genotype import Genotype
-from lowland.measures import candidate
-from lowland.session import Session
+from lowland.core.config import MeasureConfig
+from lowland.core.files import write_json
+from lowland.core.genotype import Genotype
+from lowland.measures import calibrated_subnet
+from lowland.workflow.session import Session
 
 SIGMAS = {
     "{1e-6, 5e-6, 1e-5}": (1e-6, 5e-6, 1e-5),
@@ -61,7 +61,7 @@ def noise(session: Session, genotype: Genotype) -> Row:
     config, seconds, found = session.config.measure, {}, {}
     settings = {name: {"sigmas": sigmas} for name, sigmas in SIGMAS.items()} | {"cells": {"position": "cells"}}
     began = perf_counter()
-    with candidate(session.supernet, genotype, session.context, config) as path:
+    with calibrated_subnet(session.supernet, genotype, session.context, config) as path:
         seconds["calibration"] = perf_counter() - began
         with timed(seconds, "clean"):
             found["clean"] = attempt(lambda: {"accuracy": path.clean.accuracy, "loss": path.clean.loss})
@@ -94,14 +94,14 @@ def angle(session: Session, genotype: Genotype) -> Row:
 def hessian(session: Session, genotype: Genotype) -> Row:
     """Flatness along the Hessian's top eigenvectors."""
     config, seconds = flatness_config(session.config.measure, direction="hessian"), {}
-    with candidate(session.supernet, genotype, session.context, config) as path, timed(seconds, "hessian"):
+    with calibrated_subnet(session.supernet, genotype, session.context, config) as path, timed(seconds, "hessian"):
         found = attempt(lambda: flatness(path, config))
     return found | {"seconds": seconds}
 
 
 def curve(session: Session, genotype: Genotype) -> Row:
     """Mean loss at every σ of `CURVE`, along one ray of noise."""
-    with candidate(session.supernet, genotype, session.context, session.config.measure) as path:
+    with calibrated_subnet(session.supernet, genotype, session.context, session.config.measure) as path:
         return attempt(
             lambda: {"losses": [path.loss_at(sigma, 0).loss if sigma else path.clean.loss for sigma in CURVE]}
         )

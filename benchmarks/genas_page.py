@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common import HERE
-from lowland.files import write_text
+from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.page import Tile, filled
 
@@ -84,7 +84,7 @@ def _curves(document: Mapping[str, Any]) -> str:
     """Loss against σ: a thin line per supernet, a thick one for their mean."""
     import numpy as np
 
-    from lowland.report.svg import ACCENT, BLUE, ORANGE, figure, inline, styled
+    from lowland.report.figures.svg import ACCENT, BLUE, ORANGE, figure, inline, styled
 
     said = []
     with styled():
@@ -109,7 +109,7 @@ def _curves(document: Mapping[str, Any]) -> str:
 
 def _bars(document: Mapping[str, Any]) -> str:
     """Wall time of a search: supernet training, and scoring as many candidates as the published search."""
-    from lowland.report.svg import ACCENT, GREY, figure, inline, styled
+    from lowland.report.figures.svg import ACCENT, GREY, figure, inline, styled
 
     times = document["times"]
     training = times["training"]["mean"] / 60

@@ -24,19 +24,20 @@ from numpy.typing import NDArray
 import genas_page
 from common import RESULTS, SHARED, interval
 from genas_losses import CURVE, MAIN, SIGMAS, Part, Row, angle, curve, flatness_config, hessian, measured, noise
-from lowland import __version__, rank
-from lowland.config import MeasureConfig, assignment
-from lowland.device import environment
-from lowland.errors import ConfigError, LowlandError
-from lowland.evaluation.ranking import agreement
-from lowland.evaluation.truth import Truth, read_truth
-from lowland.files import write_json
-from lowland.manifest import now
+from lowland import __version__
+from lowland.core.config import MeasureConfig, assignment
+from lowland.core.device import environment
+from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.files import write_json
+from lowland.core.monitor import Monitor
+from lowland.evaluation.ranking.statistics import agreement
+from lowland.evaluation.ranking.truth import Truth, read_truth
 from lowland.measures.combined import weight
-from lowland.measures.flatness import flatness_value
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.session import Session
+from lowland.measures.noise.flatness import flatness_value
+from lowland.store.manifest import now
+from lowland.store.run import Run
+from lowland.workflow import rank
+from lowland.workflow.session import Session
 
 ALPHAS = (0.0, 0.1, 0.5, 1.0, 4.0, 16.0)
 GAMMAS = (0.0, 0.5, 1.5, 6.0, 16.0)

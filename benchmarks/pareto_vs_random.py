@@ -28,12 +28,10 @@ import numpy as np
 
 from common import RESULTS, SHARED, read, save
 from lowland import spaces
-from lowland.config import ComputeConfig, MeasureConfig, SearchConfig
-from lowland.device import resolve
-from lowland.genotype import Genotype
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.scoring import scorers
+from lowland.core.config import ComputeConfig, MeasureConfig, SearchConfig
+from lowland.core.device import resolve
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
 from lowland.search import (
     Archive,
     Candidate,
@@ -44,11 +42,13 @@ from lowland.search import (
     parse_objectives,
     random,
 )
-from lowland.search.front import ranks
-from lowland.search.pareto import pareto
-from lowland.session import Session
+from lowland.search.strategies.pareto.front import ranks
+from lowland.search.strategies.pareto.strategy import pareto
 from lowland.spaces import Cost, Space
-from lowland.stages import measure_identity
+from lowland.store.run import Run
+from lowland.workflow.scoring import scorers
+from lowland.workflow.session import Session
+from lowland.workflow.stages import measure_identity
 
 REFERENCES = ("worst", "median", "nadir")
 

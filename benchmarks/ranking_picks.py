@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lowland import pipeline
-from lowland.run import Run
+from lowland.store.run import Run
+from lowland.workflow import pipeline
 
 BRIEFLY = "valid_acc_12epochs"
 """The table's validation accuracy after 12 epochs: no score, but a bound of what short training can add to scores."""

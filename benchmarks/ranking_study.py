@@ -5,7 +5,7 @@ Trains one supernet per seed on CIFAR-10 (../shared/data), ranks the same sample
 measures are scored once, on networks as deep as the truth's and at its 32 × 32 pixels. No weight is fitted to anything:
 combinations are sums of (log-)ranks. Every part resumes; run it again to go on.
 
-FlatNAS's question is asked of the same scores: of random hundreds of the genotypes, each measure picks the best within
+FlatNAS's request is asked of the same scores: of random hundreds of the genotypes, each measure picks the best within
 a limit of parameters, and the table knows its error, clean and under corruption.
 
     python benchmarks/ranking_study.py --seeds 0 1 2 --part supernet     # about 20 core-minutes a seed
@@ -33,14 +33,15 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
 
 from common import RESULTS, SHARED, cifar10_npz, interval, save
-from lowland import pipeline, presets, spaces
-from lowland.config import Config
-from lowland.device import resolve
-from lowland.genotype import Genotype
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.device import resolve
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
 from lowland.measures.aggregation import log_rank_sum, rank_sum
-from lowland.monitor import Monitor
-from lowland.rank import Question, rank
 from lowland.spaces import Shape
+from lowland.workflow import pipeline, presets
+from lowland.workflow.rank import RankingRequest, rank
 from ranking_picks import BRIEFLY, STEADY, picked
 
 Array = NDArray[np.float64]
@@ -154,10 +155,10 @@ def supernet(seed: int, folder: Path, epochs: int, given: str | None) -> Path:
 
 def ranked(home: Path, out: Path, sample: int, measures: tuple[str, ...], **chosen: Any) -> dict[str, Any]:
     """Scores by measures of the supernet trained in `home`, and F_α from its accuracy and R."""
-    question = Question(truth=TRUTH, measures=measures, sample=sample, resamples=200)
+    request = RankingRequest(truth=TRUTH, measures=measures, sample=sample, resamples=200)
     # As the supernet was before `picked` changed the run's search.
     overlay = {"measure": PLAIN | chosen}
-    document = _finished(out, question) or rank(question, out, [overlay], supernets=[home], monitor=Monitor())
+    document = _finished(out, request) or rank(request, out, [overlay], supernets=[home], monitor=Monitor())
     found = scored(document)
     for name in [name for name in found if name.startswith("robustness(") and "accuracy" in found]:
         for alpha in ALPHAS:
@@ -174,13 +175,13 @@ def merit(scores: dict[str, Array], robustness: str, alpha: float) -> Array:
     return value_N
 
 
-def _finished(out: Path, question: Question) -> dict[str, Any] | None:
-    """An earlier answer to the same question, also one of a version with fewer settings."""
+def _finished(out: Path, request: RankingRequest) -> dict[str, Any] | None:
+    """An earlier answer to the same request, also one of a version with fewer settings."""
     if not (out / "rank.json").exists():
         return None
     document: dict[str, Any] = json.loads((out / "rank.json").read_text())
     rows = document["genotypes"]
-    return document if len(rows) == question.sample and set(rows[0]["scores"]) == set(question.measures) else None
+    return document if len(rows) == request.sample and set(rows[0]["scores"]) == set(request.measures) else None
 
 
 def untrained(work: Path, sample: int) -> dict[str, Any]:
@@ -192,8 +193,8 @@ def untrained(work: Path, sample: int) -> dict[str, Any]:
         "compute": {"threads": 1},
     }
     out = work / "ranking" / "untrained"
-    question = Question(truth=TRUTH, measures=UNTRAINED, sample=sample, resamples=200)
-    return _finished(out, question) or rank(question, out, [layers], monitor=Monitor())
+    request = RankingRequest(truth=TRUTH, measures=UNTRAINED, sample=sample, resamples=200)
+    return _finished(out, request) or rank(request, out, [layers], monitor=Monitor())
 
 
 def scored(document: dict[str, Any]) -> dict[str, Array]:

@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from common import RESULTS, read, save
-from lowland.config import merge
-from lowland.measures import candidate
-from lowland.measures.draws import outcomes_under_noise
-from lowland.monitor import Monitor
-from lowland.presets import assemble
-from lowland.run import Run
-from lowland.scoring import single_thread
-from lowland.seeds import numpy_rng
-from lowland.session import Session
+from lowland.core.config import merge
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import numpy_rng
+from lowland.measures import calibrated_subnet
+from lowland.measures.noise.draws import outcomes_under_noise
+from lowland.store.run import Run
 from lowland.training.finetune import finetuned
+from lowland.workflow.presets import assemble
+from lowland.workflow.scoring import single_thread
+from lowland.workflow.session import Session
 
 DRAWS = (1, 2, 5, 10, 20, 40, 80)
 IMAGES = (50, 100, 200, 500, 1000, 2000)
@@ -45,7 +45,7 @@ def measured(session: Session, number: int, draws: int) -> tuple[NDArray[np.bool
     for place in range(number):
         genotype = session.space.sample(numpy_rng(0, "robustness repeatability", place))
         network = finetuned(session.supernet, genotype, session.config, session.data, session.compute)
-        with candidate(network, genotype, session.context, config) as path:
+        with calibrated_subnet(network, genotype, session.context, config) as path:
             found = outcomes_under_noise(path, config, config.robustness_sigma, draws, relative=True)
             clean.append(path.clean.correct_N > 0.5)
             noisy.append([signed[0].correct_N > 0.5 for signed in found])

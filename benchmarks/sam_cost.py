@@ -19,8 +19,8 @@ from torch.nn.functional import cross_entropy
 
 from common import RESULTS, save
 from lowland import spaces
-from lowland.config import ComputeConfig, FineTuneConfig
-from lowland.device import Compute, resolve
+from lowland.core.config import ComputeConfig, FineTuneConfig
+from lowland.core.device import Compute, resolve
 from lowland.spaces import Shape
 from lowland.training.parallel import World
 from lowland.training.step import Stepper

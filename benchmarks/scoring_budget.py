@@ -30,21 +30,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from common import RESULTS, SHARED, read, save
-from lowland.evaluation.ranking import agreement
-from lowland.evaluation.truth import read_truth
-from lowland.files import write_bytes, write_json
-from lowland.genotype import Genotype
-from lowland.measures import candidate
+from lowland.core.files import write_bytes, write_json
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import numpy_rng
+from lowland.evaluation.ranking.statistics import agreement
+from lowland.evaluation.ranking.truth import read_truth
+from lowland.measures import calibrated_subnet
 from lowland.measures.aggregation import log_rank_sum
 from lowland.measures.calibration import by_batch, path_batch_norms
-from lowland.measures.draws import outcomes_under_noise
-from lowland.measures.flatness import flatness_value
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.scoring import scorers, single_thread
+from lowland.measures.noise.draws import outcomes_under_noise
+from lowland.measures.noise.flatness import flatness_value
 from lowland.search import Scored
-from lowland.seeds import numpy_rng
-from lowland.session import Session
+from lowland.store.run import Run
+from lowland.workflow.scoring import scorers, single_thread
+from lowland.workflow.session import Session
 
 IMAGES = (25, 50, 100, 200, 500, 1000, 2000, 10000)
 DRAWS = (1, 2, 4, 8)
@@ -90,7 +90,7 @@ def measured(session: Session, genotypes: Sequence[Genotype]) -> Losses:
     right_GKN = np.full((len(genotypes), config.draws, images), np.nan, np.float32)
     sigma = config.perturbed_accuracy_sigma
     for place, genotype in enumerate(genotypes):
-        with candidate(session.supernet, genotype, session.context, config) as path:
+        with calibrated_subnet(session.supernet, genotype, session.context, config) as path:
             try:
                 clean, noisy_KTN = path.clean, path.losses_under_noise(config)
                 with by_batch(path_batch_norms(path.supernet, genotype)):

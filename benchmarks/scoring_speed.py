@@ -36,20 +36,20 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from common import RESULTS, cifar10_npz, interval, read, save
-from lowland import presets
-from lowland.config import Config, MeasureConfig
+from lowland.core.config import Config, MeasureConfig
+from lowland.core.device import available_cores
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet, Split, order
-from lowland.device import available_cores
-from lowland.genotype import Genotype
-from lowland.measures.flatness import flatness_value
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.scoring import processes, scorers
+from lowland.measures.noise.flatness import flatness_value
 from lowland.search import Scored
-from lowland.seeds import numpy_rng
-from lowland.session import Session
 from lowland.spaces import Supernet
+from lowland.store.run import Run
 from lowland.training import supernet as supernet_training
+from lowland.workflow import presets
+from lowland.workflow.scoring import processes, scorers
+from lowland.workflow.session import Session
 
 BATCH, STEPS, MOMENTUM = 64, 14, 0.1
 """Of the published procedure: batch size, calibration steps, and their momentum."""

@@ -19,15 +19,16 @@ import numpy as np
 from scipy.stats import kendalltau, rankdata
 
 from common import RESULTS, SHARED, read, save
-from lowland import measures, pipeline, presets
-from lowland.config import assignment
-from lowland.genotype import Genotype
-from lowland.measures import candidate
-from lowland.measures.flatness import flatness_value
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.seeds import numpy_rng
-from lowland.session import Session
+from lowland import measures
+from lowland.core.config import assignment
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import numpy_rng
+from lowland.measures import calibrated_subnet
+from lowland.measures.noise.flatness import flatness_value
+from lowland.store.run import Run
+from lowland.workflow import pipeline, presets
+from lowland.workflow.session import Session
 
 SIGMAS = (2e-3, 1e-2, 2e-2)
 
@@ -45,7 +46,7 @@ def scores(session: Session, genotypes: list[Genotype]) -> dict[str, np.ndarray]
         found[f"angle, {part}"] = np.asarray(values)
     rows = []
     for genotype in genotypes:
-        with candidate(session.supernet, genotype, session.context, config) as path:
+        with calibrated_subnet(session.supernet, genotype, session.context, config) as path:
             losses = [path.loss_at(sigma, 0).loss for sigma in SIGMAS]
             rows.append((path.clean.accuracy, -path.clean.loss, flatness_value(losses, SIGMAS, 1.0)))
     found |= {

@@ -19,13 +19,13 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from common import RESULTS, interval, read, save
-from lowland import pipeline
-from lowland.config import merge
-from lowland.device import resolve
+from lowland.core.config import merge
+from lowland.core.device import resolve
+from lowland.core.monitor import Monitor
 from lowland.measures.aggregation import log_rank_sum
-from lowland.monitor import Monitor
-from lowland.presets import assemble
-from lowland.rank import Question, rank
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
+from lowland.workflow.rank import RankingRequest, rank
 from ranking_study import COMBINATIONS, PLAIN, TRUTH, UNTRAINED, scored, settings, untrained
 
 VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
@@ -56,9 +56,9 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
         pipeline.resume(home / "run", last="supernet")
     else:
         pipeline.run(config, home / "run", last="supernet")
-    question = Question(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
+    request = RankingRequest(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
     overlay = {"measure": PLAIN | {"images": 500, "draws": 1, "sigmas": [1e-2, 2e-2]}}
-    return rank(question, home / "rank", [overlay], supernets=[home / "run"], monitor=Monitor())
+    return rank(request, home / "rank", [overlay], supernets=[home / "run"], monitor=Monitor())
 
 
 def judged(documents: list[dict[str, Any]], shared: dict[str, Any]) -> dict[str, Any]:

@@ -22,15 +22,16 @@ from torch import nn
 from torchvision.transforms import v2
 
 from common import RESULTS, save
-from lowland import presets, spaces
-from lowland.config import Config
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.device import Compute, resolve
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet, load
-from lowland.device import Compute, resolve
-from lowland.genotype import Genotype
-from lowland.seeds import numpy_rng
 from lowland.spaces import Supernet
 from lowland.training import supernet as supernet_training
 from lowland.training.loop import fit
+from lowland.workflow import presets
 
 
 def mean_macs_genotypes(config: Config, data: DataSet, number: int) -> tuple[list[Genotype], float]:

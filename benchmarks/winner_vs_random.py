@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 
 from common import RESULTS, cifar10_npz, interval, read, save
-from lowland import pipeline, presets
-from lowland.config import Config
+from lowland.core.config import Config
+from lowland.core.device import Compute, resolve
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet, Generated
-from lowland.device import Compute, resolve
 from lowland.evaluation import classification, corruption_accuracy, predict
-from lowland.genotype import Genotype
-from lowland.monitor import Monitor
-from lowland.run import Run
-from lowland.seeds import numpy_rng
-from lowland.session import Session
+from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import fit
+from lowland.workflow import pipeline, presets
+from lowland.workflow.session import Session
 
 RANDOM = 8
 

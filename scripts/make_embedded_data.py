@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lowland import files, seeds
+from lowland.core import files, seeds
 
 DEFAULT_SOURCE = Path("/usr/share/datasets/fashion-mnist")
 TARGET = Path(__file__).resolve().parent.parent / "src" / "lowland" / "data" / "embedded"

@@ -9,7 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from lowland import cli
+from lowland.app import cli
+from toy_space import Recorder, ToySpace, toy_value
 from whole_runs import DARTS, Command, Said, copied, made
 
 
@@ -56,3 +57,23 @@ def pristine_darts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(pristine: Path, tmp_path: Path) -> Path:
     """A finished run of this test's own."""
     return copied(pristine, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def toy() -> ToySpace:
+    return ToySpace()
+
+
+@pytest.fixture(scope="session")
+def make_toy() -> type[ToySpace]:
+    return ToySpace
+
+
+@pytest.fixture(scope="session")
+def recorder() -> type[Recorder]:
+    return Recorder
+
+
+@pytest.fixture(scope="session")
+def value_of():  # type: ignore[no-untyped-def]
+    return toy_value

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lowland import rank as ranking
 from lowland import spaces
+from lowland.workflow import rank as ranking
 from whole_runs import made, made_up_truth
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
@@ -107,9 +107,9 @@ def test_figures_are_those_of_lowland_rank(
         "angle + flatness, γ = 1.5": "angle(angle=cells+fixed)+flatness(gamma=1.5)",
         "accuracy + flatness, γ = 16": "accuracy+flatness(gamma=16)",
     }
-    question = ranking.Question(truth=truth, measures=tuple(same.values()), sample=0, resamples=2)
+    request = ranking.RankingRequest(truth=truth, measures=tuple(same.values()), sample=0, resamples=2)
     published = {"measure": {"sigmas": [2e-3, 1e-2, 2e-2], "combine": "sum"}}
-    found = ranking.rank(question, tmp_path / "rank", [published], supernets=[supernets[1]])
+    found = ranking.rank(request, tmp_path / "rank", [published], supernets=[supernets[1]])
     ours = lines(finished[1])
     for label, row in zip(same, found["measures"], strict=True):
         for column in ("test_acc", "corrupt_mean"):

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from lowland import pipeline
-from lowland.presets import assemble
 from lowland.spaces import Space
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
 
 TINY: dict[str, Any] = {
     "seed": 3,

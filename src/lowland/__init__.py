@@ -7,28 +7,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lowland._version import __version__
 
 _HOMES = {
-    "Config": "lowland.config",
-    "Genotype": "lowland.genotype",
-    "LowlandError": "lowland.errors",
+    "Config": "lowland.core.config",
+    "Genotype": "lowland.core.genotype",
+    "LowlandError": "lowland.core.errors",
     "flatness": "lowland.measures.landscape",
-    "load": "lowland.export",
-    "run": "lowland.pipeline",
-    "resume": "lowland.pipeline",
+    "load": "lowland.delivery.network",
+    "run": "lowland.workflow.pipeline",
+    "resume": "lowland.workflow.pipeline",
     "spaces": "",
     "measures": "",
 }
 
 if TYPE_CHECKING:
     from lowland import measures, spaces
-    from lowland.config import Config
-    from lowland.errors import LowlandError
-    from lowland.export import load
-    from lowland.genotype import Genotype
+    from lowland.core.config import Config
+    from lowland.core.errors import LowlandError
+    from lowland.core.genotype import Genotype
+    from lowland.delivery.network import load
     from lowland.measures.landscape import flatness
-    from lowland.pipeline import resume, run
+    from lowland.workflow.pipeline import resume, run
 
 __all__ = [
     "Config",

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from lowland.config import DataConfig
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data import load
-from lowland.errors import DataError
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (20, 9, 9, 3), dtype=np.uint8)

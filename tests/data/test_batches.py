@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowland import seeds
+from lowland.core import seeds
+from lowland.core.errors import ConfigError
 from lowland.data import MemorySplit, StreamedSplit, augment, batches, order
-from lowland.errors import ConfigError
 
 
 def split(count: int = 23) -> MemorySplit:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from lowland.config import DataConfig
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data import CorruptedFolder, DataSet, Generated, cache_folder, corrupt, load
-from lowland.data import corruptions_images as module
+from lowland.data.corruptions import images as module
 from lowland.data.images import fit
-from lowland.errors import DataError
 
 NAMES = ("fog", "gaussian_noise")
 

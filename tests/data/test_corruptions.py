@@ -6,12 +6,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lowland.config import DataConfig
+from lowland.core.config import DataConfig
+from lowland.core.errors import ConfigError, DataError
 from lowland.data import CORRUPTIONS, GROUPS, STANDARD, corrupt, load
-from lowland.data.corruptions_blur import disk, scattered
-from lowland.data.corruptions_filters import motion, sample, zoom
-from lowland.data.corruptions_textures import PANES, frost, plasma
-from lowland.errors import ConfigError, DataError
+from lowland.data.corruptions.blur import disk, scattered
+from lowland.data.corruptions.filters import motion, sample, zoom
+from lowland.data.corruptions.textures import PANES, frost, plasma
 
 NOISE = [name for name, corruption in CORRUPTIONS.items() if corruption.group == "noise"]
 RANDOM = [

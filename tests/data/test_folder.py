@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lowland.config import DataConfig
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data import DataSet, batches, load, pixels
-from lowland.errors import DataError
 
 RGB_FORMATS = ("JPEG", "jpg", "bmp", "webp", "tiff", "ppm", "png")
 RNG = np.random.default_rng(0)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lowland import seeds
-from lowland.config import DataConfig
+from lowland.core import seeds
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data import catalogue, load
-from lowland.errors import DataError
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_splits_live_on_the_device_asked_for():
 
 
 def test_seeds_are_drawn_by_purpose():
-    """Guards the promise that splits come from lowland.seeds alone: global generators play no part."""
+    """Guards the promise that splits come from lowland.core.seeds alone: global generators play no part."""
     np.random.seed(0)  # noqa: NPY002
     torch.manual_seed(0)
     first = load(DataConfig(name="digits"), seed=5).fingerprint

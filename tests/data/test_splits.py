@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from lowland.core.errors import DataError
 from lowland.data import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate
-from lowland.errors import DataError
 
 
 def images(count: int, offset: int = 0) -> torch.Tensor:

@@ -8,10 +8,10 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
-from lowland.config import DataConfig
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data import load
 from lowland.data.torchvision_sets import SETS
-from lowland.errors import DataError
 
 RNG = np.random.default_rng(0)
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lowland.core.device import Compute
+from lowland.core.errors import DataError, LowlandError
 from lowland.data import MemorySplit
-from lowland.device import Compute
-from lowland.errors import DataError, LowlandError
 from lowland.evaluation import classification, predict
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)

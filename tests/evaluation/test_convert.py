@@ -14,9 +14,9 @@ import releases
 import torch
 
 from lowland import spaces
-from lowland.errors import ConfigError, DataError
-from lowland.evaluation.convert import Converted, convert
-from lowland.evaluation.truth import read_truth
+from lowland.core.errors import ConfigError, DataError
+from lowland.evaluation.ranking.convert import Converted, convert
+from lowland.evaluation.ranking.truth import read_truth
 from whole_runs import Command
 
 MAKERS: dict[str, Callable[[Path], Path]] = {

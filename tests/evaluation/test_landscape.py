@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from lowland.errors import ConfigError, LowlandError
+from lowland.core.errors import ConfigError, LowlandError
 from lowland.evaluation import loss_curve
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from lowland.evaluation import ranking
-from lowland.evaluation.ranking import Array, Interval
+from lowland.evaluation.ranking import statistics as ranking
+from lowland.evaluation.ranking.statistics import Array, Interval
 
 
 def brute_precision(values: Array, truth: Array) -> float:

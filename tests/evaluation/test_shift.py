@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError, DataError
 from lowland.data import STANDARD, CorruptedImages, MemorySplit, corrupt
-from lowland.device import Compute
-from lowland.errors import ConfigError, DataError
 from lowland.evaluation import alexnet_normalised, corruption_accuracy
-from lowland.evaluation.shift import ALEXNET_ERROR
+from lowland.evaluation.shift.corruptions import ALEXNET_ERROR
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
 NAMES = ["gaussian_noise", "contrast"]

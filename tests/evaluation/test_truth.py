@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lowland import spaces
-from lowland.errors import DataError
-from lowland.evaluation.truth import read_truth
+from lowland.core.errors import DataError
+from lowland.evaluation.ranking.truth import read_truth
 
 SPACE = spaces.get("nasbench201")
 GOOD = "2,2,2,2,2,2"

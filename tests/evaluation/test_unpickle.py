@@ -17,8 +17,8 @@ import pytest
 import releases
 import torch
 
-from lowland.errors import DataError
-from lowland.evaluation.unpickle import read_bz2, read_torch
+from lowland.core.errors import DataError
+from lowland.evaluation.ranking.unpickle import read_bz2, read_torch
 
 
 class Malicious:

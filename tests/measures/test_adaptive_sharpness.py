@@ -9,9 +9,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.measures import Score, candidate
-from lowland.measures.hessian import LossHessian
+from lowland.core.config import MeasureConfig
+from lowland.measures import Score, calibrated_subnet
+from lowland.measures.curvature.hessian import LossHessian
 
 from .tiny import Case, case
 
@@ -31,7 +31,7 @@ def test_is_the_mean_rise_of_the_loss_under_noise_of_the_size_of_weights(trained
     x = torch.cat([x for x, _ in trained.context.scored])
     labels = torch.cat([labels for _, labels in trained.context.scored])
     generator, rises = torch.Generator().manual_seed(0), []
-    with candidate(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
+    with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
         clean = {name: p.detach().clone() for name, p in path.parameters.items()}
         for _ in range(60):
             moved = {n: w + 0.5 * w.abs() * torch.randn(w.shape, generator=generator) for n, w in clean.items()}
@@ -48,7 +48,7 @@ def test_small_noise_sees_the_curvature_in_proportion_to_weights(trained: Case):
     """Mirrored, S = σ²/2 · (w ⊙ z)ᵀ H (w ⊙ z) for a σ at which no unit changes sides."""
     sigma = 1e-7
     found = score(trained, adaptive_sharpness_sigma=sigma, antithetic=True)
-    with candidate(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
+    with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
         hessian = LossHessian(path, path.parameters, 60)
         w_P = torch.cat([p.detach().flatten() for p in path.parameters.values()])
         forms_GK, _ = hessian.quadratic_forms((w_P * hessian.vector(0, 0))[None], 1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lowland.genotype import Genotype
+from lowland.core.genotype import Genotype
 from lowland.measures.aggregation import log_rank_sum, rank_sum
 from lowland.search import Candidate
 from lowland.search.aggregation import aggregated

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import RunError
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import RunError
+from lowland.core.genotype import Genotype
 from lowland.measures import Score
 from lowland.spaces import is_searched
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowland.config import MeasureConfig
-from lowland.genotype import Genotype
-from lowland.measures.aznas import (
+from lowland.core.config import MeasureConfig
+from lowland.core.genotype import Genotype
+from lowland.measures.untrained.aznas import (
     block_gain,
     block_gains,
     block_isotropies,
@@ -18,8 +18,8 @@ from lowland.measures.aznas import (
     mean_stability,
     stability,
 )
-from lowland.measures.initialization import normal_images, normal_network
-from lowland.measures.untrained import Untrained
+from lowland.measures.untrained.initialization import normal_images, normal_network
+from lowland.measures.untrained.untrained import Untrained
 
 from .test_untrained import FULL, SHAPE, context, score
 

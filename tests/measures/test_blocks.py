@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.errors import ConfigError
-from lowland.measures.blocks import find_blocks, visit_blocks
+from lowland.core.errors import ConfigError
+from lowland.measures.untrained.blocks import find_blocks, visit_blocks
 from lowland.spaces import Shape
 
 from .tiny import SHAPE, TinySpace

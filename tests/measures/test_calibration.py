@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lowland.errors import DataError
+from lowland.core.errors import DataError
 from lowland.measures.calibration import calibrate, calibrated, evaluating, path_batch_norms, preserved
 
 from .tiny import CPU, Case, case

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError
-from lowland.measures import Score, candidate
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
+from lowland.measures import Score, calibrated_subnet
 from lowland.measures.combined import weight
 
 from .tiny import Case, case
@@ -56,7 +56,7 @@ def test_sums_without_flatness(trained: Case):
 
 def test_parts_that_share_images_share_their_covariance(trained: Case):
     """accuracy + loss has the standard error of the per-image sum, not the root sum of squares."""
-    with candidate(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
+    with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
         both = path.clean.correct_N - path.clean.losses_N
     total = score(trained, "accuracy+loss")
     assert total.value == pytest.approx(both.mean())

@@ -15,11 +15,11 @@ import torch
 from torch import nn
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.device import Compute
-from lowland.errors import DataError
+from lowland.core.config import MeasureConfig
+from lowland.core.device import Compute
+from lowland.core.errors import DataError
 from lowland.measures import Score
-from lowland.measures.untrained import UntrainedMeasure
+from lowland.measures.untrained.untrained import UntrainedMeasure
 
 from .tiny import Case, case
 

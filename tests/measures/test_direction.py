@@ -12,10 +12,10 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.genotype import Genotype
-from lowland.measures import Score, candidate
-from lowland.measures.flatness import flatness_value
+from lowland.core.config import MeasureConfig
+from lowland.core.genotype import Genotype
+from lowland.measures import Score, calibrated_subnet
+from lowland.measures.noise.flatness import flatness_value
 
 from .test_hessian import SMALL, dense
 from .tiny import Case, case
@@ -40,7 +40,7 @@ def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, o
     stds = SIGMAS if config.levels == "absolute" else (2e-3, math.hypot(2e-3, 8e-3), math.hypot(2e-3, 8e-3, 1e-2))
     x = torch.cat([x for x, _ in trained.context.scored])
     labels = torch.cat([labels for _, labels in trained.context.scored])
-    with candidate(trained.supernet, SMALL, trained.context, config) as path:
+    with calibrated_subnet(trained.supernet, SMALL, trained.context, config) as path:
         parameters = path.perturbable(config.position)
         values, vectors = np.linalg.eigh(dense(path, parameters, 60).numpy())
         loss = cross_entropy(path.supernet(x, path.genotype), labels)

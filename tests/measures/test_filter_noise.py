@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.measures.filter_noise import FilterNoise
+from lowland.core.config import MeasureConfig
+from lowland.measures.noise.filter_noise import FilterNoise
 from lowland.measures.perturbation import Noise
 
 from .tiny import Case, case

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError
-from lowland.measures import flatnas
-from lowland.measures.flatnas import SCALE_GENOTYPES, figure_of_merit, scale
-from lowland.measures.robustness import robustness_of
-from lowland.seeds import numpy_rng
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
+from lowland.core.seeds import numpy_rng
+from lowland.measures.noise import flatnas
+from lowland.measures.noise.flatnas import SCALE_GENOTYPES, figure_of_merit, scale
+from lowland.measures.noise.robustness import robustness_of
 from lowland.spaces.space import Single
 
 from .tiny import SHAPE, Case, TinyNetwork, case

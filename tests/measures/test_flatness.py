@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.measures.flatness import estimate_flatness, flatness_gradient, flatness_parts, flatness_value
-from lowland.seeds import torch_generator
+from lowland.core.config import MeasureConfig
+from lowland.core.seeds import torch_generator
+from lowland.measures.noise.flatness import estimate_flatness, flatness_gradient, flatness_parts, flatness_value
 from lowland.spaces import is_searched
 
 from .tiny import Case, case

@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 
-from lowland.config import MeasureConfig
-from lowland.genotype import Genotype
-from lowland.measures import Candidate, candidate
-from lowland.measures.hessian import LossHessian, top_eigenpairs
+from lowland.core.config import MeasureConfig
+from lowland.core.genotype import Genotype
+from lowland.measures import Subnet, calibrated_subnet
+from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
 from lowland.spaces.space import Shape, Single
 
 from .tiny import Case, case
@@ -34,8 +34,8 @@ def trained() -> Case:
 
 
 @pytest.fixture
-def path(trained: Case) -> Iterator[Candidate]:
-    with candidate(trained.supernet, SMALL, trained.context, CONFIG) as found:
+def path(trained: Case) -> Iterator[Subnet]:
+    with calibrated_subnet(trained.supernet, SMALL, trained.context, CONFIG) as found:
         yield found
 
 
@@ -47,7 +47,7 @@ def logistic(trained: Case) -> tuple[Single, Case]:
     return Single(network, genotype, Shape(in_channels=1, image_size=8, num_classes=3)), trained
 
 
-def dense(found: Candidate, parameters: Mapping[str, Tensor], images: int) -> Tensor:
+def dense(found: Subnet, parameters: Mapping[str, Tensor], images: int) -> Tensor:
     """The whole Hessian (P, P) by torch.func.hessian."""
     x = torch.cat([x for x, _ in found.context.scored])[:images]
     labels = torch.cat([labels for _, labels in found.context.scored])[:images]
@@ -65,7 +65,7 @@ def dense(found: Candidate, parameters: Mapping[str, Tensor], images: int) -> Te
 def test_logistic_regression_has_the_hessian_of_the_textbook(trained: Case):
     """H = mean over images of (diag(p) − ppᵀ) ⊗ xxᵀ, x with a one for the bias."""
     supernet, _ = logistic(trained)
-    with candidate(supernet, supernet.genotype, trained.context, CONFIG) as found:
+    with calibrated_subnet(supernet, supernet.genotype, trained.context, CONFIG) as found:
         hessian = LossHessian(found, found.parameters, 1000)
         assert (hessian.size, hessian.images) == (15, 60)
         x = torch.cat([x for x, _ in trained.context.scored])
@@ -85,7 +85,7 @@ def test_logistic_regression_has_the_hessian_of_the_textbook(trained: Case):
 
 
 @pytest.mark.parametrize("images", [10, 50])
-def test_products_forms_and_gradient_equal_the_dense_hessian(path: Candidate, images: int):
+def test_products_forms_and_gradient_equal_the_dense_hessian(path: Subnet, images: int):
     parameters = path.parameters
     hessian, matrix = LossHessian(path, parameters, images), dense(path, parameters, images)
     v_KP = torch.randn(2, hessian.size, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -110,7 +110,7 @@ def test_products_forms_and_gradient_equal_the_dense_hessian(path: Candidate, im
     assert (loss(1) - loss(-1)) / 2 == pytest.approx(slope, rel=1e-4)
 
 
-def test_top_eigenpairs_equal_eigsh(path: Candidate):
+def test_top_eigenpairs_equal_eigsh(path: Subnet):
     hessian = LossHessian(path, path.parameters, 40)
     found = top_eigenpairs(hessian.product, hessian.vector("start"), 3, tolerance=1e-9)
     operator = LinearOperator(
@@ -123,13 +123,13 @@ def test_top_eigenpairs_equal_eigsh(path: Candidate):
     assert found.products < hessian.size
 
 
-def test_single_precision_finds_the_same_eigenvector(path: Candidate):
+def test_single_precision_finds_the_same_eigenvector(path: Subnet):
     hessian = LossHessian(path, path.parameters, 40)
     size = hessian.size
     exact = top_eigenpairs(hessian.product, torch.ones(size).double(), 1)
     single = case("tiny", torch.float32)
     single.supernet.load_state_dict({k: v.float() for k, v in path.supernet.state_dict().items()})
-    with candidate(single.supernet, SMALL, single.context, CONFIG) as found:
+    with calibrated_subnet(single.supernet, SMALL, single.context, CONFIG) as found:
         rounded = top_eigenpairs(LossHessian(found, found.parameters, 40).product, torch.ones(size), 1)
     assert rounded.values_J == pytest.approx(exact.values_J, rel=1e-4)
     assert abs(float(rounded.vectors_JP[0].double() @ exact.vectors_JP[0])) == pytest.approx(1.0, abs=1e-4)
@@ -137,14 +137,14 @@ def test_single_precision_finds_the_same_eigenvector(path: Candidate):
 
 def test_vectors_are_alike_for_candidates_that_share_parameters(trained: Case):
     def stem(genotype: Genotype) -> Tensor:
-        with candidate(trained.supernet, genotype, trained.context, CONFIG) as found:
+        with calibrated_subnet(trained.supernet, genotype, trained.context, CONFIG) as found:
             hessian = LossHessian(found, found.parameters, 10)
             return hessian.named(hessian.vector("key"))["stem.0.weight"]
 
     assert torch.equal(stem(trained.genotypes[0]), stem(trained.genotypes[2]))
 
 
-def test_gradients_switched_off_or_autocast_by_the_caller_do_not_matter(path: Candidate):
+def test_gradients_switched_off_or_autocast_by_the_caller_do_not_matter(path: Subnet):
     hessian = LossHessian(path, path.parameters, 10)
     v_P = hessian.vector("key")
     wanted = hessian.product(v_P)
@@ -154,7 +154,7 @@ def test_gradients_switched_off_or_autocast_by_the_caller_do_not_matter(path: Ca
     assert all(p.grad is None and p.requires_grad for p in path.supernet.parameters())
 
 
-def test_without_parameters_everything_is_empty(path: Candidate):
+def test_without_parameters_everything_is_empty(path: Subnet):
     hessian = LossHessian(path, {}, 10)
     assert hessian.product(hessian.vector("key")).shape == (0,)
     forms_GK, _ = hessian.quadratic_forms(hessian.vector("key")[None], 2)
@@ -162,7 +162,7 @@ def test_without_parameters_everything_is_empty(path: Candidate):
     assert top_eigenpairs(hessian.product, hessian.vector("key"), 2).vectors_JP.shape == (0, 0)
 
 
-def test_parameters_that_cannot_move_the_loss_have_no_curvature(path: Candidate):
+def test_parameters_that_cannot_move_the_loss_have_no_curvature(path: Subnet):
     dead = {"dead": nn.Parameter(torch.ones(3, dtype=torch.float64))}
     path.supernet.register_parameter("dead", dead["dead"])
     try:
@@ -175,7 +175,7 @@ def test_parameters_that_cannot_move_the_loss_have_no_curvature(path: Candidate)
 
 def test_a_curvature_that_is_not_finite_is_a_value_error(trained: Case):
     context = replace(trained.context, scored=[(x * float("nan"), y) for x, y in trained.context.scored])
-    with candidate(trained.supernet, trained.genotypes[0], context, CONFIG) as found:
+    with calibrated_subnet(trained.supernet, trained.genotypes[0], context, CONFIG) as found:
         hessian = LossHessian(found, found.parameters, 10)
         with pytest.raises(ValueError, match="curvature of the loss is not finite"):
             top_eigenpairs(hessian.product, hessian.vector("start"), 1)

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.measures import Score, candidate
-from lowland.measures.hessian import LossHessian
-from lowland.measures.hessian_trace import estimate_trace
+from lowland.core.config import MeasureConfig
+from lowland.measures import Score, calibrated_subnet
+from lowland.measures.curvature.hessian import LossHessian
+from lowland.measures.curvature.hessian_trace import estimate_trace
 
 from .test_hessian import SMALL, dense, logistic
 from .tiny import Case, case
@@ -30,7 +30,7 @@ def score(case: Case, **options: object) -> Score:
 
 def test_all_sign_vectors_give_the_trace_exactly(trained: Case):
     supernet, _ = logistic(trained)
-    with candidate(supernet, supernet.genotype, trained.context, MeasureConfig(name="hessian_trace")) as found:
+    with calibrated_subnet(supernet, supernet.genotype, trained.context, MeasureConfig(name="hessian_trace")) as found:
         bias = {"network.2.bias": found.parameters["network.2.bias"]}
         hessian = LossHessian(found, bias, 60)
         signs = torch.tensor(list(product((-1.0, 1.0), repeat=3)), dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_all_sign_vectors_give_the_trace_exactly(trained: Case):
 
 def test_score_is_minus_the_trace_within_its_error(trained: Case):
     found = score(trained, hessian_trace_draws=20)
-    with candidate(trained.supernet, SMALL, trained.context, MeasureConfig(name="hessian_trace")) as path:
+    with calibrated_subnet(trained.supernet, SMALL, trained.context, MeasureConfig(name="hessian_trace")) as path:
         size = sum(p.numel() for p in path.parameters.values())
         exact = float(dense(path, path.parameters, 60).trace())
     assert found.details["trace"] == -found.value

@@ -18,9 +18,9 @@ from torch.nn.functional import cross_entropy
 
 import lowland
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError, DataError
-from lowland.measures import candidate
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError, DataError
+from lowland.measures import calibrated_subnet
 from lowland.measures.landscape import Flatness, evaluator, flatness, loss_under_noise
 from lowland.measures.perturbation import noise
 
@@ -280,6 +280,6 @@ def test_loss_curve_of_a_candidate_agrees_with_its_flatness():
     trained = case()
     config = MeasureConfig(name="flatness", sigmas=(0.1, 0.2))
     score = measures.get(config).score(trained.supernet, trained.genotypes[0], trained.context)
-    with candidate(trained.supernet, trained.genotypes[0], trained.context, config) as path:
+    with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, config) as path:
         assert path.loss_at(0.1, 0).loss == score.details["losses"][0]
         assert path.loss_at(0.0, 0).loss == path.clean.loss

@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig
+from lowland.core.genotype import Genotype
 from lowland.measures import Score
-from lowland.measures import latency as module
+from lowland.measures.untrained import latency as module
 
 from .tiny import TinyNetwork, case
 

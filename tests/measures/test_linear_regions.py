@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from lowland.genotype import Genotype
-from lowland.measures.linear_regions import activation_codes
+from lowland.core.genotype import Genotype
+from lowland.measures.untrained.linear_regions import activation_codes
 
 from .test_untrained import EMPTY, FULL, score
 

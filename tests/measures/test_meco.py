@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowland.config import MeasureConfig
-from lowland.measures.initialization import normal_images, normal_network
-from lowland.measures.meco import feature_map_eigenvalues, least_correlation_eigenvalue
-from lowland.measures.untrained import Untrained
+from lowland.core.config import MeasureConfig
+from lowland.measures.untrained.initialization import normal_images, normal_network
+from lowland.measures.untrained.meco import feature_map_eigenvalues, least_correlation_eigenvalue
+from lowland.measures.untrained.untrained import Untrained
 
 from .test_untrained import EMPTY, FULL, SHAPE, context, score
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.config import MeasureConfig
+from lowland.core.config import MeasureConfig
 from lowland.measures import Context, Score
 from lowland.measures.perturbation import noise
 

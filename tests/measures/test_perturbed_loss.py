@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lowland import measures
-from lowland.config import MeasureConfig
+from lowland.core.config import MeasureConfig
 from lowland.measures import Score
-from lowland.measures.perturbed_loss import negative_mean
+from lowland.measures.noise.perturbed_loss import negative_mean
 
 from .tiny import Case, case
 

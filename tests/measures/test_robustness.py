@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import torch_generator
 from lowland.measures import Score
-from lowland.measures.robustness import estimate_robustness
-from lowland.seeds import torch_generator
+from lowland.measures.noise.robustness import estimate_robustness
 from lowland.spaces import is_searched
 
 from .tiny import Case, case

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import DataError
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import DataError
+from lowland.core.seeds import torch_generator
 from lowland.measures import Score
-from lowland.seeds import torch_generator
 from lowland.spaces import NetworkOptions, inherit
 
 from .tiny import Case, case

@@ -10,16 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from lowland import measures, spaces
-from lowland.config import MeasureConfig, build
-from lowland.errors import ConfigError, DataError
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig, build
+from lowland.core.errors import ConfigError, DataError
+from lowland.core.genotype import Genotype
 from lowland.measures import Context, Score
-from lowland.measures.jacobian import STABILISER, correlation_score, input_jacobian
-from lowland.measures.naswot import code_kernel, log_determinant
-from lowland.measures.ntk import log_condition, tangent_kernel
-from lowland.measures.synflow import synaptic_flow
-from lowland.measures.untrained import Untrained, UntrainedMeasure, first_images, loss_gradients, weights
-from lowland.measures.zico import inverse_variation
+from lowland.measures.per_image import first_images
+from lowland.measures.untrained.jacobian import STABILISER, correlation_score, input_jacobian
+from lowland.measures.untrained.naswot import code_kernel, log_determinant
+from lowland.measures.untrained.ntk import log_condition, tangent_kernel
+from lowland.measures.untrained.synflow import synaptic_flow
+from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, loss_gradients, weights
+from lowland.measures.untrained.zico import inverse_variation
 from lowland.spaces import Shape
 
 from .tiny import CPU, batches

@@ -7,8 +7,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lowland.genotype import Genotype
-from lowland.measures.vkdnw import LARGEST, fisher_eigenvalues, score_vectors, spectrum_entropy, weighted_layers
+from lowland.core.genotype import Genotype
+from lowland.measures.untrained.vkdnw import (
+    LARGEST,
+    fisher_eigenvalues,
+    score_vectors,
+    spectrum_entropy,
+    weighted_layers,
+)
 
 from .test_untrained import EMPTY, FULL, NASBENCH, SHAPE, pictures, score, small
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.device import Compute
-from lowland.genotype import Genotype
+from lowland.core.device import Compute
+from lowland.core.genotype import Genotype
 from lowland.measures import Context
 from lowland.spaces import AngleTerm, Cost, Shape, Space, Supernet, is_searched
 from lowland.spaces.operations import ConvBN

@@ -8,7 +8,6 @@ import numpy as np
 
 from lowland.report import (
     Asked,
-    Candidate,
     Classification,
     Commands,
     Curve,
@@ -22,6 +21,7 @@ from lowland.report import (
     Pareto,
     Point,
     ReportFacts,
+    ScoredCandidate,
     Search,
     Shift,
     ShiftGroup,
@@ -59,7 +59,7 @@ def nasbench_cell(operations: str) -> CellGraph:
 def make_search(count: int) -> Search:
     rng = np.random.default_rng(0)
     candidates = tuple(
-        Candidate(
+        ScoredCandidate(
             index=index,
             generation=index // 50,
             origin=("random", "mutation", "crossover")[index % 3],
@@ -188,7 +188,7 @@ def make_points(objectives: tuple[Objective, ...], count: int) -> tuple[Point, .
             "measure": error / 100.0,
         }
         errors = {"flatnas": 0.6, "error": 0.5, "robustness": 0.2, "latency": 0.05}
-        candidate = Candidate(
+        candidate = ScoredCandidate(
             index=index,
             generation=0 if index < 40 else 1 + (index - 40) // 8,
             origin="random" if index < 40 else "surrogate",

@@ -8,7 +8,7 @@ import pytest
 
 from lowland.report import render
 from lowland.report.gather import gather
-from lowland.run import Run
+from lowland.store.run import Run
 from whole_runs import made
 
 SEARCH = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from made_up_facts import darts_cell, make_pareto, make_pareto_facts, make_search, nasbench_cell
 
-from lowland.errors import RunError
+from lowland.core.errors import RunError
 from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, render, write
 
 EVIL = "<script>alert(1)</script>\"'&$x$\x07"

@@ -11,10 +11,10 @@ import pytest
 from made_up_facts import OBJECTIVES, make_pareto, make_pareto_facts
 
 from lowland.report import Fit, Pareto
-from lowland.report import pareto as fronts
-from lowland.report.marks import reach
-from lowland.report.robust_errors import robust_errors
-from lowland.report.search_progress import hypervolume, surrogates
+from lowland.report.figures import pareto as fronts
+from lowland.report.figures.marks import reach
+from lowland.report.figures.robust_errors import robust_errors
+from lowland.report.figures.search_progress import hypervolume, surrogates
 
 
 def tips(drawn: str, group: str) -> list[str]:

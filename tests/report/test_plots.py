@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 from made_up_facts import make_curve, make_search
 
-from lowland.report import Candidate, Epoch, Search, Training, plots
+from lowland.report import Epoch, ScoredCandidate, Search, Training
+from lowland.report.figures import plots
 
 
 def test_thinning_keeps_the_best_so_far_and_the_winner() -> None:
@@ -34,7 +35,7 @@ def test_outliers_are_counted_not_hidden() -> None:
 
 
 def test_a_single_candidate_and_equal_scores() -> None:
-    one = Candidate(index=0, generation=0, origin="seeded", parameters=1, macs=1, score=2.0)
+    one = ScoredCandidate(index=0, generation=0, origin="seeded", parameters=1, macs=1, score=2.0)
     for count in (1, 3):
         search = Search(candidates=tuple(replace(one, index=index) for index in range(count)), winner=0)
         assert plots.progress(search).startswith("<svg")

@@ -9,7 +9,7 @@ import pytest
 from made_up_facts import make_facts
 
 from lowland.report import Estimate, Shift, ShiftGroup
-from lowland.report.robustness import robustness
+from lowland.report.figures.robustness import robustness
 
 
 def made(groups: dict[str, list[str]]) -> Shift:

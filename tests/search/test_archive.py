@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lowland.errors import LowlandWarning, RunError
-from lowland.genotype import Genotype
+from lowland.core.errors import LowlandWarning, RunError
+from lowland.core.genotype import Genotype
 from lowland.search import Archive, Candidate
 
 SCHEMA_1 = """
@@ -247,7 +247,7 @@ def test_a_file_system_without_shared_memory_is_not_silent(tmp_path: Path, monke
 
 WRITER = """
 import sys
-from lowland.genotype import Genotype
+from lowland.core.genotype import Genotype
 from lowland.search import Archive, Candidate
 archive = Archive(sys.argv[1])
 start = archive.count()

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowland.config import MeasureConfig, SearchConfig
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig, SearchConfig
+from lowland.core.genotype import Genotype
 from lowland.search import Candidate, Reference, hypervolume, parse_objectives
-from lowland.search.front import feasible, knee, normalised, ranks
+from lowland.search.strategies.pareto.front import feasible, knee, normalised, ranks
 
 FREE = SearchConfig()
 OBJECTIVES = parse_objectives(["error", "params"], MeasureConfig())

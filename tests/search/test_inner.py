@@ -7,8 +7,8 @@ import pytest
 from pymoo.core.population import Population
 
 from lowland import spaces
-from lowland.config import SearchConfig
-from lowland.search.inner import (
+from lowland.core.config import SearchConfig
+from lowland.search.strategies.pareto.inner import (
     GenotypeCrossover,
     GenotypeMutation,
     GenotypeSampling,

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lowland import measures
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.measures.flatnas import figure_of_merit, scale
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
+from lowland.core.files import plain
+from lowland.core.genotype import Genotype
+from lowland.measures.noise.flatnas import figure_of_merit, scale
 from lowland.search import Candidate, parse_objectives
-from lowland.search.archive import plain
 from measures.tiny import case
 
 CONFIG = MeasureConfig()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lowland import spaces
-from lowland.config import MeasureConfig, SearchConfig
-from lowland.errors import BudgetError, ConfigError, LowlandError
+from lowland.core.config import MeasureConfig, SearchConfig
+from lowland.core.errors import BudgetError, ConfigError, LowlandError
 from lowland.search import (
     Archive,
     Candidate,
@@ -21,10 +21,10 @@ from lowland.search import (
     random,
     search,
 )
-from lowland.search import pareto as strategy
-from lowland.search.front import ranks
-from lowland.search.pareto import _features, pareto
-from lowland.search.surrogates import fit
+from lowland.search.strategies.pareto import strategy
+from lowland.search.strategies.pareto.front import ranks
+from lowland.search.strategies.pareto.strategy import _features, pareto
+from lowland.search.strategies.pareto.surrogates import fit
 from lowland.spaces.space import Shape
 
 MERIT = ("flatnas(alpha=0.5)", "params")

@@ -7,17 +7,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lowland import measures, pipeline
-from lowland.config import SearchConfig, build
-from lowland.errors import ConfigError, LowlandError
-from lowland.monitor import Monitor
-from lowland.presets import assemble
-from lowland.run import ARCHIVE, Run
-from lowland.scoring import FirstLook, scorers
+from lowland import measures
+from lowland.core.config import SearchConfig, build
+from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.monitor import Monitor
+from lowland.execution import local as workers_module
 from lowland.search import Archive, Candidate, Evaluator, LocalScorer, Proposal, Racing, search
-from lowland.search import workers as workers_module
-from lowland.search.racing import INFLUENCE, difference_error, first_images, rounded, significantly_worse
-from lowland.session import Session
+from lowland.search.racing import INFLUENCE, difference_error, racing_images, rounded, significantly_worse
+from lowland.store.run import ARCHIVE, Run
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
+from lowland.workflow.scoring import RacingMeasure, scorers
+from lowland.workflow.session import Session
 from whole_runs import TINY, copied, made
 
 CONFIG = SearchConfig(
@@ -97,7 +98,7 @@ def test_the_error_of_a_difference_is_that_of_the_mean_of_differences() -> None:
     ("share", "images", "few"), [(0.25, 400, 100), (0.1, 300, 30), (0.01, 400, 30), (0.5, 20, 20), (0.3, 1000, 300)]
 )
 def test_a_first_look_takes_its_share_but_enough_to_tell(share: float, images: int, few: int) -> None:
-    assert first_images(share, images) == few
+    assert racing_images(share, images) == few
 
 
 class Plain:
@@ -259,7 +260,7 @@ def test_a_first_look_of_a_run_is_the_measure_on_fewer_images(trained: Path, nam
         config = session.config.measure.model_copy(update={"name": name})
         genotype = session.space.parse("1,2,3,1,1,2")
         with scorers(session) as scorer:
-            (found,) = scorer(FirstLook(config, 32)).scores([genotype])
+            (found,) = scorer(RacingMeasure(config, 32)).scores([genotype])
             (whole,) = scorer(config).scores([genotype])
         alone = session.config.model_copy(update={"measure": config.model_copy(update={"images": 32})})
         opened.config = alone

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lowland.config import SearchConfig
-from lowland.errors import DataError, InterruptedRun, LowlandError
+from lowland.core.config import SearchConfig
+from lowland.core.errors import DataError, InterruptedRun, LowlandError
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, ScoringFailure, search
 
 CONFIG = SearchConfig(

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowland import spaces
-from lowland.config import SearchConfig
-from lowland.errors import BudgetError, ConfigError
+from lowland.core.config import SearchConfig
+from lowland.core.errors import BudgetError, ConfigError
 from lowland.search import evolution, exhaustive, random
 from lowland.spaces.space import Shape
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import kendalltau
 
-from lowland.search import surrogates
-from lowland.search.surrogates import KINDS, Agreement, fit
+from lowland.search.strategies.pareto import surrogates
+from lowland.search.strategies.pareto.surrogates import KINDS, Agreement, fit
 
 ALL = list(KINDS)
 LEVELS = 4

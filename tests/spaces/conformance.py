@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lowland import spaces
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.spaces import CellGraph, NetworkOptions, Path, Shape, Space, Supernet
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.spaces import CellGraph, NetworkOptions, Shape, Space, Supernet, SupernetPath
 
 CELLS = {"nasbench201": 1, "mobilenetv3": 1, "mobilenetv3-small": 1}
 
@@ -122,7 +122,7 @@ def alive_samples(space: Space, count: int, seed: int = 0) -> list[Genotype]:
     return [g for g in samples(space, 60 * count, seed) if fully_alive(space, g)][:count]
 
 
-def trained_names(supernet: Supernet, path: Path) -> set[str]:
+def trained_names(supernet: Supernet, path: SupernetPath) -> set[str]:
     """Names of the supernet parameters that get a gradient from one training step on `path`."""
     supernet.zero_grad(set_to_none=True)
     supernet.train()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowland import spaces
-from lowland.errors import ConfigError, GenotypeError
-from lowland.genotype import Genotype
+from lowland.core.errors import ConfigError, GenotypeError
+from lowland.core.genotype import Genotype
 from lowland.spaces import NetworkOptions, Space
 
 from . import conformance

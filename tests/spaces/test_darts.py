@@ -13,12 +13,12 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowland.errors import ConfigError, GenotypeError
-from lowland.genotype import Genotype
+from lowland.core.errors import ConfigError, GenotypeError
+from lowland.core.genotype import Genotype
 from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit, is_searched
-from lowland.spaces.darts import route_counts
-from lowland.spaces.darts_cells import AuxiliaryHead, cell_layouts
-from lowland.spaces.darts_genotype import EDGES, NODE_EDGES, OPERATIONS, from_pairs, live_edges, to_pairs
+from lowland.spaces.darts.cells import AuxiliaryHead, cell_layouts
+from lowland.spaces.darts.genotype import EDGES, NODE_EDGES, OPERATIONS, from_pairs, live_edges, to_pairs
+from lowland.spaces.darts.space import route_counts
 from lowland.spaces.space import Stem
 
 SPACE = get("darts")

@@ -10,18 +10,19 @@ import pytest
 import torch
 from torch import nn
 
-from lowland import export, spaces
-from lowland.config import MeasureConfig, SearchConfig
+from lowland import spaces
+from lowland.core.config import MeasureConfig, SearchConfig
+from lowland.core.device import Compute
+from lowland.core.errors import BudgetError, ConfigError
+from lowland.core.genotype import Genotype
 from lowland.data import DataSet
-from lowland.device import Compute
-from lowland.errors import BudgetError, ConfigError
-from lowland.genotype import Genotype
+from lowland.delivery import network as export
 from lowland.measures import Context
 from lowland.measures import get as measure
 from lowland.measures.calibration import calibrated
 from lowland.search import Limits
 from lowland.spaces import NetworkOptions, Shape
-from lowland.spaces.mobilenetv3_networks import make_divisible, pixels
+from lowland.spaces.mobilenetv3.networks import make_divisible, pixels
 
 from .conformance import images, parameters, trained_looking
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from lowland import spaces
-from lowland.errors import ConfigError, DataError
+from lowland.core.errors import ConfigError, DataError
 from lowland.spaces import Shape
-from lowland.spaces.mobilenetv3_checkpoint import load_ofa
+from lowland.spaces.mobilenetv3.checkpoint import load_ofa
 
 SPACE = spaces.get("mobilenetv3")
 OF = Shape(image_size=32, num_classes=10, cells=1)

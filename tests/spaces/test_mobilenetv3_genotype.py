@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowland import spaces
-from lowland.errors import GenotypeError
-from lowland.genotype import Genotype
-from lowland.spaces.mobilenetv3_design import ONCE_FOR_ALL
-from lowland.spaces.mobilenetv3_genotype import choices
+from lowland.core.errors import GenotypeError
+from lowland.core.genotype import Genotype
+from lowland.spaces.mobilenetv3.design import ONCE_FOR_ALL
+from lowland.spaces.mobilenetv3.genotype import choices
 
 FULL, SMALL = spaces.get("mobilenetv3"), spaces.get("mobilenetv3-small")
 BOTH = pytest.mark.parametrize("space", [FULL, SMALL], ids=lambda s: s.name)

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from lowland import spaces
-from lowland.errors import ConfigError, GenotypeError
-from lowland.genotype import Genotype
+from lowland.core.errors import ConfigError, GenotypeError
+from lowland.core.genotype import Genotype
 from lowland.spaces import NetworkOptions, Shape
 
 SPACE = spaces.get("nasbench201")

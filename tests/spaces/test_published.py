@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lowland.errors import ConfigError
+from lowland.core.errors import ConfigError
 from lowland.spaces import NetworkOptions, Shape, get, published
 
 SPACE = get("darts")

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowland.config import Config
-from lowland.genotype import Genotype
+from lowland.core.config import Config
+from lowland.core.genotype import Genotype
 from lowland.spaces import Shape, Space, Supernet
 from lowland.spaces import space as module
 from lowland.training import supernet

@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from lowland import load, measures, pipeline, spaces
-from lowland.config import Config
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
+from lowland import load, measures, spaces
+from lowland.core.config import Config
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
 from lowland.measures import Context
-from lowland.monitor import Monitor
-from lowland.presets import assemble
-from lowland.run import Run
-from lowland.session import Session
 from lowland.spaces import Shape, Single, Supernet
+from lowland.store.run import Run
 from lowland.training import finetune
 from lowland.training.finetune import finetuned
 from lowland.training.loop import DivergedError, fit
 from lowland.training.network import build, extracted, inherit_from
 from lowland.training.supernet import initial
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
+from lowland.workflow.session import Session
 from whole_runs import TINY, made
 
 from .toy import CPU, GENOTYPE, digits, retrain_recipe, same, supernet_config

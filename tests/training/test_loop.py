@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowland.config import OptimizationConfig
+from lowland.core.config import OptimizationConfig
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import derive
 from lowland.data import Split, batches, order
-from lowland.device import Compute
-from lowland.errors import ConfigError
-from lowland.monitor import Monitor
-from lowland.seeds import derive
 from lowland.training.loop import DivergedError, Job, fit
 from lowland.training.optimization import learning_rate
 from lowland.training.parallel import World

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.genotype import Genotype
+from lowland.core.genotype import Genotype
 from lowland.spaces import Shape
 from lowland.training.loop import fit
 from lowland.training.network import build

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lowland.config import OptimizationConfig
-from lowland.tensors import from_safetensors, to_safetensors
+from lowland.core.config import OptimizationConfig
+from lowland.store.tensors import from_safetensors, to_safetensors
 from lowland.training.optimization import learning_rate, optimizer, pack, unpack
 
 STEPS = 10

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from lowland.monitor import Monitor
+from lowland.core.monitor import Monitor
 from lowland.training.loop import fit
 from lowland.training.parallel import World, any_rank, average_buffers, average_gradients, barrier, join, leave
 
@@ -27,9 +27,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from safetensors.torch import save_file
-from lowland.config import Config
-from lowland.errors import InterruptedRun
-from lowland.run import Run
+from lowland.core.config import Config
+from lowland.core.errors import InterruptedRun
+from lowland.store.run import Run
 from lowland.training.loop import DivergedError, fit
 from lowland.training.parallel import barrier, join, leave
 from training.test_loop import linear_job
@@ -196,7 +196,7 @@ TINY_RUN = [
 
 @pytest.mark.slow
 def test_a_whole_run_under_torchrun(tmp_path: Path) -> None:
-    done = torchrun("-m", "lowland.cli", "run", *TINY_RUN, "--out", tmp_path / "run", cwd=tmp_path)
+    done = torchrun("-m", "lowland", "run", *TINY_RUN, "--out", tmp_path / "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert (tmp_path / "run" / "report.html").is_file()
@@ -206,7 +206,7 @@ def test_a_whole_run_under_torchrun(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_torchrun_without_a_run_directory_is_refused(tmp_path: Path) -> None:
-    done = torchrun("-m", "lowland.cli", "run", *TINY_RUN, cwd=tmp_path)
+    done = torchrun("-m", "lowland", "run", *TINY_RUN, cwd=tmp_path)
     assert done.returncode != 0
     assert "error: under torchrun every process must be told the run directory: add --out" in done.stderr
     assert "exitcode  : 2" in done.stderr

@@ -13,15 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lowland import pipeline, spaces
-from lowland.config import Config
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.presets import assemble
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
 from lowland.spaces import Space
-from lowland.spaces.nasbench201_genotype import OPERATIONS, live_steps
+from lowland.spaces.nasbench201.genotype import OPERATIONS, live_steps
 from lowland.training.loop import fit
 from lowland.training.paths import elastic, sampled_path, sorts_channels, step_paths
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
 
 from .elastic import ElasticSpace, ElasticSupernet, elastic_job, elastic_space
 from .toy import InMemory, fit_with_stops, same, supernet_config, supernet_job

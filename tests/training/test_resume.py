@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lowland.config import Config
-from lowland.errors import InterruptedRun
-from lowland.run import Run
+from lowland.core.config import Config
+from lowland.core.errors import InterruptedRun
+from lowland.store.run import Run
 from lowland.training.loop import Job, fit
 
 from .toy import (

@@ -11,10 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.config import OptimizationConfig
-from lowland.device import Compute
-from lowland.errors import ConfigError
-from lowland.presets import assemble
+from lowland.core.config import OptimizationConfig
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError
 from lowland.spaces import Shape, Space
 from lowland.training.loop import fit
 from lowland.training.optimization import pack
@@ -22,6 +21,7 @@ from lowland.training.parallel import World
 from lowland.training.paths import sampled_path
 from lowland.training.sam import RHO, Ascent, ascent, frozen_statistics
 from lowland.training.step import Stepper
+from lowland.workflow.presets import assemble
 
 from .toy import CPU, InMemory, fit_with_stops, network_job, retrain_recipe, same, supernet_config, supernet_job
 
@@ -298,7 +298,7 @@ def test_losses_of_a_step_add_up() -> None:
 
 
 def test_the_option_decides_retraining() -> None:
-    from lowland.cli import _layers
+    from lowland.app.cli import _layers
 
     config = assemble(*_layers({"optimizer": "adamw+asam"}))
     assert config.retrain.optimizer == "adamw+asam"

@@ -10,13 +10,13 @@ from scipy import stats
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.config import Config
+from lowland.core.config import Config
+from lowland.core.device import Compute
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import torch_generator
 from lowland.data import Split, augment, batches, order
-from lowland.device import Compute
-from lowland.genotype import Genotype
-from lowland.seeds import torch_generator
 from lowland.spaces import is_searched
-from lowland.spaces.nasbench201_genotype import EDGES, OPERATIONS
+from lowland.spaces.nasbench201.genotype import EDGES, OPERATIONS
 from lowland.training.loop import Job, fit
 from lowland.training.optimization import learning_rate
 from lowland.training.paths import sampled_path

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lowland.config import Config, DataConfig, RetrainConfig
+from lowland.core.config import Config, DataConfig, RetrainConfig
+from lowland.core.device import Compute
+from lowland.core.errors import InterruptedRun
+from lowland.core.genotype import Genotype
+from lowland.core.monitor import Monitor
 from lowland.data import DataSet, load
-from lowland.device import Compute
-from lowland.errors import InterruptedRun
-from lowland.genotype import Genotype
-from lowland.monitor import Monitor
 from lowland.spaces import Shape
 from lowland.training import network, supernet
 from lowland.training.loop import History, Job, fit

@@ -1,10 +1,10 @@
 """Data: what the networks learn from, decoded once and kept as uint8 on the device."""
 
 from lowland.data.batches import augment, batches, order
-from lowland.data.corruptions import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
-from lowland.data.corruptions_entry import GROUPS, Corruption
-from lowland.data.corruptions_folder import CorruptedFolder
-from lowland.data.corruptions_images import CorruptedImages, Generated, cache_folder
+from lowland.data.corruptions.entry import GROUPS, Corruption
+from lowland.data.corruptions.folder import CorruptedFolder
+from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
+from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
 from lowland.data.folder import pixels
 from lowland.data.sources import DataEntry, catalogue, load
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise

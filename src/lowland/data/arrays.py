@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lowland.core.errors import DataError
 from lowland.data.images import ArrayImages, Source, UInt8
-from lowland.errors import DataError
 
 FASHION_CLASSES = (
     "T-shirt/top",

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowland import seeds
+from lowland.core import seeds
+from lowland.core.errors import ConfigError
 from lowland.data.splits import Split
-from lowland.errors import ConfigError
 
 AHEAD = 2
 """Batches of a streamed split decoded ahead of the caller."""

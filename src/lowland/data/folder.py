@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from lowland.core.errors import DataError
 from lowland.data.images import Digest, Images, Source, UInt8, collect_faults, fit, parallel, to_array
 from lowland.data.selection import Indices
-from lowland.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 LARGEST_DEFAULT_SIZE = 224

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from lowland.core.errors import DataError
 from lowland.data.selection import Indices
-from lowland.errors import DataError
 
 UInt8 = NDArray[np.uint8]
 T = TypeVar("T")

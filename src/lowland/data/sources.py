@@ -14,15 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowland import seeds
-from lowland.config import DataConfig
+from lowland.core import seeds
+from lowland.core.config import DataConfig
+from lowland.core.errors import DataError
 from lowland.data.arrays import DIGITS_ORIGIN, FASHION_ORIGIN, open_digits, open_fashion_mnist_6k, open_npz
 from lowland.data.folder import open_folder
 from lowland.data.images import Images, Source
 from lowland.data.selection import Indices, groups, held_out, interleaved, limited
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit
 from lowland.data.torchvision_sets import SETS, open_torchvision
-from lowland.errors import DataError
 
 STATISTICS_IMAGES = 2048
 """Images whose mean and standard deviation stand for a streamed set's: a standard error of about 0.004 of the mean."""

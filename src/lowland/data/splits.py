@@ -13,7 +13,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lowland.errors import DataError
+from lowland.core.errors import DataError
 
 
 class Split(ABC):

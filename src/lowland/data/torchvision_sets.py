@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from lowland.core.errors import DataError
 from lowland.data.arrays import FASHION_CLASSES, channels_first
 from lowland.data.folder import FileImages
 from lowland.data.images import ArrayImages, Images, Source
 from lowland.data.selection import Indices
-from lowland.errors import DataError
 
 _TRAIN, _TEST = ({"train": True},), ({"train": False},)
 

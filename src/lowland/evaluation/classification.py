@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lowland.errors import DataError, LowlandError
+from lowland.core.errors import DataError, LowlandError
 
 if TYPE_CHECKING:
+    from lowland.core.device import Compute
     from lowland.data import Split
-    from lowland.device import Compute
 
 BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017, section 5)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from lowland.errors import ConfigError, LowlandError
+from lowland.core.errors import ConfigError, LowlandError
 from lowland.evaluation.classification import standard_error
 
 

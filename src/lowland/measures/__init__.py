@@ -20,32 +20,32 @@ direction (noise along these).
 """
 
 from lowland.measures import accuracy as _accuracy
-from lowland.measures import adaptive_sharpness as _adaptive_sharpness
 from lowland.measures import angle as _angle
-from lowland.measures import aznas as _aznas
-from lowland.measures import filter_noise as _filter_noise
-from lowland.measures import flatnas as _flatnas
-from lowland.measures import flatness as _flatness
-from lowland.measures import gradients as _gradients
-from lowland.measures import hessian_trace as _hessian_trace
-from lowland.measures import jacobian as _jacobian
-from lowland.measures import latency as _latency
-from lowland.measures import linear_regions as _linear_regions
 from lowland.measures import loss as _loss
-from lowland.measures import meco as _meco
-from lowland.measures import naswot as _naswot
-from lowland.measures import ntk as _ntk
-from lowland.measures import perturbed_accuracy as _perturbed_accuracy
-from lowland.measures import perturbed_loss as _perturbed_loss
-from lowland.measures import robustness as _robustness
-from lowland.measures import size as _size
-from lowland.measures import synflow as _synflow
 from lowland.measures import training_speed as _training_speed
-from lowland.measures import vkdnw as _vkdnw
-from lowland.measures import zico as _zico
-from lowland.measures.candidate import Candidate, candidate
 from lowland.measures.combined import Combined
+from lowland.measures.curvature import hessian_trace as _hessian_trace
 from lowland.measures.measure import Batches, Context, Measure, Score, get, register, registered
+from lowland.measures.noise import adaptive_sharpness as _adaptive_sharpness
+from lowland.measures.noise import filter_noise as _filter_noise
+from lowland.measures.noise import flatnas as _flatnas
+from lowland.measures.noise import flatness as _flatness
+from lowland.measures.noise import perturbed_accuracy as _perturbed_accuracy
+from lowland.measures.noise import perturbed_loss as _perturbed_loss
+from lowland.measures.noise import robustness as _robustness
+from lowland.measures.subnet import Subnet, calibrated_subnet
+from lowland.measures.untrained import aznas as _aznas
+from lowland.measures.untrained import gradients as _gradients
+from lowland.measures.untrained import jacobian as _jacobian
+from lowland.measures.untrained import latency as _latency
+from lowland.measures.untrained import linear_regions as _linear_regions
+from lowland.measures.untrained import meco as _meco
+from lowland.measures.untrained import naswot as _naswot
+from lowland.measures.untrained import ntk as _ntk
+from lowland.measures.untrained import size as _size
+from lowland.measures.untrained import synflow as _synflow
+from lowland.measures.untrained import vkdnw as _vkdnw
+from lowland.measures.untrained import zico as _zico
 
 del (
     _accuracy,
@@ -76,12 +76,12 @@ del (
 
 __all__ = [
     "Batches",
-    "Candidate",
     "Combined",
     "Context",
     "Measure",
     "Score",
-    "candidate",
+    "Subnet",
+    "calibrated_subnet",
     "get",
     "register",
     "registered",

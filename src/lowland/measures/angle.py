@@ -9,9 +9,9 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from lowland.config import MeasureConfig
-from lowland.errors import RunError
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import RunError
+from lowland.core.genotype import Genotype
 from lowland.measures.measure import Context, Measure, Score, register
 from lowland.spaces.space import AngleTerm, Part, Supernet, is_searched
 

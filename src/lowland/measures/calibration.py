@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lowland.device import Compute
-from lowland.errors import DataError
-from lowland.genotype import Genotype
+from lowland.core.device import Compute
+from lowland.core.errors import DataError
+from lowland.core.genotype import Genotype
 from lowland.spaces.space import Supernet
 
 Mode = Literal["cumulative", "batch", "ema-14"]

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.measures.candidate import Candidate, CandidateMeasure, Estimate, candidate
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
 from lowland.measures.expression import split
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import Array
+from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
 from lowland.spaces.space import Supernet
 
 
@@ -70,15 +70,15 @@ class Combined(Measure):
         influence_N: Array | None = None
         details: dict[str, Any] = {}
         with ExitStack() as stack:
-            path: Candidate | None = None
+            path: Subnet | None = None
             calibration: str | None = None
             for label, part in self.parts:
                 scale = weight(part.name, part.config)
-                if isinstance(part, CandidateMeasure):
+                if isinstance(part, SubnetMeasure):
                     if path is None or (part.calibrates and part.config.calibration != calibration):
                         stack.close()
                         calibration = part.config.calibration if part.calibrates else None
-                        opened = candidate(supernet, genotype, context, part.config, calibrate=part.calibrates)
+                        opened = calibrated_subnet(supernet, genotype, context, part.config, calibrate=part.calibrates)
                         path = stack.enter_context(opened)
                     estimate = part.judge(path)
                     influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)

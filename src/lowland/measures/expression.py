@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import yaml
 
-from lowland.config import MeasureConfig, section
-from lowland.errors import ConfigError
+from lowland.core.config import MeasureConfig, section
+from lowland.core.errors import ConfigError
 
 SHARED = ("name", "combine", "images", "batch_size", "calibration_images")
 """Settings of what all measures look at together, which one measure cannot have for itself."""

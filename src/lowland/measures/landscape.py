@@ -18,16 +18,16 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lowland import device as devices
-from lowland.config import build
-from lowland.device import Compute
-from lowland.errors import ConfigError, DataError
+from lowland.core import device as devices
+from lowland.core.config import build
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError, DataError
 from lowland.measures import per_image
 from lowland.measures.calibration import calibrate, evaluating, preserved
-from lowland.measures.flatness import estimate_flatness
-from lowland.measures.per_image import Evaluate, Loss, Outcome, loss_under_noise, losses_under_noise
+from lowland.measures.noise.flatness import estimate_flatness
+from lowland.measures.per_image import Evaluate, ImageResults, Loss, loss_under_noise, losses_under_noise
 
-__all__ = ["Evaluate", "Flatness", "Outcome", "evaluator", "flatness", "loss_under_noise", "losses_under_noise"]
+__all__ = ["Evaluate", "Flatness", "ImageResults", "evaluator", "flatness", "loss_under_noise", "losses_under_noise"]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 

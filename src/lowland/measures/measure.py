@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lowland.config import MeasureConfig
-from lowland.device import Compute
-from lowland.genotype import Genotype
+from lowland.core.config import MeasureConfig
+from lowland.core.device import Compute
+from lowland.core.genotype import Genotype
 from lowland.spaces.space import Space, Supernet
 
 Batches = Sequence[tuple[Tensor, Tensor]]

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lowland.device import Compute
-from lowland.errors import DataError
+from lowland.core.device import Compute
+from lowland.core.errors import DataError
+from lowland.measures.measure import Batches
 from lowland.measures.perturbation import Levels, Noise, Perturbation, coefficients, perturbed
 
 Array = NDArray[np.float64]
@@ -30,7 +31,7 @@ class Loss(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ImageResults:
     """What a network made of N images.
 
     Attributes:
@@ -67,7 +68,7 @@ class Outcome:
         return sampling_error(self.correct_N - self.accuracy)
 
 
-Evaluate = Callable[[], Outcome]
+Evaluate = Callable[[], ImageResults]
 """Evaluates a network with whatever weights it holds at the time, always on the same images in the same order."""
 
 
@@ -81,7 +82,7 @@ def evaluate(
     batches: Iterable[tuple[Tensor, Tensor]],
     compute: Compute,
     loss: Loss = cross_entropy,
-) -> Outcome:
+) -> ImageResults:
     """Loss and correctness of every image, without gradients; the loss in fp32 (fp64 for fp64 logits).
 
     Raises:
@@ -103,7 +104,7 @@ def evaluate(
     losses_N: Array = torch.cat(losses).cpu().double().numpy()
     if not np.isfinite(losses_N).all():
         raise ValueError("loss is not finite")
-    return Outcome(losses_N, torch.cat(correct).cpu().double().numpy())
+    return ImageResults(losses_N, torch.cat(correct).cpu().double().numpy())
 
 
 def loss_under_noise(
@@ -115,7 +116,7 @@ def loss_under_noise(
     *,
     sign: Literal[1, -1] = 1,
     relative: bool = False,
-) -> Outcome:
+) -> ImageResults:
     """The outcome with weights w + σ z (w ⊙ (1 + σ z) where `relative`), for curves of loss against σ.
 
     The direction z depends on the draw, not on σ: a curve follows one ray from the minimum. σ = 0 is the clean network.
@@ -176,7 +177,7 @@ def losses_under_noise(
 
 def outcome_under(
     perturbation: Perturbation, evaluate: Evaluate, parameters: Mapping[str, nn.Parameter], sigma: float
-) -> Outcome:
+) -> ImageResults:
     """The outcome with perturbed `parameters`; the level `sigma` of the perturbation is only named in errors.
 
     Raises:
@@ -187,3 +188,26 @@ def outcome_under(
             return evaluate()
         except ValueError as error:
             raise ValueError(f"{error} at σ = {sigma:g}") from error
+
+
+def first(batches: Batches, count: int) -> list[tuple[Tensor, Tensor]]:
+    """The first `count` images of `batches`, or all where there are fewer; no batch is read beyond them."""
+    found = []
+    for x_NCHW, labels_N in batches:
+        found.append((x_NCHW[:count], labels_N[:count]))
+        count -= len(found[-1][1])
+        if count == 0:
+            break
+    return found
+
+
+def first_images(batches: Batches, count: int) -> tuple[Tensor, Tensor]:
+    """The first `count` images and labels of `batches` as one batch, or all where there are fewer.
+
+    Raises:
+        DataError: there are none.
+    """
+    found = first(batches, count)
+    if not found:
+        raise DataError("an untrained measure got no training images; raise measure.calibration_images")
+    return torch.cat([x_NCHW for x_NCHW, _ in found]), torch.cat([labels_N for _, labels_N in found])

@@ -18,7 +18,7 @@ from weakref import ref
 import torch
 from torch import Tensor, nn
 
-from lowland.seeds import torch_generator
+from lowland.core.seeds import torch_generator
 
 Levels = Literal["absolute", "incremental"]
 

@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lowland.errors import DataError
-from lowland.genotype import Genotype
+from lowland.core.errors import DataError
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import torch_generator
 from lowland.measures.measure import Context, Measure, Score, register
-from lowland.seeds import torch_generator
 from lowland.spaces.space import NetworkOptions, Supernet, inherit
 
 MOMENTUM = 0.9

@@ -15,11 +15,10 @@ from lowland.report.facts import (
     Training,
 )
 from lowland.report.page import render, write
-from lowland.report.search_facts import Candidate, Estimate, Fit, Iteration, Objective, Pareto, Point, Search
+from lowland.report.search_facts import Estimate, Fit, Iteration, Objective, Pareto, Point, ScoredCandidate, Search
 
 __all__ = [
     "Asked",
-    "Candidate",
     "Classification",
     "Commands",
     "Curve",
@@ -33,6 +32,7 @@ __all__ = [
     "Pareto",
     "Point",
     "ReportFacts",
+    "ScoredCandidate",
     "Search",
     "Shift",
     "ShiftGroup",

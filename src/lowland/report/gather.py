@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from lowland import spaces
-from lowland.config import Config, dump
-from lowland.genotype import Genotype
+from lowland.core.config import Config, dump
+from lowland.core.genotype import Genotype
 from lowland.measures.combined import combination
 from lowland.report.facts import (
     Asked,
@@ -24,12 +24,11 @@ from lowland.report.facts import (
     Stage,
     Training,
 )
-from lowland.report.search_facts import Candidate, Estimate, Pareto, Search
-from lowland.run import ARCHIVE, STAGES, Run
-from lowland.search import Archive, parse_objectives
-from lowland.search import Candidate as Archived
+from lowland.report.search_facts import Estimate, Pareto, ScoredCandidate, Search
+from lowland.search import Archive, Candidate, parse_objectives
 from lowland.search.aggregation import aggregated
 from lowland.spaces.space import Space
+from lowland.store.run import ARCHIVE, STAGES, Run
 
 LABELS = {"winner": "found network", "random": "random genotype", "retrained": "found network, retrained"}
 """What the loss curves are called; genotypes are too long for a figure."""
@@ -174,7 +173,7 @@ def _search(run: Run, space: Space, searched: dict[str, Any]) -> Search:
     )
 
 
-def _candidate(space: Space, index: int, archived: Archived) -> Candidate:
+def _candidate(space: Space, index: int, archived: Candidate) -> ScoredCandidate:
     """A scored candidate of the archive as the report shows it; ValueError where it is none."""
     if archived.value is None:
         raise ValueError(f"{archived.genotype} has no score")
@@ -183,7 +182,7 @@ def _candidate(space: Space, index: int, archived: Archived) -> Candidate:
     if judged is not None:
         error = Estimate(value=judged["error_percent"], standard_error=judged["error_percent_standard_error"])
         robustness = Estimate(value=judged["robustness"], standard_error=judged["robustness_standard_error"])
-    return Candidate(
+    return ScoredCandidate(
         index=index,
         generation=archived.generation,
         origin=archived.origin,

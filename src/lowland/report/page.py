@@ -8,10 +8,10 @@ from typing import Any
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, StrictUndefined
 
-from lowland.files import write_text
+from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.facts import Asked, Curve, Network, ReportFacts, Shift
-from lowland.report.search_facts import Candidate, Estimate, Pareto
+from lowland.report.search_facts import Estimate, Pareto, ScoredCandidate
 
 MOST_CLASSES = 12
 """Class names shown; of more, only these and the count."""
@@ -31,12 +31,7 @@ def write(facts: ReportFacts, path: Path) -> None:
 
 def render(facts: ReportFacts) -> str:
     """The report as HTML. Every text of `facts` is escaped."""
-    from lowland.report import (  # here, since matplotlib takes a second to import
-        cells,
-        plots,
-        robust_errors,
-        robustness,
-    )
+    from lowland.report.figures import cells, plots, robust_errors, robustness
 
     search = facts.search if facts.search is not None and facts.search.candidates else None
     inherited = [curve for curve in facts.curves if curve.kind != "retrained"]
@@ -133,7 +128,7 @@ def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
 
 def _pareto_tiles(pareto: Pareto) -> list[Tile]:
     """The pick's first measured objective, and how many networks there are to choose from."""
-    from lowland.report import pareto as fronts
+    from lowland.report.figures import pareto as fronts
 
     place, objective = next((p, each) for p, each in enumerate(pareto.objectives) if not each.exact)
     shown = fronts.value(objective, pareto.points[pareto.pick].objectives[place])
@@ -174,14 +169,14 @@ def _clean_error(network: Network) -> float | None:
 class _Row:
     """One network of the front: its measured objectives, then error and R where they are none; None: not kept."""
 
-    candidate: Candidate
+    candidate: ScoredCandidate
     estimates: tuple[Estimate | None, ...]
 
 
 def _front(pareto: Pareto, asked: Asked) -> dict[str, Any]:
     """The front's figures and table, and what its objectives are called."""
-    from lowland.report import pareto as fronts
-    from lowland.report import search_progress
+    from lowland.report.figures import pareto as fronts
+    from lowland.report.figures import search_progress
 
     names = [(fronts.title(objective), fronts.unit(objective)) for objective in pareto.objectives]
     places = [place for place, objective in enumerate(pareto.objectives) if not objective.exact]

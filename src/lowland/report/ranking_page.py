@@ -1,6 +1,6 @@
 """The page of `lowland rank`: rank statistics with intervals, scatter plots, agreement of measures, in one HTML file.
 
-It shows a document in the form of rank.json (`lowland.rank`), and nothing else.
+It shows a document in the form of rank.json (`lowland.workflow.rank`), and nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowland.files import write_text
+from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.page import Tile, filled
 
@@ -70,7 +70,13 @@ def interval(entry: Mapping[str, float | None], decimals: int) -> tuple[str, str
 
 def scatter(document: Mapping[str, Any], measure: str, column: str, name: str) -> str:
     """Rank by a measure against true rank, both in percent of the genotypes that the measure scored, as inline SVG."""
-    from lowland.report.svg import ACCENT, GREY, figure, inline, styled  # here: matplotlib takes a second to import
+    from lowland.report.figures.svg import (  # here: matplotlib takes a second to import
+        ACCENT,
+        GREY,
+        figure,
+        inline,
+        styled,
+    )
 
     found = [
         (entry["scores"][measure], entry["truth"][column])

@@ -17,7 +17,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class ScoredCandidate:
     """One scored candidate.
 
     Attributes:
@@ -56,7 +56,7 @@ class Search:
         noise: Relative weight noise σ and the number of draws behind the candidates' R, or None.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ScoredCandidate, ...]
     winner: int
     failed: int = 0
     images: int | None = None
@@ -87,7 +87,7 @@ class Objective:
 class Point:
     """A candidate as a point of objective space: its value of every objective, and whether it is within the limits."""
 
-    candidate: Candidate
+    candidate: ScoredCandidate
     objectives: tuple[Estimate, ...]
     feasible: bool = True
 
@@ -144,7 +144,7 @@ class Pareto:
         return "knee" if self.rule == "knee" else "pick"
 
     @classmethod
-    def of(cls, result: Mapping[str, Any], candidates: Sequence[Candidate]) -> Pareto:
+    def of(cls, result: Mapping[str, Any], candidates: Sequence[ScoredCandidate]) -> Pareto:
         """From what `search.pareto.describe` returned, also after a round trip through JSON.
 
         Args:

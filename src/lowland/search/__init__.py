@@ -1,14 +1,15 @@
 """Search: how candidates are chosen, scored and kept."""
 
+from lowland.execution.local import Workers
+from lowland.execution.outcome import LocalScorer, Scored, Scorer, ScoringFailure
 from lowland.search.archive import Archive, Candidate
-from lowland.search.front import Reference, hypervolume
 from lowland.search.limits import Limits
 from lowland.search.objectives import Objective, Objectives
 from lowland.search.objectives import parse as parse_objectives
 from lowland.search.racing import Racing
-from lowland.search.scorer import Evaluator, LocalScorer, Proposal, Scored, Scorer, ScoringFailure
-from lowland.search.strategies import SearchResult, SearchSummary, evolution, exhaustive, random, search
-from lowland.search.workers import Workers
+from lowland.search.scorer import Evaluator, Proposal
+from lowland.search.strategies.pareto.front import Reference, hypervolume
+from lowland.search.strategies.strategies import SearchResult, SearchSummary, evolution, exhaustive, random, search
 
 __all__ = [
     "Archive",

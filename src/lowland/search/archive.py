@@ -16,9 +16,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from lowland.errors import LowlandWarning, RunError
-from lowland.files import explained
-from lowland.genotype import Genotype
+from lowland.core.errors import LowlandWarning, RunError
+from lowland.core.files import explained, plain
+from lowland.core.genotype import Genotype
 
 SCHEMA = 1
 """Version of the table below, kept in `PRAGMA user_version`; an archive of another version is refused."""
@@ -287,19 +287,6 @@ def _finite(candidate: Candidate) -> Candidate:
         reason = f"the measure gave {candidate.value}"
         return dataclasses.replace(candidate, status="failed", reason=reason, value=None, standard_error=None)
     return candidate
-
-
-def plain(value: Any) -> Any:
-    """`value` in JSON's own types: arrays and scalars of NumPy or torch as lists and numbers, non-finite as strings."""
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(float(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    return value
 
 
 def _candidate(row: tuple[Any, ...]) -> Candidate:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lowland.errors import BudgetError
-from lowland.genotype import Genotype
-from lowland.seeds import numpy_rng
+from lowland.core.errors import BudgetError
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import numpy_rng
 
 if TYPE_CHECKING:
-    from lowland.config import SearchConfig
+    from lowland.core.config import SearchConfig
     from lowland.spaces.space import Cost, Space
 
 ENUMERABLE = 100_000

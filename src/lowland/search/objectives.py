@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lowland.config import MeasureConfig
-from lowland.errors import ConfigError
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
 from lowland.search.archive import Candidate
 
 Array = NDArray[np.float64]
@@ -96,7 +96,7 @@ class Objectives:
         Raises:
             ConfigError: It would not be a positive number, because no candidate errs or none changes under noise.
         """
-        from lowland.measures import flatnas
+        from lowland.measures.noise import flatnas
 
         objective = next((each for each in self.every if each.kind == "flatnas"), None)
         if objective is None or objective.k is not None:
@@ -134,7 +134,7 @@ class Objectives:
         if objective.kind == "error":
             return 100.0 * (1.0 - parts[0])
         if objective.kind == "flatnas":
-            from lowland.measures import flatnas
+            from lowland.measures.noise import flatnas
 
             if k is None or objective.alpha is None:
                 raise ValueError(f"objective {objective.label} needs the scale k of R")

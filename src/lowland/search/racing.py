@@ -11,7 +11,7 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from lowland.genotype import Genotype
+from lowland.core.genotype import Genotype
 from lowland.search.archive import Candidate
 from lowland.search.scorer import Evaluator, Proposal
 from lowland.spaces.space import Cost
@@ -28,7 +28,7 @@ FEWEST = 30
 _DIGITS = 4
 
 
-def first_images(share: float, images: int) -> int:
+def racing_images(share: float, images: int) -> int:
     """How many of the scored images a first look takes: `share` of them, at least `FEWEST`, at most all."""
     return min(images, max(FEWEST, round(share * images)))
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lowland.errors import LowlandError
-from lowland.genotype import Genotype
+from lowland.core.errors import LowlandError
+from lowland.core.genotype import Genotype
+from lowland.execution.outcome import Outcome, Scorer, ScoringFailure
 from lowland.search.archive import Archive, Candidate
 
 if TYPE_CHECKING:
@@ -21,8 +19,6 @@ if TYPE_CHECKING:
 PATIENCE = 20
 """When every one of this many first candidates fails, it is not the candidates' fault and the search stops."""
 
-_REASON_LENGTH = 300
-
 
 class Proposal(NamedTuple):
     """A genotype to be scored: which generation of the search proposed it, and how (`random`, `mutation`, …)."""
@@ -30,104 +26,6 @@ class Proposal(NamedTuple):
     genotype: Genotype
     generation: int
     origin: str
-
-
-class ScoringFailure(Exception):
-    """One candidate could not be scored; the message is the reason, one line. The search goes on."""
-
-    seconds: float = 0.0
-    """Time spent on it."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scored:
-    """What scoring a genotype gave: value (greater is better, finite), its standard error, details, and time taken."""
-
-    value: float
-    standard_error: float | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-Outcome = Scored | ScoringFailure
-"""What became of one genotype."""
-
-
-class Scorer(Protocol):
-    """Where scores come from: this process (`LocalScorer`) or several (`workers.Workers`)."""
-
-    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
-        """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
-
-
-class Judgement(Protocol):
-    """What a measure returns: value, standard error and details."""
-
-    @property
-    def value(self) -> float:
-        """The score, greater is better."""
-
-    @property
-    def standard_error(self) -> float | None:
-        """Its standard error, where it was estimated."""
-
-    @property
-    def details(self) -> Mapping[str, Any]:
-        """What else is worth keeping."""
-
-
-class LocalScorer:
-    """Scores genotypes in this process with a function, such as a measure bound to its supernet and images.
-
-    A value that is NaN or infinite, running out of memory (host or device), and errors of value or arithmetic are this
-    candidate's failure. Everything else (a bug, a setting, a stop, a lost accelerator) goes through.
-    """
-
-    def __init__(self, judge: Callable[[Genotype], Judgement]) -> None:
-        self._judge = judge
-
-    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
-        """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
-        for genotype in genotypes:
-            yield self.outcome(genotype)
-
-    def outcome(self, genotype: Genotype) -> Outcome:
-        """The score of `genotype`, or why it has none; raises as `score` does for a fault of all candidates."""
-        start = time.perf_counter()
-        try:
-            return self.score(genotype)
-        except ScoringFailure as failure:
-            failure.seconds = time.perf_counter() - start
-            return failure
-
-    def score(self, genotype: Genotype) -> Scored:
-        """The score of `genotype`.
-
-        Raises:
-            ScoringFailure: This candidate cannot be scored.
-            LowlandError: The accelerator failed, so that no candidate can be scored any more.
-        """
-        start = time.perf_counter()
-        try:
-            judgement = self._judge(genotype)
-            value = float(judgement.value)
-        except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
-            # torch.OutOfMemoryError is a RuntimeError.
-            if _accelerator_lost(error):
-                raise LowlandError(
-                    f"the accelerator failed while scoring {genotype} ({_line(error)}); every earlier score is kept: "
-                    f"resume the run"
-                ) from error
-            raise ScoringFailure(_line(error)) from error
-        if not math.isfinite(value):
-            raise ScoringFailure(f"the measure gave {value}")
-        error_of = judgement.standard_error
-        return Scored(
-            value=value,
-            standard_error=None if error_of is None else float(error_of),
-            details=judgement.details,
-            seconds=time.perf_counter() - start,
-        )
 
 
 class Evaluator:
@@ -203,19 +101,7 @@ class Evaluator:
 
     def _candidate(self, key: str, facts: Mapping[str, Any], outcome: Outcome) -> Candidate:
         if isinstance(outcome, ScoringFailure):
-            told: dict[str, Any] = {"status": "failed", "reason": str(outcome), "seconds": outcome.seconds}
+            result: dict[str, Any] = {"status": "failed", "reason": str(outcome), "seconds": outcome.seconds}
         else:
-            told = {"status": "scored"} | {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
-        return Candidate(key=key, measure=self.measure, **facts, **told)
-
-
-def _accelerator_lost(error: BaseException) -> bool:
-    """Whether a device error leaves the device unusable for the rest of the process, unlike running out of memory."""
-    import torch
-
-    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
-
-
-def _line(error: BaseException) -> str:
-    """An exception as one line of at most 300 characters."""
-    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:_REASON_LENGTH]
+            result = {"status": "scored"} | {f.name: getattr(outcome, f.name) for f in dataclasses.fields(outcome)}
+        return Candidate(key=key, measure=self.measure, **facts, **result)

@@ -1,18 +1,18 @@
 """Search spaces: what can be built."""
 
-from lowland.spaces import darts as _darts
-from lowland.spaces import mobilenetv3 as _mobilenetv3
-from lowland.spaces import nasbench201 as _nasbench201
+from lowland.spaces.darts import space as _darts
+from lowland.spaces.mobilenetv3 import space as _mobilenetv3
+from lowland.spaces.nasbench201 import space as _nasbench201
 from lowland.spaces.space import (
     AngleTerm,
     CellGraph,
     Cost,
     NetworkOptions,
-    Path,
     Shape,
     Single,
     Space,
     Supernet,
+    SupernetPath,
     get,
     inherit,
     is_searched,
@@ -27,11 +27,11 @@ __all__ = [
     "CellGraph",
     "Cost",
     "NetworkOptions",
-    "Path",
     "Shape",
     "Single",
     "Space",
     "Supernet",
+    "SupernetPath",
     "get",
     "inherit",
     "is_searched",

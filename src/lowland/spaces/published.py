@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.spaces.darts_genotype import Pair, from_pairs, parse_genotype
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.spaces.darts.genotype import Pair, from_pairs, parse_genotype
 from lowland.spaces.space import Shape
 
 

@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lowland.errors import ConfigError, GenotypeError
-from lowland.genotype import Genotype
+from lowland.core.errors import ConfigError, GenotypeError
+from lowland.core.genotype import Genotype
 
-Path = Genotype | Sequence[Genotype]
+SupernetPath = Genotype | Sequence[Genotype]
 """What a supernet runs: one genotype for all cells, or one per cell."""
 
 Stem = Literal["auto", "cifar", "imagenet"]
@@ -96,7 +96,7 @@ class Supernet(nn.Module, ABC):
     num_cells: int
 
     @abstractmethod
-    def forward(self, x_NCHW: Tensor, path: Path) -> Tensor:
+    def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
         """Logits (N, K) of the network named by `path`, computing live operations only."""
 
     @abstractmethod
@@ -131,7 +131,7 @@ class Supernet(nn.Module, ABC):
         """
         raise ConfigError(f"a {type(self).__name__} has no elastic expansion; leave supernet.shrinking empty")
 
-    def path_parameters(self, path: Path) -> dict[str, nn.Parameter]:
+    def path_parameters(self, path: SupernetPath) -> dict[str, nn.Parameter]:
         """Supernet parameters that lie on `path`, by supernet name, in the order of `named_parameters()`."""
         wanted: set[str] = set()
         if isinstance(path, Genotype):
@@ -155,7 +155,7 @@ class Single(Supernet):
         self.shape = shape
         self.num_cells = 1
 
-    def forward(self, x_NCHW: Tensor, path: Path) -> Tensor:
+    def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
         """Logits (N, K); ValueError where `path` is another genotype."""
         self._require(path)
         logits_NK: Tensor = self.network(x_NCHW)
@@ -166,7 +166,7 @@ class Single(Supernet):
         self._require(genotype)
         return {name: f"network.{name}" for name in self.network.state_dict()}
 
-    def _require(self, path: Path) -> None:
+    def _require(self, path: SupernetPath) -> None:
         if path != self.genotype:
             raise ValueError(f"a network of {self.genotype} cannot run {path}")
 
@@ -226,7 +226,7 @@ class Space(ABC):
     def sample(self, rng: np.random.Generator) -> Genotype:
         """One legal genotype, uniform over all of them."""
 
-    def sample_path(self, rng: np.random.Generator, cells: int, *, per_cell: bool) -> Path:
+    def sample_path(self, rng: np.random.Generator, cells: int, *, per_cell: bool) -> SupernetPath:
         """A path for one training step: one genotype for all cells, or an independent one per cell.
 
         A space may restrict this to connected cells (NAS-Bench-201 redraws a node while all its edges are `none`).

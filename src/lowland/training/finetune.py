@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lowland.config import Config
+from lowland.core.config import Config
+from lowland.core.device import Compute
+from lowland.core.genotype import Genotype
 from lowland.data import DataSet
-from lowland.device import Compute
-from lowland.genotype import Genotype
 from lowland.spaces import Single, Supernet
 from lowland.training.loop import Job, fit
 from lowland.training.network import extracted

@@ -17,12 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lowland.config import OptimizationConfig
+from lowland.core.config import OptimizationConfig
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
+from lowland.core.monitor import Monitor
+from lowland.core.seeds import derive, torch_generator
 from lowland.data import DataSet, Split, augment, batches, order
-from lowland.device import Compute
-from lowland.errors import ConfigError, InterruptedRun, LowlandError
-from lowland.monitor import Monitor
-from lowland.seeds import derive, torch_generator
 from lowland.training.optimization import learning_rate, pack, unpack
 from lowland.training.parallel import World, any_rank, average, average_buffers
 from lowland.training.step import Losses, Stepper

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowland.config import RetrainConfig
+from lowland.core.config import RetrainConfig
+from lowland.core.device import Compute
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import derive
 from lowland.data import DataSet, concatenate
-from lowland.device import Compute
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.seeds import derive
 from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit
 from lowland.training.loop import Job
 

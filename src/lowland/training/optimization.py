@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lowland.config import OptimizationConfig
+from lowland.core.config import OptimizationConfig
 
 
 def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optimizer:

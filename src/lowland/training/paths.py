@@ -5,11 +5,11 @@ Every choice is a function of (run seed, step), the same on every rank.
 
 from __future__ import annotations
 
-from lowland.config import Config, SupernetConfig
-from lowland.errors import ConfigError
-from lowland.genotype import Genotype
-from lowland.seeds import numpy_rng
-from lowland.spaces import Path, Space
+from lowland.core.config import Config, SupernetConfig
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import numpy_rng
+from lowland.spaces import Space, SupernetPath
 
 SANDWICH_PATHS = 2
 """Random networks of the sandwich rule where `paths_per_step` is not set (BigNAS, arXiv 2003.11142, §3.1)."""
@@ -26,14 +26,14 @@ def check(space: Space, config: Config) -> None:
         space.restrict(space.sample(rng), ())
 
 
-def sampled_path(space: Space, config: Config, cells: int, step: int, index: int = 0) -> Path:
+def sampled_path(space: Space, config: Config, cells: int, step: int, index: int = 0) -> SupernetPath:
     """The sampled path of one training step; of several, the one with this index."""
     keys = (step, index) if index else (step,)
     rng = numpy_rng(config.seed, "supernet", "path", *keys)
     return space.sample_path(rng, cells, per_cell=config.supernet.path == "per-cell")
 
 
-def step_paths(space: Space, config: Config, cells: int, step: int, steps: int) -> list[Path]:
+def step_paths(space: Space, config: Config, cells: int, step: int, steps: int) -> list[SupernetPath]:
     """All paths that step `step` of `steps` trains, distinct ones; under the sandwich rule the largest is the first.
 
     - `shared`, `per-cell`: `paths_per_step` sampled ones.
@@ -43,7 +43,7 @@ def step_paths(space: Space, config: Config, cells: int, step: int, steps: int) 
     With `shrinking`, dimensions not yet elastic are put at their largest in all of them.
     """
     settings = config.supernet
-    paths: list[Path]
+    paths: list[SupernetPath]
     if settings.path == "fair":
         paths = list(space.fair_paths(numpy_rng(config.seed, "supernet", "path", step), cells))
     else:
@@ -71,7 +71,7 @@ def sorts_channels(settings: SupernetConfig, step: int, steps: int) -> bool:
     return "expansion" not in elastic(settings, step - 1, steps)
 
 
-def _restricted(space: Space, path: Path, dimensions: tuple[str, ...]) -> Path:
+def _restricted(space: Space, path: SupernetPath, dimensions: tuple[str, ...]) -> SupernetPath:
     if isinstance(path, Genotype):
         return space.restrict(path, dimensions)
     return [space.restrict(genotype, dimensions) for genotype in path]

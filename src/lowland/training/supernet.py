@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from lowland.config import Config
+from lowland.core.config import Config
+from lowland.core.device import Compute
+from lowland.core.seeds import derive, torch_generator
 from lowland.data import DataSet, Split
-from lowland.device import Compute
-from lowland.seeds import derive, torch_generator
-from lowland.spaces import Path, Shape, Supernet, get
-from lowland.spaces.mobilenetv3_checkpoint import load_ofa
+from lowland.spaces import Shape, Supernet, SupernetPath, get
+from lowland.spaces.mobilenetv3.checkpoint import load_ofa
 from lowland.training.loop import Job
 from lowland.training.paths import sorts_channels, step_paths
 from lowland.training.step import Losses
@@ -68,7 +68,7 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
         split = RandomLabels(split, data.num_classes, config.seed)
     steps = settings.epochs * max(1, len(split) // settings.batch_size)
 
-    def logits(model: nn.Module, x_NCHW: Tensor, path: Path) -> Tensor:
+    def logits(model: nn.Module, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
         with compute.autocast():
             logits_NK: Tensor = model(x_NCHW, path)
         return logits_NK.float()
@@ -76,11 +76,11 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
     def truth(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
         return nn.functional.cross_entropy(logits_NK, labels_N, label_smoothing=settings.label_smoothing)
 
-    def several(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[Path]) -> Iterator[Tensor]:
+    def several(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[SupernetPath]) -> Iterator[Tensor]:
         for path in found:
             yield truth(logits(model, x_NCHW, path), labels_N) / len(found)
 
-    def distilled(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[Path]) -> Iterator[Tensor]:
+    def distilled(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[SupernetPath]) -> Iterator[Tensor]:
         share = settings.distillation
         largest_NK = logits(model, x_NCHW, found[0])
         soft_NK = largest_NK.detach().softmax(1)

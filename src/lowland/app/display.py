@@ -1,0 +1,227 @@
+"""Live progress and tables in the terminal (rich), and the handling of Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from lowland.core.errors import InterruptedRun
+from lowland.core.monitor import Monitor, Rate
+
+if TYPE_CHECKING:
+    from lowland.workflow.pipeline import RunResult
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as a person says them: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def millions(count: int) -> str:
+    """A count of parameters or MACs in millions, three significant digits."""
+    return f"{count / 1e6:.3g} M"
+
+
+class Display(Monitor):
+    """One line per stage: bar, count, rate, time left and a few facts. A plain line where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress: Progress | None = None
+        self.task: TaskID | None = None
+        self.rate = Rate(0)
+        self.stage = self.unit = ""
+        self.printed = 0.0
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """Begin a line."""
+        self.finish()
+        self.stage, self.unit, self.rate = stage, unit, Rate(total, done)
+        if self.console.is_terminal:
+            self.progress = Progress(
+                TextColumn("{task.description:<12.12}"),
+                BarColumn(bar_width=24),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[speed]}"),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[facts]}", style="dim"),
+                console=self.console,
+                refresh_per_second=4,
+            )
+            self.progress.start()
+            self.task = self.progress.add_task(stage, total=total, completed=done, speed="", facts="")
+
+    def advance(self, done: int, **facts: Any) -> None:
+        """Move the line on."""
+        self.rate.update(done)
+        if self.progress is not None and self.task is not None:
+            self.progress.update(self.task, completed=done, speed=self._speed(), facts=self._facts(facts))
+
+    def _speed(self) -> str:
+        left = self.rate.seconds_left
+        per_second = self.rate.per_second
+        text = f"{per_second:.1f} {self.unit}/s" if per_second >= 1 else f"{per_second * 60:.1f} {self.unit}/min"
+        return f"{text}, {clock(left)} left" if left is not None else text
+
+    def _facts(self, facts: dict[str, Any]) -> str:
+        return "  ".join(
+            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
+        )
+
+    def note(self, message: str) -> None:
+        """Print one line above the bar."""
+        self.console.print(message, style="yellow", markup=False, highlight=False)
+
+    def finish(self) -> None:
+        """End the line."""
+        if self.progress is not None:
+            self.progress.stop()
+            self.progress = None
+        elif self.stage:
+            self.console.print(
+                f"{self.stage:<12.12} {self.rate.done}/{self.rate.total} {self._speed_done()}", highlight=False
+            )
+        self.stage = ""
+
+    def _speed_done(self) -> str:
+        return f"{self.rate.per_second:.1f} {self.unit}/s"
+
+
+@contextmanager
+def stoppable(monitor: Monitor) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM asks the stage to stop where everything is safe; a second one stops at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if monitor.stopping:
+            raise InterruptedRun("stopped at once")
+        monitor.stopping = True
+        monitor.note("stopping at the next safe point; press Ctrl-C again to stop at once")
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def results(entries: list[dict[str, Any]]) -> Table:
+    """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
+
+    `corrupted` is the mean accuracy over corruption types and severities.
+    """
+    table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
+    columns = ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted")
+    for column in columns:
+        table.add_column(column, overflow="fold", justify="left" if column == "genotype" else "right")
+    for entry in entries:
+        table.add_row(
+            str(entry["rank"]),
+            ",".join(map(str, entry["genes"])),
+            millions(entry["parameters"]),
+            millions(entry["macs"]),
+            estimate(entry["score"], entry["score_error"], "{:.4g}"),
+            estimate(entry["top1"], entry["top1_error"], "{:.2f}", " %"),
+            estimate(entry["shift"], entry["shift_error"], "{:.2f}", " %"),
+        )
+    return table
+
+
+def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:
+    """`value ± standard error unit`; a dash where there is no value."""
+    if value is None:
+        return "–"
+    return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
+
+
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """What `Run.status` says, for people; whole lines, so that a long path can be copied."""
+    state = "running" if status["active"] else "not running"
+    rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
+    for name, stage in status["stages"].items():
+        text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
+        progress = status["progress"]
+        if stage["status"] in ("running", "interrupted") and progress is not None and progress["stage"] == name:
+            text += f", {progress['done']} of {progress['total']}"
+            if stage["status"] == "running" and status["seconds_left"] is not None:
+                text += f", {clock(status['seconds_left'])} left"
+        rows.append((name, text))
+    if status["best"] is not None:
+        rows.append(("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})"))
+    if (
+        any(stage["status"] in ("pending", "interrupted") for stage in status["stages"].values())
+        and not status["active"]
+    ):
+        rows.append(("continue", f"lowland resume {status['path']}"))
+    return [f"{name:<12} {text}" for name, text in rows]
+
+
+def result_lines(result: RunResult) -> list[str | Table]:
+    """What a person sees when a run comes to its end: the table and where things are."""
+    lines: list[str | Table] = []
+    if result.networks:
+        lines += ["", results(result.networks)]
+        lines.append(f"genotype {result.networks[0]['genotype']}")
+    lines.append(f"run      {result.path}")
+    if result.report is not None:
+        lines.append(f"report   {result.report}")
+    if result.network is not None:
+        lines.append(f"network  {result.network}")
+    return lines
+
+
+def ranking_lines(document: dict[str, Any], path: Path) -> list[str | Table]:
+    """What a person sees when a ranking comes to its end: one table for each truth, over all genotypes."""
+    lines: list[str | Table] = []
+    for column in document["truth"]["columns"]:
+        table = Table(
+            title=f"{len(document['genotypes'])} genotypes against {column}",
+            title_justify="left",
+            header_style="bold",
+            show_edge=False,
+            pad_edge=False,
+            box=box.SIMPLE_HEAD,
+        )
+        for name in ("measure", "τ-b", "interval", "ρ", "P@10%", "regret", "s each", "images"):
+            justify: Literal["left", "right"] = "left" if name == "measure" else "right"
+            table.add_column(name, overflow="fold", justify=justify, no_wrap=name == "interval")
+        for row in [*document["measures"], *document["references"]]:
+            if column in row["truth"]:
+                found = row["truth"][column]["all"]
+                seconds, images = row.get("seconds"), row.get("images")
+                table.add_row(
+                    row["name"],
+                    _two(found["tau"]["value"]),
+                    between(found["tau"]),
+                    *(_two(found[name]["value"]) for name in ("rho", "precision", "regret")),
+                    "–" if seconds is None else f"{seconds:.2g}",
+                    "–" if images is None else f"{images:,.0f}",
+                )
+        lines += ["", table]
+    return [*lines, "", f"scores   {path / 'rank.json'}", f"page     {path / 'rank.html'}"]
+
+
+def between(entry: dict[str, float | None]) -> str:
+    """The interval of a statistic, `0.30 to 0.50`; a dash where it is undefined."""
+    low, high = entry["low"], entry["high"]
+    return "–" if low is None or high is None else f"{low:.2f} to {high:.2f}"
+
+
+def _two(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"

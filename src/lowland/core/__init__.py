@@ -1,0 +1,1 @@
+"""What everything else stands on: settings, genotypes, seeds, device, errors, files."""

@@ -1,0 +1,501 @@
+"""Settings: one YAML file, every key checked, unknown keys refused with a suggestion; presets are only values."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lowland.core.errors import ConfigError
+
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+Probability = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Rate = Annotated[float, Field(gt=0.0)]
+
+
+class Section(BaseModel):
+    """A group of settings. Unknown keys are an error."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
+
+
+S = TypeVar("S", bound=Section)
+
+
+class DataConfig(Section):
+    """What the networks learn from."""
+
+    name: str = Field("fashion-mnist-6k", description="data set name, image folder or .npz file")
+    root: Path | None = Field(None, description="folder of torchvision data sets")
+    download: bool = Field(False, description="let torchvision download a missing data set into root")
+    image_size: Annotated[int, Field(ge=4)] | None = Field(
+        None,
+        description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
+    )
+    search_fraction: Fraction = Field(0.2, description="share of the training images held out to score candidates")
+    test_fraction: Fraction = Field(0.2, description="share held out for the test where a folder has no test/ or val/")
+    limit: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="use at most this many training images (class-balanced)"
+    )
+    memory_gb: Rate = Field(4.0, description="larger sets are streamed from disk instead of held in memory")
+    flip: bool | None = Field(
+        None, description="mirror training images left-right; default: where it makes sense (not for digits)"
+    )
+    crop_padding: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="random crop after padding by this many pixels; default: image_size / 8"
+    )
+
+
+class OptimizationConfig(Section):
+    """How weights are learned; shared by the supernet and by retraining."""
+
+    epochs: Positive = 30
+    batch_size: Annotated[int, Field(ge=2)] = 64
+    optimizer: Literal["sgd", "adamw", "sgd+sam", "adamw+sam", "sgd+asam", "adamw+asam"] = Field(
+        "sgd", description="the optimiser; +sam, +asam: sharpness-aware steps, plain or adaptive element-wise"
+    )
+    sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
+    learning_rate: Rate = 0.025
+    final_learning_rate: NonNegative = 1e-3
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_epochs: NonNegative = 0.0
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
+    nesterov: bool = False
+    weight_decay: NonNegative = 3e-4
+    clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of the erased square, pixels; 0: none")
+    zero_grad: Literal["none", "zeros"] = Field(
+        "none", description="operations not sampled in a step: untouched, or decayed and moved as in torch < 2"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.sam_rho is not None and "+" not in self.optimizer:
+            raise ValueError(f"sam_rho needs a sharpness-aware optimizer such as {self.optimizer}+sam")
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov needs momentum above 0")
+        if self.warmup_epochs >= self.epochs > 0:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
+        return self
+
+
+class SupernetConfig(OptimizationConfig):
+    """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
+
+    channels: Positive = 16
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    path: Literal["shared", "per-cell", "fair", "sandwich"] = Field(
+        "shared",
+        description="one sampled genotype for all cells, or one each; fair: in every step each operation once on every "
+        "edge; sandwich: in every step the largest, the smallest and random ones (elastic spaces)",
+    )
+    paths_per_step: Positive | None = Field(
+        None,
+        description="sampled paths per step, their gradients averaged, default 1; sandwich: the random ones, default 2",
+    )
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
+    distillation: Probability = Field(
+        1.0,
+        description="sandwich: weight λ of the largest network's soft labels in the others' loss, and 1 − λ of the "
+        "true labels",
+    )
+    shrinking: tuple[Literal["kernel", "depth", "expansion"], ...] = Field(
+        (), description="progressive shrinking: what becomes elastic, in this order, in equal parts of the training"
+    )
+    pretrained: Path | None = Field(
+        None, description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones"
+    )
+    random_labels: bool = Field(False, description="train on fixed random labels (RLNAS)")
+
+    @model_validator(mode="after")
+    def _paths(self) -> Self:
+        if self.path == "fair" and self.paths_per_step is not None:
+            raise ValueError("path=fair runs as many paths per step as there are operations; leave paths_per_step out")
+        if self.shrinking and sorted(self.shrinking) != ["depth", "expansion", "kernel"]:
+            raise ValueError(f"shrinking must name kernel, depth and expansion once each, got {list(self.shrinking)}")
+        return self
+
+
+class MeasureConfig(Section):
+    """How a candidate is judged."""
+
+    name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
+    combine: Literal["sum", "rank", "log-rank"] = Field(
+        "sum",
+        description="a sum's parts weighted and added up, or their ranks (logarithms of ranks) among all candidates",
+    )
+    sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
+    alpha: NonNegative = Field(1.0, description="weight of the depth term in flatness (Eq. 4); 0 gives Eq. 3")
+    gamma: NonNegative = Field(16.0, description="weight of flatness in a sum (Eq. 5)")
+    beta: Rate | None = Field(None, description="scale of flatness in a sum; default 1/σ₁")
+    draws: Positive = Field(1, description="independent noise draws per σ")
+    noise: Literal["shared", "independent"] = Field(
+        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    )
+    levels: Literal["absolute", "incremental"] = Field(
+        "absolute", description="noise of std σᵢ each time, or increments σᵢ − σᵢ₋₁ added up as in the public code"
+    )
+    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
+    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    calibration: Literal["cumulative", "batch", "ema-14"] = Field(
+        "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
+    )
+    calibration_images: Positive = 512
+    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    noise_images: Positive | None = Field(
+        None,
+        description="flatness, perturbed_accuracy: noise on this many of the scored images; default: all of them",
+    )
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
+    angle: Literal["cells+fixed", "cells"] = Field(
+        "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
+    )
+    angle_bn_scale: Literal["once", "twice"] = Field(
+        "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
+    )
+    untrained_channels: Positive | None = Field(
+        None, description="initial width of the network behind untrained measures; default: the supernet's"
+    )
+    untrained_cells: Positive | None = Field(
+        None, description="depth of the network behind untrained measures; default: the supernet's"
+    )
+    untrained_batch: Positive = Field(
+        64, description="training images (of calibration_images) that an untrained measure looks at; zico: twice that"
+    )
+
+    direction: Literal["random", "hessian"] = Field(
+        "random", description="flatness along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
+    )
+    hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
+    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
+    robustness_sigma: Rate = Field(0.05, description="relative noise of robustness, R(x, σ) of FlatNAS")
+    robustness_draws: Positive = Field(20, description="noise draws M of robustness")
+    flatnas_alpha: Probability = Field(0.5, description="weight of the error in flatnas, F_α = α·err + k·(1−α)·R")
+    flatnas_k: Rate | None = Field(
+        None, description="scale k of R in flatnas; default: mean(err)/mean(R) of 16 random genotypes"
+    )
+    perturbed_loss_sigma: Rate = Field(4e-2, description="noise level of perturbed_loss")
+    perturbed_accuracy_sigma: Rate = Field(0.4, description="relative noise of perturbed_accuracy")
+    filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
+    adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
+    hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")
+    training_speed_steps: Positive = Field(50, description="steps of training behind training_speed")
+    training_speed_batch: Annotated[int, Field(ge=2)] = 64
+    training_speed_learning_rate: Rate = Field(0.1, description="constant; high, so that sharp minima are left")
+
+    @model_validator(mode="after")
+    def _increasing(self) -> MeasureConfig:
+        if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
+            raise ValueError(f"sigmas must be at least two increasing values, got {list(self.sigmas)}")
+        return self
+
+
+class SearchConfig(Section):
+    """How candidates are chosen."""
+
+    strategy: Literal["evolution", "random", "exhaustive", "pareto"] = "evolution"
+    population: Annotated[int, Field(ge=2)] = 20
+    generations: Positive = 5
+    parents: Positive = 5
+    mutations: Annotated[int, Field(ge=0)] = 10
+    crossovers: Annotated[int, Field(ge=0)] = 5
+    mutation_probability: Probability = 0.1
+    mutated_genes: Literal["all", "first-half"] = Field(
+        "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+    )
+    candidates: Positive = Field(1000, description="number of genotypes scored by the random strategy")
+    objectives: tuple[str, ...] = Field(
+        ("flatnas(alpha=0.5)", "params"), description="what the pareto strategy trades off; measures, params, macs, …"
+    )
+    initial: Annotated[int, Field(ge=2)] = Field(20, description="pareto: random genotypes scored first")
+    iterations: Annotated[int, Field(ge=0)] = Field(5, description="pareto: rounds of surrogate search")
+    proposals: Positive = Field(4, description="pareto: genotypes scored per round")
+    pick: Literal["knee", "best"] = Field(
+        "knee", description="pareto: the network of the front to deliver, its knee or the best by the first objective"
+    )
+    surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
+        "adaptive", description="pareto: model of each objective; adaptive: the best by cross-validated τ, every round"
+    )
+    inner_population: Annotated[int, Field(ge=4)] = Field(40, description="pareto: NSGA-II population on the surrogate")
+    inner_generations: Positive = Field(20, description="pareto: NSGA-II generations on the surrogate")
+    racing: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
+        None,
+        description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
+        "significantly worse than the parents on them, it is not scored on all; default: no racing",
+    )
+    shortlist: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",
+    )
+    shortlist_measure: str = Field(
+        "perturbed_accuracy(draws=16)", description="a measure or a sum, as measure.name; settings in parentheses"
+    )
+    finalists: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="how many of the best to train from scratch for finalist_epochs, as retraining would, and to order "
+        "by their accuracy on the search split; 0: none",
+    )
+    finalist_epochs: Positive = 5
+    workers: Positive | None = Field(
+        None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
+    )
+    max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
+    max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
+
+    @model_validator(mode="after")
+    def _fits(self) -> SearchConfig:
+        if self.parents > self.population:
+            raise ValueError(f"parents ({self.parents}) must not exceed population ({self.population})")
+        if self.mutations + self.crossovers > self.population:
+            raise ValueError(
+                f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
+                f"({self.population})"
+            )
+        for name, count, by in (
+            ("finalists", self.finalists, "accuracy"),
+            ("shortlist", self.shortlist, "shortlist_measure"),
+        ):
+            if count == 1:
+                raise ValueError(f"{name}=1 compares one candidate with nobody; set {name} to 2 or more, or to 0")
+            if count and self.strategy == "pareto":
+                raise ValueError(
+                    f"{name} orders the best by {by} alone, which would undo a trade-off; leave {name} out or choose "
+                    "another strategy than pareto"
+                )
+        if self.racing is not None and self.strategy != "evolution":
+            raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")
+        return self
+
+
+class FineTuneConfig(OptimizationConfig):
+    """How each candidate is trained on from inherited weights before it is judged (FlatNAS §2)."""
+
+    epochs: Annotated[int, Field(ge=0)] = Field(0, description="0: candidates are judged with inherited weights")
+    batch_size: Annotated[int, Field(ge=2)] = 128
+    learning_rate: Rate = 0.1
+    final_learning_rate: NonNegative = 0.0
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+
+
+class NetworkConfig(Section):
+    """The delivered network's size."""
+
+    channels: Positive | Literal["fit"] = Field(16, description="initial width, or `fit`: the widest within the limits")
+    cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
+    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+
+
+class RetrainConfig(OptimizationConfig):
+    """How the winner is trained from scratch."""
+
+    recipe: str = Field("quick", description="named defaults for this section: quick, cifar, imagenet, nasbench201")
+    top: Positive = Field(1, description="how many of the best genotypes to retrain")
+    epochs: Positive = 20
+    learning_rate: Rate = 0.1
+    final_learning_rate: NonNegative = 0.0
+    warmup_epochs: NonNegative = 0.5
+    nesterov: bool = True
+    weight_decay: NonNegative = 5e-4
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    drop_path: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="final rate, reached linearly")
+    auxiliary_weight: NonNegative = Field(0.0, description="weight of the auxiliary head's loss (DARTS); 0: no head")
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
+    inherit: bool = Field(False, description="start from the supernet's weights instead of from scratch (FlatNAS)")
+    include_search_split: bool = Field(True, description="train on training and search images together")
+
+
+class EvaluateConfig(Section):
+    """How the trained networks are judged, on test images only."""
+
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
+    corruptions: tuple[str, ...] | Literal["all", "none"] = Field(
+        "all", description="corruptions of test images by name; all: the fifteen standard ones"
+    )
+    corrupted: Path | None = Field(
+        None, description="folder of corrupted test images in the official CIFAR-10-C layout, used as they are"
+    )
+    cache_corruptions: bool = Field(
+        False,
+        description="keep generated corrupted images in the user's cache folder, for runs on the same data and seed",
+    )
+    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
+    corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
+    curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
+    curve_draws: Positive = 3
+    curve_images: Positive = Field(500, description="search-split images behind the loss-vs-σ curves")
+    random_genotypes: Annotated[int, Field(ge=0)] = Field(8, description="random genotypes in the loss-vs-σ figure")
+
+
+class ComputeConfig(Section):
+    """Where and how the arithmetic runs."""
+
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
+    checkpoint_seconds: Rate = 30.0
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    seed: Annotated[int, Field(ge=0)] = 0
+    preset: str = "quick"
+    space: str = "nasbench201"
+    data: DataConfig = DataConfig()
+    supernet: SupernetConfig = SupernetConfig()
+    measure: MeasureConfig = MeasureConfig()
+    finetune: FineTuneConfig = FineTuneConfig()
+    search: SearchConfig = SearchConfig()
+    network: NetworkConfig = NetworkConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    compute: ComputeConfig = ComputeConfig()
+
+
+def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    """Every setting as a dotted key, such as `search.max_params`."""
+    keys: list[str] = []
+    for name, entry in model.model_fields.items():
+        if isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
+            keys += known_keys(entry.annotation, f"{prefix}{name}.")
+        else:
+            keys.append(prefix + name)
+    return keys
+
+
+def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`base` with the nested values of `over` written on top; neither is changed."""
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def assignment(text: str) -> dict[str, Any]:
+    """A `section.key=value` argument as nested settings; the value is read as YAML."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
+    try:
+        return nested(key.strip(), yaml.safe_load(value))
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
+        raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
+
+
+def nested(key: str, value: Any) -> dict[str, Any]:
+    """`section.key` and a value as nested settings."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value  # type: ignore[no-any-return]
+
+
+def count(option: str, text: str | int) -> int:
+    """A number of parameters or MACs written by a person: `750k`, `1.0M`, `2G`, `1e6`."""
+    units = {"k": 1e3, "m": 1e6, "g": 1e9}
+    stripped = str(text).strip().lower().replace("_", "")
+    try:
+        number = float(stripped[:-1]) * units[stripped[-1]] if stripped[-1:] in units else float(stripped)
+        whole = round(number)
+    except (ValueError, OverflowError, KeyError) as error:
+        raise ConfigError(f"{option} {text!r} is not a count; write it like 750k, 1.0M or 2000000") from error
+    if whole < 1:
+        raise ConfigError(f"{option} {text!r} must be at least 1")
+    return whole
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The settings written in a YAML file, not yet checked."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigError(f"settings file {path} does not exist") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"settings file {path} cannot be read as UTF-8 text: {error}") from error
+    return parse(text, f"settings file {path}")
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """Settings in YAML, not yet checked; `where` they stand is named in errors."""
+    try:
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
+        raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where} must hold sections of `key: value` lines, not a {type(content).__name__}")
+    return content
+
+
+def build(values: dict[str, Any]) -> Config:
+    """Checked settings; the first fault becomes one sentence with the key, the value and what is allowed."""
+    return section(Config, values)
+
+
+def section(kind: type[S], values: dict[str, Any], where: str = "") -> S:
+    """A checked section of settings; the fault found first becomes one sentence that begins with `where`."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(where + _sentence(error)) from error
+
+
+def _sentence(error: ValidationError) -> str:
+    faults = error.errors()
+    first = faults[0]
+    if first["type"] in ("extra_forbidden", "invalid_key"):
+        key = ".".join(map(str, first["loc"]))
+        return f"unknown setting {key!r}{_suggestion(key)}"
+    key = _key(first["loc"])
+    shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
+    if first["type"] == "model_type":
+        return f"setting {key}{shown} must be a section of `key: value` lines"
+    # Where a setting may be one of several kinds, each kind has its own fault.
+    messages = dict.fromkeys(
+        fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"]) == key
+    )
+    return f"setting {key}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
+
+
+def _key(location: tuple[int | str, ...]) -> str:
+    """The dotted key a person wrote: pydantic appends union branches and list positions to it."""
+    names = {part for key in known_keys() for part in key.split(".")}
+    return ".".join(part for part in map(str, location) if part in names) or "settings"
+
+
+def _suggestion(key: str) -> str:
+    keys = known_keys()
+    candidates = [*keys, *Config.model_fields]
+    near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.6)
+    if not near:
+        last = key.rsplit(".", 1)[-1]
+        ends = {known.rsplit(".", 1)[-1]: known for known in reversed(keys)}
+        near = [ends[match] for match in difflib.get_close_matches(last, ends, n=1, cutoff=0.6)]
+    return f"; did you mean {near[0]!r}?" if near else f"; sections are {', '.join(Config.model_fields)}"
+
+
+def dump(config: Config) -> str:
+    """The settings as YAML, complete, so that a run does not depend on later changes of presets."""
+    text: str = yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes text in double quotes where it holds line separators, which YAML otherwise reads back as spaces."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = '"' if any(mark in data for mark in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

@@ -1,0 +1,1 @@
+"""Common corruptions of test images (Hendrycks and Dietterich, ICLR 2019)."""

@@ -1,0 +1,115 @@
+"""Published corrupted test sets: folders in the layout of CIFAR-10-C and CIFAR-100-C, read as they are.
+
+Such a folder holds `<corruption>.npy`, uint8 (5 · N, H, W, 3) or, for grey images, (5 · N, H, W) or (5 · N, H, W, 1):
+the N test images at severity 1, then at 2, and so on; and `labels.npy`, their 5 · N class indices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lowland.core.errors import DataError
+from lowland.data.arrays import channels_first
+from lowland.data.corruptions.images import CorruptedImages, resized
+from lowland.data.corruptions.table import SEVERITIES
+from lowland.data.splits import DataSet
+
+LABELS = "labels"
+
+
+class CorruptedFolder(CorruptedImages):
+    """The images of a folder in the layout of CIFAR-10-C, mapped into memory and resized like the data set's own.
+
+    Args:
+        folder: Where the .npy files are.
+        names: The corruptions that will be asked for.
+        data: The data set the networks were trained on; its number of classes, channels and size must fit.
+
+    Raises:
+        DataError: If a file is missing, damaged, or of another type or shape; the message names it.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], data: DataSet) -> None:
+        if not folder.is_dir():
+            raise DataError(f"evaluate.corrupted {folder} is not a folder; give one with <corruption>.npy files in it")
+        here = sorted(path.stem for path in folder.glob("*.npy"))
+        for name in (LABELS, *names):
+            if name not in here:
+                raise DataError(
+                    f"{folder} has no {name}.npy, only {', '.join(here) or 'no .npy file at all'}; unpack the whole set"
+                    + (", or name those wanted in evaluate.corruptions" if name != LABELS and len(here) > 1 else "")
+                )
+        self._size = data.image_size
+        self.labels_N = _labels(folder / f"{LABELS}.npy", data)
+        self._arrays = {name: _images(folder / f"{name}.npy", len(self), data) for name in names}
+
+    def images(self, name: str, severity: int, start: int, stop: int) -> Tensor:
+        """Images `start` to `stop` under one corruption and severity; see `CorruptedImages.images`."""
+        first = (severity - 1) * len(self)
+        part = np.array(self._arrays[name][first + start : first + stop], order="C")
+        return resized(torch.from_numpy(part), self._size)
+
+
+def _labels(path: Path, data: DataSet) -> Tensor:
+    """The class of each of the N images."""
+    labels = _read(path)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or len(labels) % len(SEVERITIES):
+        raise DataError(
+            f"{path} must hold 5 · N whole numbers, the classes of N images at each of 5 severities, not "
+            f"{labels.dtype} of shape {labels.shape}; unpack or download it again"
+        )
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= data.num_classes:
+        raise DataError(
+            f"{path} holds the class {low if low < 0 else high}, but {data.name} has the classes 0 to "
+            f"{data.num_classes - 1}; use the corrupted images of the same data set"
+        )
+    blocks = labels.reshape(len(SEVERITIES), -1)
+    if (blocks != blocks[0]).any():
+        raise DataError(
+            f"{path}: the five fifths differ, but each severity must show the same images in the same order"
+        )
+    return torch.from_numpy(blocks[0].astype(np.int64))
+
+
+def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:
+    """The 5 · N images of one corruption as (5 · N, C, H, W), mapped, not read."""
+    array = _read(path)
+    try:
+        if array.dtype != np.uint8:
+            raise ValueError
+        images: NDArray[np.uint8] = channels_first(array)
+    except ValueError as error:
+        raise DataError(
+            f"{path} must be uint8 of shape (5 · N, H, W, 3), or (5 · N, H, W) for grey images, not {array.dtype} of "
+            f"shape {array.shape}; unpack or download it again"
+        ) from error
+    if len(images) != len(SEVERITIES) * count:
+        raise DataError(
+            f"{path} holds {len(images)} images, but {LABELS}.npy has {len(SEVERITIES) * count} labels; the two must "
+            "belong together"
+        )
+    if images.shape[1] != data.in_channels:
+        raise DataError(
+            f"{path} has {images.shape[1]} channel(s), but the networks were trained on {data.in_channels}; use the "
+            f"corrupted images of {data.name}"
+        )
+    return images
+
+
+def _read(path: Path) -> NDArray[Any]:
+    try:
+        mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path} cannot be read as a plain .npy array ({reason}); unpack or download it again"
+        ) from error
+    return mapped

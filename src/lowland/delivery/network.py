@@ -1,0 +1,242 @@
+"""Delivery: the found network as a folder anyone can load, and as exported programs.
+
+A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from lowland.core.errors import DataError, LowlandError, RunError
+from lowland.core.files import replacing, sha256, write_bytes, write_json
+from lowland.core.genotype import Genotype
+from lowland.data import DataSet, normalise, pixels
+from lowland.spaces import NetworkOptions, Shape, get
+
+FORMAT = 1
+
+
+class Network(nn.Module):
+    """A delivered network with its preprocessing, in eval mode.
+
+    Attributes:
+        body: The bare network: normalised float images (N, C, H, W) → logits (N, K).
+        classes: Class names, in logit order.
+        genotype: What it is.
+        shape: How large it is.
+        facts: Test results and origin, as written at delivery.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        *,
+        genotype: Genotype,
+        shape: Shape,
+        classes: Sequence[str],
+        mean: Sequence[float],
+        std: Sequence[float],
+        facts: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.body = body
+        self.genotype, self.shape, self.classes = genotype, shape, tuple(classes)
+        self.facts = dict(facts)
+        self.mean, self.std = tuple(mean), tuple(std)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Logits (N, K).
+
+        Args:
+            x_NCHW: Images of the network's size, either uint8 in 0..255, normalised here, or float from `preprocess`.
+        """
+        if x_NCHW.dtype == torch.uint8:
+            x_NCHW = self.normalise(x_NCHW)
+        logits_NK: Tensor = self.body(x_NCHW)
+        return logits_NK
+
+    def normalise(self, x_NCHW: Tensor) -> Tensor:
+        """uint8 images → (x / 255 − mean) / std, float32."""
+        return normalise(x_NCHW, self.mean, self.std)
+
+    def preprocess(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> Tensor:
+        """One or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) → normalised (N, C, H, W).
+
+        Resized (shorter side, antialiased) and centre-cropped exactly as the training images were.
+
+        Raises:
+            DataError: an image holds levels of unknown range, such as floating-point ones.
+        """
+        many = [images] if isinstance(images, Image.Image | np.ndarray) else list(images)
+        pictures = [Image.fromarray(image) if isinstance(image, np.ndarray) else image for image in many]
+        channels, size = self.shape.in_channels, self.shape.image_size
+        x_NCHW = np.stack([_pixels(index, picture, channels, size) for index, picture in enumerate(pictures)])
+        return self.normalise(torch.from_numpy(x_NCHW).to(next(self.parameters()).device))
+
+    @torch.inference_mode()
+    def predict(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> list[tuple[str, float]]:
+        """The likeliest class of each image and its softmax probability."""
+        probability_NK = self(self.preprocess(images)).softmax(dim=1)
+        best = probability_NK.max(dim=1)
+        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        return [(self.classes[index], value) for index, value in pairs]
+
+
+def _pixels(index: int, picture: Image.Image, channels: int, size: int) -> np.ndarray:
+    try:
+        return pixels(picture, channels, size)
+    except ValueError as error:
+        raise DataError(f"image {index} cannot be used: {error}; convert it to 8-bit levels first") from error
+
+
+def save(
+    folder: Path, body: nn.Module, genotype: Genotype, shape: Shape, data: DataSet, facts: Mapping[str, Any]
+) -> None:
+    """Write a network folder, atomically per file.
+
+    `body` may be a training network with an auxiliary head; only what inference needs is kept.
+    """
+    wanted = get(genotype.space).network(genotype, shape).state_dict().keys()
+    state = body.state_dict()
+    with replacing(folder / "network.safetensors") as temporary:
+        save_file({name: state[name].detach().cpu().contiguous() for name in wanted}, temporary)
+    write_json(
+        folder / "network.json",
+        {
+            "format": FORMAT,
+            "space": genotype.space,
+            "genes": list(genotype.genes),
+            "genotype": get(genotype.space).format(genotype),
+            "shape": asdict(shape),
+            "classes": list(data.classes),
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "sha256": sha256(folder / "network.safetensors"),
+            "facts": dict(facts),
+        },
+    )
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
+    try:
+        written = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        complete = sha256(folder / "network.safetensors") == written["sha256"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return dict(written["facts"]) if complete else {}
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
+    """A delivered network, ready to use: in eval mode, with its preprocessing.
+
+    Args:
+        path: A network folder, or a run directory that holds one.
+        device: Where to put it.
+
+    Raises:
+        RunError: nothing is there, it is damaged, or another version wrote it.
+    """
+    folder = Path(path)
+    if not (folder / "network.json").exists() and (folder / "network").is_dir():
+        folder = folder / "network"
+    again, weights = _remedy(folder), folder / "network.safetensors"
+    try:
+        facts = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if weights.exists():
+            raise RunError(f"{folder / 'network.json'} is missing; {again}") from error
+        raise RunError(
+            f"no delivered network at {path}: expected network.json there or in its network/ folder; finish the run "
+            "with `lowland resume` first"
+        ) from error
+    except ValueError as error:
+        raise RunError(f"{folder / 'network.json'} is damaged: it is not valid JSON; {again}") from error
+    if facts.get("format") != FORMAT:
+        raise RunError(
+            f"{folder} was written in network format {facts.get('format')}, this version reads {FORMAT}; use the "
+            "lowland version that wrote it"
+        )
+    try:
+        if sha256(weights) != facts["sha256"]:
+            raise RunError(f"{weights} is damaged: its checksum differs from network.json; {again}")
+        state = load_file(weights)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise RunError(f"{weights} is missing or damaged; {again}") from error
+    genotype = Genotype(facts["space"], tuple(facts["genes"]))
+    shape = Shape(**facts["shape"])
+    space = get(genotype.space)
+    space.validate(genotype)
+    body = space.network(genotype, shape, NetworkOptions())
+    body.load_state_dict(state)
+    network = Network(
+        body,
+        genotype=genotype,
+        shape=shape,
+        classes=facts["classes"],
+        mean=facts["mean"],
+        std=facts["std"],
+        facts=facts["facts"],
+    )
+    return network.to(device).eval()
+
+
+def _remedy(folder: Path) -> str:
+    """What to do about a damaged network folder: train it again where its run is at hand."""
+    runs = [parent for parent in folder.parents[:2] if (parent / "manifest.json").is_file()]
+    return f"run `lowland resume {runs[0]} --restart train` to train it again" if runs else "copy it again"
+
+
+def to_program(network: Network, path: Path) -> None:
+    """Write the bare network as a `torch.export` program (.pt2): normalised float images → logits, any batch size."""
+    content = io.BytesIO()
+    torch.export.save(_program(network), content)
+    write_bytes(path, content.getvalue())
+
+
+def to_onnx(network: Network, path: Path) -> None:
+    """Write the bare network as ONNX: input `images` (normalised floats), output `logits`, any batch size.
+
+    Raises:
+        LowlandError: the `onnx` extra is not installed.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise LowlandError("ONNX export needs the extra packages: pip install 'lowland[onnx]'") from error
+    with replacing(path) as temporary:
+        torch.onnx.export(
+            network.body,
+            (_example(network),),
+            temporary,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"x_NCHW": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def _example(network: Network) -> Tensor:
+    size = network.shape.image_size
+    return torch.zeros(2, network.shape.in_channels, size, size, device=next(network.parameters()).device)
+
+
+def _program(network: Network) -> torch.export.ExportedProgram:
+    return torch.export.export(
+        network.body, (_example(network),), dynamic_shapes={"x_NCHW": {0: torch.export.Dim("batch")}}
+    )

@@ -1,0 +1,1 @@
+"""Networks under distribution shift."""

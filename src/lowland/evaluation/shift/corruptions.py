@@ -1,0 +1,166 @@
+"""Distribution shift: errors on corrupted test images, by corruption, group and severity, and their means.
+
+Tensor names: N images, B images of one batch, T types of corruption, S severities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lowland.core.errors import ConfigError, DataError
+from lowland.data import CORRUPTIONS, GROUPS, SEVERITIES, check_names
+from lowland.evaluation.classification import batch_logits, evaluating, ranks, standard_error
+
+if TYPE_CHECKING:
+    from lowland.core.device import Compute
+    from lowland.data import CorruptedImages
+
+ALEXNET_ERROR: dict[str, float] = {
+    "gaussian_noise": 0.886428,
+    "shot_noise": 0.894468,
+    "impulse_noise": 0.922640,
+    "defocus_blur": 0.819880,
+    "glass_blur": 0.826268,
+    "motion_blur": 0.785948,
+    "zoom_blur": 0.798360,
+    "snow": 0.866816,
+    "frost": 0.826572,
+    "fog": 0.819324,
+    "brightness": 0.564592,
+    "contrast": 0.853204,
+    "elastic_transform": 0.646056,
+    "pixelate": 0.717840,
+    "jpeg_compression": 0.606500,
+}
+"""AlexNet's top-1 error (share) on ImageNet-C, mean over severities, as published with the benchmark."""
+
+IMAGENET = (1000, 224)
+"""Classes and image side for which AlexNet's errors hold."""
+
+
+def corruption_accuracy(
+    models: Mapping[str, nn.Module],
+    corrupted: CorruptedImages,
+    normalise: Callable[[Tensor], Tensor],
+    compute: Compute,
+    *,
+    names: Sequence[str],
+    severities: Sequence[int],
+    limit: int | None = None,
+    batch_size: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Top-1 accuracy and error of several networks under common corruptions (Hendrycks & Dietterich 2019).
+
+    With E[t, s] the error (percent) on all images under corruption t at severity s, the corruption error is
+    E[t] = mean over s of E[t, s], and the mean corruption error the plain mean over t of E[t].
+
+    Every image is corrupted once and shown to all networks, so that they are compared on the same pixels. Standard
+    errors are over images: an image's own mean over the corruptions and severities in question is one observation;
+    None for a single image.
+
+    Args:
+        models: Networks on the compute device, by a name of the caller's choice.
+        corrupted: Corrupted test images and labels.
+        normalise: uint8 images → what the networks were trained on.
+        compute: Device and precision.
+        names: Corruptions, from `lowland.data.CORRUPTIONS`.
+        severities: Levels 1 (mild) to 5 (severe).
+        limit: Use only the first so many images, a stratified sample since splits alternate classes; None: all.
+        batch_size: Images per forward pass.
+        progress: Called with (corrupted batches done, in all).
+
+    Returns:
+        For each network:
+
+        - `mean`: accuracy in percent over all types and severities; `standard_error` of it;
+        - `by`: {type: {severity: accuracy, percent}}; `n`, the number of images; `severities`;
+        - `mean_corruption_error`: percent, 100 − `mean`, with the same standard error;
+        - `corruption_errors`: {type: {`error`, `standard_error`}}, percent;
+        - `group_errors`: {group: {`error`, `standard_error`, `corruptions`}}, percent, mean over the group's types;
+        - `normalised_error`: `alexnet_normalised`, where 1000 classes at 224 pixels were judged on all fifteen
+          standard corruptions at all severities; else None.
+
+    Raises:
+        ConfigError: a corruption is unknown, or no type or severity is given.
+        DataError: there are no images.
+        LowlandError: a network's outputs are not finite.
+    """
+    check_names(names, "evaluate.corruptions: ")
+    if not names or not severities:
+        raise ConfigError("evaluate.corruptions and evaluate.severities must name at least one corruption and severity")
+    if len(corrupted) == 0:
+        raise DataError("there are no test images to corrupt; give the data set a test split or raise test_fraction")
+    n = min(len(corrupted), limit or len(corrupted))
+    labels_N = corrupted.labels_N[:n]
+    starts = range(0, n, batch_size)
+    hits = {model: torch.zeros(len(names), len(severities), n, dtype=torch.bool) for model in models}
+    done, total = 0, len(starts) * len(names) * len(severities)
+    seen: set[tuple[int, int]] = set()
+
+    with evaluating(*models.values()):
+        for start in starts:
+            stop = min(start + batch_size, n)
+            for row, name in enumerate(names):
+                for column, severity in enumerate(severities):
+                    shifted_BCHW = corrupted.images(name, severity, start, stop)
+                    for key, model in models.items():
+                        logits_BK = batch_logits(model, shifted_BCHW, normalise, compute)
+                        hits[key][row, column, start:stop] = ranks(logits_BK, labels_N[start:stop]) == 0
+                        seen.add((logits_BK.shape[1], shifted_BCHW.shape[-1]))
+                    done += 1
+                    if progress is not None:
+                        progress(done, total)
+    return {key: _summary(hit, names, severities, seen == {IMAGENET}) for key, hit in hits.items()}
+
+
+def alexnet_normalised(errors: Mapping[str, float]) -> float:
+    """ImageNet-C's mCE = 100 · mean over the fifteen corruptions of E[t] / AlexNet's E[t], percent; AlexNet has 100.
+
+    Args:
+        errors: Corruption errors E[t], percent, mean over severities 1 to 5, of at least the standard corruptions.
+
+    Raises:
+        ConfigError: a standard corruption is missing.
+    """
+    missing = [name for name in ALEXNET_ERROR if name not in errors]
+    if missing:
+        raise ConfigError(
+            f"the normalised mean corruption error is defined over all 15 standard corruptions, but {missing[0]} is "
+            "missing; evaluate with evaluate.corruptions=all"
+        )
+    return sum(errors[name] / share for name, share in ALEXNET_ERROR.items()) / len(ALEXNET_ERROR)
+
+
+def _summary(hit_TSN: Tensor, names: Sequence[str], severities: Sequence[int], imagenet: bool) -> dict[str, Any]:
+    percent_TS = 100 * hit_TSN.double().mean(dim=2)
+    miss_TN = 100 * (1 - hit_TSN.double().mean(dim=1))
+    rows = {group: [t for t, name in enumerate(names) if CORRUPTIONS[name].group == group] for group in GROUPS}
+    errors = {name: _error(miss_TN[t]) for t, name in enumerate(names)}
+    whole = imagenet and set(ALEXNET_ERROR) <= set(names) and set(SEVERITIES) == set(severities)
+    return {
+        "mean": float(percent_TS.mean()),
+        "standard_error": standard_error(miss_TN.mean(dim=0)),
+        "by": {
+            name: {severity: float(percent_TS[t, s]) for s, severity in enumerate(severities)}
+            for t, name in enumerate(names)
+        },
+        "n": hit_TSN.shape[2],
+        "severities": list(severities),
+        "mean_corruption_error": float(miss_TN.mean()),
+        "corruption_errors": errors,
+        "group_errors": {
+            group: _error(miss_TN[held].mean(dim=0)) | {"corruptions": [names[t] for t in held]}
+            for group, held in rows.items()
+            if held
+        },
+        "normalised_error": alexnet_normalised({t: found["error"] for t, found in errors.items()}) if whole else None,
+    }
+
+
+def _error(miss_N: Tensor) -> dict[str, Any]:
+    return {"error": float(miss_N.mean()), "standard_error": standard_error(miss_N)}

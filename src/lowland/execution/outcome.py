@@ -1,0 +1,127 @@
+"""What scoring one genotype gives, and scoring in this process: the sequential executor.
+
+Value types that every executor speaks: a judgement goes in, an outcome (scored or failed) comes out.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from lowland.core.errors import LowlandError
+from lowland.core.genotype import Genotype
+
+_REASON_LENGTH = 300
+
+
+class ScoringFailure(Exception):
+    """One candidate could not be scored; the message is the reason, one line. The search goes on."""
+
+    seconds: float = 0.0
+    """Time spent on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What scoring a genotype gave: value (greater is better, finite), its standard error, details, and time taken."""
+
+    value: float
+    standard_error: float | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+Outcome = Scored | ScoringFailure
+"""What became of one genotype."""
+
+
+class Scorer(Protocol):
+    """Where scores come from: this process (`LocalScorer`) or several (`workers.Workers`)."""
+
+    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
+        """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
+
+
+class Judgement(Protocol):
+    """What a measure returns: value, standard error and details."""
+
+    @property
+    def value(self) -> float:
+        """The score, greater is better."""
+
+    @property
+    def standard_error(self) -> float | None:
+        """Its standard error, where it was estimated."""
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """What else is worth keeping."""
+
+
+class LocalScorer:
+    """Scores genotypes in this process with a function, such as a measure bound to its supernet and images.
+
+    A value that is NaN or infinite, running out of memory (host or device), and errors of value or arithmetic are this
+    candidate's failure. Everything else (a bug, a setting, a stop, a lost accelerator) goes through.
+    """
+
+    def __init__(self, judge: Callable[[Genotype], Judgement]) -> None:
+        self._judge = judge
+
+    def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
+        """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
+        for genotype in genotypes:
+            yield self.outcome(genotype)
+
+    def outcome(self, genotype: Genotype) -> Outcome:
+        """The score of `genotype`, or why it has none; raises as `score` does for a fault of all candidates."""
+        start = time.perf_counter()
+        try:
+            return self.score(genotype)
+        except ScoringFailure as failure:
+            failure.seconds = time.perf_counter() - start
+            return failure
+
+    def score(self, genotype: Genotype) -> Scored:
+        """The score of `genotype`.
+
+        Raises:
+            ScoringFailure: This candidate cannot be scored.
+            LowlandError: The accelerator failed, so that no candidate can be scored any more.
+        """
+        start = time.perf_counter()
+        try:
+            judgement = self._judge(genotype)
+            value = float(judgement.value)
+        except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
+            # torch.OutOfMemoryError is a RuntimeError.
+            if _accelerator_lost(error):
+                raise LowlandError(
+                    f"the accelerator failed while scoring {genotype} ({_line(error)}); every earlier score is kept: "
+                    f"resume the run"
+                ) from error
+            raise ScoringFailure(_line(error)) from error
+        if not math.isfinite(value):
+            raise ScoringFailure(f"the measure gave {value}")
+        error_of = judgement.standard_error
+        return Scored(
+            value=value,
+            standard_error=None if error_of is None else float(error_of),
+            details=judgement.details,
+            seconds=time.perf_counter() - start,
+        )
+
+
+def _accelerator_lost(error: BaseException) -> bool:
+    """Whether a device error leaves the device unusable for the rest of the process, unlike running out of memory."""
+    import torch
+
+    return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
+
+
+def _line(error: BaseException) -> str:
+    """An exception as one line of at most 300 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:_REASON_LENGTH]

@@ -1,0 +1,87 @@
+"""Weight noise along the top eigenvectors of a candidate's loss Hessian instead of in random directions.
+
+Array names: K noise draws, T noise levels, N images, J eigenvectors, P perturbed scalars.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lowland.core.config import MeasureConfig
+from lowland.core.seeds import numpy_rng
+from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
+from lowland.measures.per_image import Array, outcome_under
+from lowland.measures.perturbation import effective_sigmas
+from lowland.measures.subnet import Subnet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Displacement:
+    """The perturbation w + scale·d along one direction d, given by parameter name."""
+
+    direction: Mapping[str, Tensor]
+    scale: float
+
+    def apply(self, name: str, weight: Tensor) -> Tensor:
+        """The displaced copy of `weight`."""
+        return weight.add(self.direction[name], alpha=self.scale)
+
+
+def losses_along_hessian(subnet: Subnet, config: MeasureConfig) -> tuple[Array, dict[str, Any]]:
+    """Per-image losses (K, T, N) along the Hessian's top eigenvectors, and JSON facts about these.
+
+    At level σ the weights move by σ·√P·u, as far as Gaussian noise of that σ moves P scalars, with u = Σⱼ cⱼvⱼ/‖c‖ and
+    cⱼ = |N(0, 1)| drawn for every draw and level. Each unit eigenvector vⱼ is taken with the sign along which the loss
+    rises (⟨∇L, vⱼ⟩ ≥ 0), because an eigenvector has no sign of its own; where `measure.antithetic`, −u is evaluated
+    too. With one eigenvector (`measure.hessian_vectors`) u = v₁ and nothing is left to chance: one draw is made,
+    whatever `measure.draws`. Eigenvectors are those of the largest eigenvalues, from `hessian_images` images.
+
+    Where no parameter is perturbed, weights stay as they are.
+
+    Raises:
+        ValueError: a loss or a curvature is not finite.
+    """
+    context = subnet.context
+    parameters = subnet.perturbable(config.position)
+    hessian = LossHessian(subnet, parameters, config.hessian_images)
+    pairs = top_eigenpairs(hessian.product, hessian.vector("lanczos"), config.hessian_vectors)
+    rising_J = (pairs.vectors_JP @ hessian.gradient()).sign()
+    rising_J[rising_J == 0] = 1.0
+    vectors_JP = pairs.vectors_JP * rising_J[:, None]
+    count = len(vectors_JP)
+    keys = () if config.noise == "shared" else (context.space.key(subnet.genotype),)
+    signs = (1.0, -1.0) if config.antithetic else (1.0,)
+
+    def losses_N(draw: int, level: int, sigma: float) -> Array:
+        weights_J = np.abs(numpy_rng(context.seed, "hessian direction", draw, level, *keys).standard_normal(count))
+        weights_J /= np.linalg.norm(weights_J) if count else 1.0
+        direction = hessian.named(vectors_JP.new_tensor(weights_J) @ vectors_JP)
+        length = sigma * math.sqrt(hessian.size)
+        found = [
+            outcome_under(
+                Displacement(direction=direction, scale=sign * length), subnet.evaluate, parameters, sigma
+            ).losses_N
+            for sign in signs
+        ]
+        mean_N: Array = np.mean(found, axis=0)
+        return mean_N
+
+    sigmas = effective_sigmas(config.sigmas, config.levels)
+    draws = config.draws if count > 1 else 1
+    losses_KTN = np.array(
+        [[losses_N(draw, level, sigma) for level, sigma in enumerate(sigmas)] for draw in range(draws)]
+    )
+    return losses_KTN, {
+        "direction": "hessian",
+        "eigenvalues": pairs.values_J.tolist(),
+        "eigenvalue_residuals": pairs.residuals_J.tolist(),
+        "hessian_products": pairs.products,
+        "hessian_images": hessian.images,
+        "perturbed_parameters": hessian.size,
+    }

@@ -1,0 +1,1 @@
+"""Measures of the loss and the accuracy under weight noise (GeNAS, FlatNAS)."""

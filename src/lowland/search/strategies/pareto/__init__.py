@@ -1,0 +1,1 @@
+"""The pareto strategy: surrogate-assisted multi-objective search (FlatNAS)."""

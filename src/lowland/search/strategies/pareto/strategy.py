@@ -1,0 +1,262 @@
+"""The pareto strategy: surrogate-assisted multi-objective search (FlatNAS, after MSuNAS; Lu et al., ECCV 2020).
+
+Array names: N candidates, Q genotypes, M objectives, all minimised.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from lowland.core.genotype import Genotype
+from lowland.core.seeds import derive
+from lowland.search.archive import Candidate
+from lowland.search.objectives import Array, Objectives
+from lowland.search.scorer import Proposal
+from lowland.search.strategies.pareto.front import Reference, feasible, hypervolume, knee, normalised, ranks
+from lowland.search.strategies.pareto.inner import PredictedProblem, nsga2, spread
+from lowland.search.strategies.pareto.surrogates import Surrogate, fit
+from lowland.search.strategies.strategies import CostFunction, Report, ScoreFunction, SearchResult, SearchState
+
+if TYPE_CHECKING:
+    from lowland.core.config import SearchConfig
+    from lowland.spaces.space import Space
+
+Features = Callable[[Sequence[Genotype]], Array]
+"""Genotypes → what surrogates see of them (Q, D)."""
+
+FEWEST = 4
+"""Scored candidates from which surrogates are fitted; with fewer, a round is random."""
+
+HYPERVOLUME = (
+    "volume dominated by the feasible candidates, all under the final k, normalised by the best and worst feasible "
+    "value of each objective among the initial random candidates, reference point: those worst values"
+)
+"""How the hypervolumes of the facts are to be read."""
+
+
+@dataclass(kw_only=True)
+class _Round:
+    """What one iteration did; iteration 0 is the random sample."""
+
+    iteration: int
+    k: float | None = None
+    surrogates: dict[str, Surrogate] = field(default_factory=dict)
+    proposed: int = 0
+    archive: int = 0
+
+    def facts(self, volume: float) -> dict[str, Any]:
+        """JSON; `volume`: hypervolume of all candidates up to the end of the round."""
+        return {
+            "iteration": self.iteration,
+            "proposed": self.proposed,
+            "scored": self.archive,
+            "k": self.k,
+            "hypervolume": volume,
+            "surrogates": [
+                {
+                    "objective": label,
+                    "kind": surrogate.kind,
+                    "tau": None if surrogate.tau is None else surrogate.tau.mean,
+                    "tau_std": None if surrogate.tau is None else surrogate.tau.std,
+                    "tried": {kind: asdict(agreement) for kind, agreement in surrogate.agreement.items()},
+                }
+                for label, surrogate in self.surrogates.items()
+            ],
+        }
+
+
+def pareto(
+    space: Space,
+    config: SearchConfig,
+    seed: int,
+    score: ScoreFunction,
+    cost: CostFunction,
+    report: Report,
+    objectives: Objectives,
+) -> SearchResult:
+    """Trade off two or more objectives (published: 100 random genotypes, then 30 iterations of 8).
+
+    Generation 0 scores `initial` random genotypes within the limits. Each iteration freezes the k of `flatnas` and
+    takes the objective values of all scored candidates under it, fits a surrogate per objective that is not exact,
+    runs NSGA-II on predicted and exact objectives with the limits as constraints, beginning with the front found so
+    far, and scores `proposals` new genotypes that fill the gaps of the predicted front (origin `surrogate`; random ones
+    where there are too few). A failed candidate has no objective values: it is neither learned from nor ranked.
+
+    Returns:
+        Ranking: the pick of the feasible front first (`pick`: its knee, or its best by the first objective), then the
+        rest of the front by distance to the pick in normalised objectives, then the others by non-domination rank and
+        that distance. `facts`: see `describe`.
+
+    Raises:
+        BudgetError: No network of the space is within the limits.
+        ConfigError: k cannot be taken from the candidates scored.
+    """
+    # No candidate is the best one before the end, so that none is reported as such.
+    search = SearchState(space, config, seed, score, cost, lambda done, total, each, _: report(done, total, each, None))
+    total = config.initial + config.iterations * config.proposals
+    scored: list[Candidate] = []
+    rounds: list[_Round] = []
+    for iteration in range(config.iterations + 1):
+        this = _Round(iteration=iteration)
+        found: list[Genotype] = []
+        wanted = config.proposals if iteration else config.initial
+        if iteration and len(scored) >= FEWEST:
+            found = _proposals(search, objectives, scored, this, cost)
+        batch = [Proposal(genotype, iteration, "surrogate") for genotype in found]
+        randoms = search.random(iteration, range(len(found), wanted))
+        batch += [Proposal(genotype, iteration, "random") for genotype in randoms]
+        search.score_batch(batch, total)
+        known = {candidate.key: candidate for candidate in search.ranking}
+        keys = [space.key(proposal.genotype) for proposal in batch]
+        scored += [known[key] for key in keys if key in known]
+        this.proposed, this.archive = len(batch), len(scored)
+        rounds.append(this)
+        if search.exhausted:
+            break
+    result = search.result("pareto", len(rounds))
+    if not scored:
+        return result
+    k = objectives.scale(scored)
+    order = _ranked(scored, objectives, k, config.pick)
+    facts = describe(config, objectives, scored, rounds, k)
+    return dataclasses.replace(result, ranking=tuple(order), facts=facts)
+
+
+def _proposals(
+    search: SearchState, objectives: Objectives, scored: Sequence[Candidate], this: _Round, cost: CostFunction
+) -> list[Genotype]:
+    """New genotypes from the predicted front; notes k and surrogates in `this`."""
+    this.k = objectives.scale(scored)
+    values_NM = objectives.values(scored, this.k)
+    features = _features(search.space, [candidate.genotype for candidate in scored], cost)
+    x_ND = features([candidate.genotype for candidate in scored])
+    for column, objective in enumerate(objectives.every):
+        if not objective.exact:
+            model_seed = derive(search.seed, "search", this.iteration, "surrogate", objective.label)
+            this.surrogates[objective.label] = fit(search.config.surrogate, x_ND, values_NM[:, column], model_seed)
+    problem = PredictedProblem(
+        _prediction(features, objectives, this.surrogates, cost), cost, len(objectives), search.config
+    )
+    front = [candidate.genotype for candidate, rank in zip(scored, ranks(values_NM), strict=True) if rank == 0]
+    seed = derive(search.seed, "search", this.iteration, "nsga2")
+    found = nsga2(search.space, problem, front, search.config, seed)
+    chosen = spread(search.space, found, values_NM, search.proposed.keys(), search.config.proposals)
+    return [genotype for genotype in chosen if search.propose(genotype)]
+
+
+def _features(space: Space, scored: Sequence[Genotype], cost: CostFunction) -> Features:
+    """What surrogates see of genotypes (Q, D): their encodings, and the logarithms of parameters and MACs.
+
+    The sizes are in standard deviations of the scored genotypes'. They cost nothing, and few points teach more with
+    them (docs/log.md).
+    """
+
+    def sizes(genotypes: Sequence[Genotype]) -> Array:
+        found = [cost(genotype) for genotype in genotypes]
+        return np.log1p(np.array([[size.parameters, size.macs] for size in found], dtype=np.float64))
+
+    known_N2 = sizes(scored)
+    centre_2, spread_2 = known_N2.mean(axis=0), known_N2.std(axis=0)
+    spread_2[spread_2 <= 1e-9] = 1.0
+
+    def features(genotypes: Sequence[Genotype]) -> Array:
+        x_QD = np.array([space.encode(genotype) for genotype in genotypes], dtype=np.float64)
+        return np.hstack([x_QD, (sizes(genotypes) - centre_2) / spread_2])
+
+    return features
+
+
+def _prediction(
+    features: Features, objectives: Objectives, surrogates: Mapping[str, Surrogate], cost: CostFunction
+) -> Callable[[Sequence[Genotype]], Array]:
+    """Genotypes → objective values (Q, M): exact sizes, and what the surrogates predict."""
+
+    def predict(genotypes: Sequence[Genotype]) -> Array:
+        x_QD = features(genotypes)
+        sizes = [cost(genotype) for genotype in genotypes]
+        columns: list[Array] = []
+        for objective in objectives.every:
+            if objective.label in surrogates:
+                columns.append(surrogates[objective.label].predict(x_QD))
+            else:
+                counts = [size.parameters if objective.kind == "params" else size.macs for size in sizes]
+                columns.append(np.array(counts, dtype=np.float64))
+        return np.stack(columns, axis=1)
+
+    return predict
+
+
+def _ranked(
+    scored: Sequence[Candidate], objectives: Objectives, k: float | None, rule: Literal["knee", "best"]
+) -> list[Candidate]:
+    """Candidates, all within the limits: the pick by `rule`, the rest of the front, then the others by rank."""
+    # The order of a draw between equal points: fewer parameters, then genes.
+    candidates = sorted(scored, key=lambda candidate: (candidate.parameters, candidate.genotype.genes))
+    values_NM = objectives.values(candidates, k)
+    rank_N = ranks(values_NM)
+    front_NM = values_NM[rank_N == 0]
+    scaled_NM = normalised(values_NM, front_NM.min(axis=0), front_NM.max(axis=0))
+    pick = knee(front_NM) if rule == "knee" else int(np.lexsort(front_NM.T[::-1])[0])
+    distance_N = np.linalg.norm(scaled_NM - scaled_NM[rank_N == 0][pick], axis=1)
+    return [candidates[index] for index in np.lexsort((distance_N, rank_N))]
+
+
+def describe(
+    config: SearchConfig,
+    objectives: Objectives,
+    scored: Sequence[Candidate],
+    rounds: Sequence[_Round],
+    k: float | None,
+) -> dict[str, Any]:
+    """JSON of the search: everything is under the final `k`, but what an iteration used.
+
+    - `objectives`: label, kind, unit, whether exact, α.
+    - `measure`: the expression behind them; `k`.
+    - `reference`: ideal and nadir of the initial sample, and `hypervolume`: how hypervolumes are taken.
+    - `iterations`: candidates proposed, and scored up to then, the k used, hypervolume, and per objective the kind of
+      surrogate and its cross-validated Kendall τ (`tried`: of every kind).
+    - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
+      errors, non-domination rank, whether within the limits.
+    - `front`: positions in `candidates` of the feasible front, by the first objective.
+    - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
+    """
+    initial = [candidate for candidate in scored if candidate.generation == 0]
+    reference = Reference.of(initial or scored, objectives, config, k)
+    values_NM = objectives.values(scored, k)
+    errors = objectives.standard_errors(scored, k)
+    rank_N = ranks(values_NM)
+    front = sorted(np.flatnonzero(rank_N == 0).tolist(), key=lambda index: tuple(values_NM[index]))
+    best = _ranked(scored, objectives, k, config.pick)[0]
+    return {
+        "objectives": [objective.facts for objective in objectives.every],
+        "measure": objectives.measure.name,
+        "k": k,
+        "reference": {
+            "ideal": list(reference.ideal),
+            "nadir": list(reference.nadir),
+            "hypervolume": HYPERVOLUME,
+        },
+        "iterations": [
+            each.facts(hypervolume(scored[: each.archive], objectives, config, reference)) for each in rounds
+        ],
+        "candidates": [
+            {
+                "genes": list(candidate.genotype.genes),
+                "generation": candidate.generation,
+                "origin": candidate.origin,
+                "objectives": values,
+                "standard_errors": error,
+                "rank": int(rank),
+                "feasible": feasible(candidate, config),
+            }
+            for candidate, values, error, rank in zip(scored, values_NM.tolist(), errors, rank_N, strict=True)
+        ],
+        "front": front,
+        "pick": next(index for index, candidate in enumerate(scored) if candidate is best),
+        "rule": config.pick,
+    }

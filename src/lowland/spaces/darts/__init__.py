@@ -1,0 +1,1 @@
+"""The DARTS space (Liu et al., ICLR 2019)."""

@@ -1,0 +1,317 @@
+"""Cells, stems, heads and networks of the DARTS space, as a supernet and standalone.
+
+Searched operations are named `cells.<i>.edges.<e>.<operation>.…` in the supernet and `cells.<i>.edges.<e>.…` in a
+standalone network, e the edge index 0..13; everything else has the same name in both.
+
+Tensor names: N batch, C channels, H height, W width, K classes. s0, s1: outputs of the two cells before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lowland.core.genotype import Genotype
+from lowland.spaces.darts.genotype import EDGES, OPERATIONS, LiveCell, LiveEdge, live_edges
+from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
+from lowland.spaces.pooling import AveragePool3x3
+from lowland.spaces.space import NetworkOptions, Shape, Supernet, SupernetPath, is_searched
+
+IMAGENET_STEM_FROM = 96
+"""Image size, pixels, from which stem `auto` is the ImageNet stem (÷ 8 before the second cell)."""
+
+AUXILIARY_FEATURES = 768
+
+
+@dataclass(frozen=True, slots=True)
+class CellLayout:
+    """Widths and kind of one cell: input channels from two cells before and from the cell before, own width."""
+
+    c_prev_prev: int
+    c_prev: int
+    channels: int
+    reduction: bool
+    reduction_prev: bool
+
+    @property
+    def c_out(self) -> int:
+        """Channels of the concatenated output."""
+        return 4 * self.channels
+
+    def stride(self, source: int) -> int:
+        """Stride of an edge from `source`: 2 from the two inputs of a reduction cell, else 1."""
+        return 2 if self.reduction and source < 2 else 1
+
+
+def has_imagenet_stem(shape: Shape) -> bool:
+    """Whether a network of this shape starts with the ImageNet stem."""
+    return shape.stem == "imagenet" or (shape.stem == "auto" and shape.image_size >= IMAGENET_STEM_FROM)
+
+
+@lru_cache(maxsize=256)
+def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
+    """Every cell of a network; reductions at cells // 3 and 2 · cells // 3 (DARTS), the first cell always normal.
+
+    So 14 cells reduce at 4 and 9; 3 at 1 and 2; 2 at 1 only, and a single cell is a normal one.
+    """
+    imagenet = has_imagenet_stem(shape)
+    channels = shape.channels
+    c_prev_prev = c_prev = channels if imagenet else 3 * channels
+    reduction_prev = imagenet
+    layouts = []
+    for index in range(shape.cells):
+        reduction = index > 0 and index in (shape.cells // 3, 2 * shape.cells // 3)
+        channels *= 2 if reduction else 1
+        layout = CellLayout(c_prev_prev, c_prev, channels, reduction, reduction_prev)
+        layouts.append(layout)
+        c_prev_prev, c_prev, reduction_prev = c_prev, layout.c_out, reduction
+    return tuple(layouts)
+
+
+class Stem(nn.Module):
+    """The first convolutions: (N, C_in, H, W) → (s0, s1) of the first cell.
+
+    `cifar`: one 3×3 convolution to 3C channels, s0 = s1. `imagenet`: two of stride 2 give s0, a third s1, C channels.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        channels = shape.channels
+        self.first: nn.Module
+        self.second: nn.Module
+        if has_imagenet_stem(shape):
+            self.first = nn.Sequential(
+                ConvBN(shape.in_channels, channels // 2, 3, 2, relu=False), ConvBN(channels // 2, channels, 3, 2)
+            )
+            self.second = ConvBN(channels, channels, 3, 2)
+        else:
+            self.first = ConvBN(shape.in_channels, 3 * channels, 3, relu=False)
+            self.second = nn.Identity()
+
+    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C_in, H, W) → s0, s1."""
+        s0 = self.first(x_NCHW)
+        return s0, self.second(s0)
+
+
+class AuxiliaryHead(nn.Module):
+    """DARTS' second classifier, trained on an inner cell's output: (N, C, H, W) → logits (N, K).
+
+    ReLU → 2×2 average-pooled map → 1×1 convolution to 128 → 2×2 convolution to 768 → linear. The pooling windows have
+    side min(H, max(5, ⌈H/2⌉)) and lie at both ends of each axis; that is the published head at 8×8 (CIFAR: window 5,
+    stride 3) and 7×7 (ImageNet: window 5, stride 2), and a map for any other size. As published, the ImageNet head has
+    no batch norm after the 2×2 convolution.
+    """
+
+    def __init__(self, channels: int, num_classes: int, *, imagenet: bool) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(channels, 128, 1, bias=False),
+            nn.BatchNorm2d(128),
+            nn.ReLU(),
+            nn.Conv2d(128, AUXILIARY_FEATURES, 2, bias=False),
+        ]
+        if not imagenet:
+            layers.append(nn.BatchNorm2d(AUXILIARY_FEATURES))
+        self.features = nn.Sequential(*layers, nn.ReLU())
+        self.classifier = nn.Linear(AUXILIARY_FEATURES, num_classes)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, K)."""
+        window = [min(size, max(5, -(-size // 2))) for size in x_NCHW.shape[2:]]
+        stride = [max(1, size - side) for size, side in zip(x_NCHW.shape[2:], window, strict=True)]
+        pooled = functional.avg_pool2d(functional.relu(x_NCHW), window, stride)
+        # An axis of at most 5 pixels has one window, which stands for both ends; the map is 2×2 already otherwise.
+        both_ends = functional.interpolate(pooled, (2, 2))
+        return cast(Tensor, self.classifier(self.features(both_ends).flatten(1)))
+
+
+_BUILD: Mapping[str, Callable[[int, int], nn.Module]] = {
+    "max_pool_3x3": lambda c, stride: nn.MaxPool2d(3, stride, 1),
+    "avg_pool_3x3": lambda c, stride: AveragePool3x3(stride),
+    "skip_connect": lambda c, stride: nn.Identity() if stride == 1 else FactorizedReduce(c, c),
+    "sep_conv_3x3": lambda c, stride: SeparableConv(c, c, 3, stride),
+    "sep_conv_5x5": lambda c, stride: SeparableConv(c, c, 5, stride),
+    "dil_conv_3x3": lambda c, stride: DilatedConv(c, c, 3, stride),
+    "dil_conv_5x5": lambda c, stride: DilatedConv(c, c, 5, stride),
+}
+
+
+def operation(name: str, channels: int, stride: int, *, pool_norm: bool) -> nn.Module:
+    """A candidate operation, C → C channels, ⌈H/stride⌉ × ⌈W/stride⌉; `pool_norm` adds a batch norm after pooling."""
+    module = _BUILD[name](channels, stride)
+    return nn.Sequential(module, nn.BatchNorm2d(channels)) if pool_norm and "pool" in name else module
+
+
+def preprocess(layout: CellLayout) -> tuple[nn.Module, nn.Module]:
+    """What brings s0 and s1 to the cell's width, and s0 to the resolution of s1."""
+    first = FactorizedReduce if layout.reduction_prev else _pointwise
+    return first(layout.c_prev_prev, layout.channels), _pointwise(layout.c_prev, layout.channels)
+
+
+def _pointwise(c_in: int, c_out: int) -> ConvBN:
+    return ConvBN(c_in, c_out, 1)
+
+
+class SearchCell(nn.Module):
+    """A cell in which every edge holds all seven operations, and a path names the two live ones per inner node."""
+
+    def __init__(self, layout: CellLayout) -> None:
+        super().__init__()
+        self.preprocess0, self.preprocess1 = preprocess(layout)
+        self.edges = nn.ModuleList(
+            nn.ModuleDict(
+                {
+                    name: operation(name, layout.channels, layout.stride(source), pool_norm=True)
+                    for name in OPERATIONS[1:]
+                }
+            )
+            for _, source in EDGES
+        )
+
+    def forward(self, s0: Tensor, s1: Tensor, cell: LiveCell) -> Tensor:
+        """Concatenated inner nodes, computing the operations of `cell` only."""
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        for first, second in cell:
+            states.append(self._edge(first, states) + self._edge(second, states))
+        return torch.cat(states[2:], dim=1)
+
+    def _edge(self, live: LiveEdge, states: list[Tensor]) -> Tensor:
+        choices = cast(nn.ModuleDict, self.edges[live.edge])
+        return cast(Tensor, choices[OPERATIONS[live.operation]](states[live.source]))
+
+
+class Cell(nn.Module):
+    """A cell of a standalone network: the live operations only, in `edges` by edge index."""
+
+    def __init__(self, layout: CellLayout, cell: LiveCell, *, pool_norm: bool) -> None:
+        super().__init__()
+        self.preprocess0, self.preprocess1 = preprocess(layout)
+        self.edges = nn.ModuleDict()
+        for live in (live for node in cell for live in node):
+            self.edges[str(live.edge)] = operation(
+                OPERATIONS[live.operation], layout.channels, layout.stride(live.source), pool_norm=pool_norm
+            )
+        self._nodes = [[(str(live.edge), live.source) for live in node] for node in cell]
+
+    def forward(self, s0: Tensor, s1: Tensor, drop: float = 0.0) -> Tensor:
+        """Concatenated inner nodes; with probability `drop` an operation other than the identity gives zero."""
+        states = [self.preprocess0(s0), self.preprocess1(s1)]
+        for first, second in self._nodes:
+            states.append(self._edge(*first, states, drop) + self._edge(*second, states, drop))
+        return torch.cat(states[2:], dim=1)
+
+    def _edge(self, edge: str, source: int, states: list[Tensor], drop: float) -> Tensor:
+        module = self.edges[edge]
+        out_NCHW: Tensor = module(states[source])
+        return out_NCHW if drop == 0.0 or isinstance(module, nn.Identity) else drop_path(out_NCHW, drop)
+
+
+class DartsSupernet(Supernet):
+    """All networks of the DARTS space, sharing weights; pooling is followed by an affine batch norm."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        layouts = cell_layouts(shape)
+        self.shape = shape
+        self.num_cells = len(layouts)
+        self.reductions = tuple(layout.reduction for layout in layouts)
+        self.stem = Stem(shape)
+        self.cells = nn.ModuleList(SearchCell(layout) for layout in layouts)
+        self.classifier = nn.Linear(layouts[-1].c_out, shape.num_classes)
+        # Names never change: index them once, since measures ask for them per candidate.
+        self._fixed_names: dict[str, str] = {}
+        self._edge_names: dict[tuple[int, int, str], dict[str, str]] = {}
+        for name in self.state_dict():
+            if not is_searched(name):
+                self._fixed_names[name] = name
+                continue
+            _, cell, _, edge, choice, rest = name.split(".", 5)
+            names = self._edge_names.setdefault((int(cell), int(edge), choice), {})
+            names[f"cells.{cell}.edges.{edge}.{rest}"] = name
+        self._trainable = frozenset(name for name, _ in self.named_parameters())
+
+    def fixed_parameters(self) -> list[str]:
+        """Parameters that every path uses: stem, preprocessing, classifier."""
+        return [name for name in self._fixed_names if name in self._trainable]
+
+    def edge_parameters(self, cell: int, edge: int, choice: str) -> list[str]:
+        """Parameters of one operation on one edge, in the order in which it applies them."""
+        return [name for name in self._edge_names.get((cell, edge, choice), {}).values() if name in self._trainable]
+
+    def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
+        """Logits (N, K) of the network named by `path`, computing live operations only.
+
+        Raises:
+            GenotypeError: a genotype is illegal.
+            ValueError: a path of several genotypes has not one per cell.
+        """
+        s0, s1 = self.stem(x_NCHW)
+        for cell, live in zip(self.cells, self._live(path), strict=True):
+            s0, s1 = s1, cell(s0, s1, live)
+        return cast(Tensor, self.classifier(_pooled(s1)))
+
+    def inherited(self, genotype: Genotype) -> Mapping[str, str]:
+        """Standalone state-dict key → supernet state-dict key, for every parameter and buffer on the path."""
+        names = dict(self._fixed_names)
+        for index, cell in enumerate(self._live(genotype)):
+            for live in (live for node in cell for live in node):
+                names.update(self._edge_names.get((index, live.edge, OPERATIONS[live.operation]), {}))
+        return names
+
+    def _live(self, path: SupernetPath) -> list[LiveCell]:
+        """The live edges of every cell."""
+        if isinstance(path, Genotype):
+            both = live_edges(path)
+            return [both[reduction] for reduction in self.reductions]
+        if len(path) != self.num_cells:
+            raise ValueError(f"a path is 1 genotype or {self.num_cells} (one per cell), got {len(path)}")
+        return [live_edges(genotype)[reduction] for genotype, reduction in zip(path, self.reductions, strict=True)]
+
+
+class DartsNetwork(nn.Module):
+    """One standalone network of the DARTS space.
+
+    Attributes:
+        drop_path: Probability that an operation's output is dropped for an image, in training mode.
+    """
+
+    def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
+        super().__init__()
+        layouts = cell_layouts(shape)
+        both = live_edges(genotype)
+        self.drop_path = options.drop_path
+        self.stem = Stem(shape)
+        self.cells = nn.ModuleList(
+            Cell(layout, both[layout.reduction], pool_norm=options.like_supernet) for layout in layouts
+        )
+        self.classifier = nn.Linear(layouts[-1].c_out, shape.num_classes)
+        self.auxiliary: AuxiliaryHead | None = None
+        self.auxiliary_cell = 2 * len(layouts) // 3
+        if options.auxiliary:
+            self.auxiliary = AuxiliaryHead(
+                layouts[self.auxiliary_cell].c_out, shape.num_classes, imagenet=has_imagenet_stem(shape)
+            )
+
+    def forward(self, x_NCHW: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits (N, K); in training mode with an auxiliary head, (logits, auxiliary logits)."""
+        drop = self.drop_path if self.training else 0.0
+        auxiliary_NK: Tensor | None = None
+        s0, s1 = self.stem(x_NCHW)
+        for index, cell in enumerate(self.cells):
+            s0, s1 = s1, cell(s0, s1, drop)
+            if self.training and self.auxiliary is not None and index == self.auxiliary_cell:
+                auxiliary_NK = self.auxiliary(s1)
+        logits_NK: Tensor = self.classifier(_pooled(s1))
+        return logits_NK if auxiliary_NK is None else (logits_NK, auxiliary_NK)
+
+
+def _pooled(x_NCHW: Tensor) -> Tensor:
+    """Global average: (N, C, H, W) → (N, C)."""
+    return functional.adaptive_avg_pool2d(x_NCHW, 1).flatten(1)

@@ -1,0 +1,138 @@
+"""The layout of a run directory: its file names, its version, and how its manifest and settings are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lowland._version import __version__
+from lowland.core import config, files
+from lowland.core.config import Config
+from lowland.core.errors import ConfigError, RunError
+
+FORMAT = 1
+"""Version of the layout below, written into `manifest.json`; a run of another version is refused."""
+
+STAGES = ("supernet", "search", "train", "evaluate", "report")
+"""The stages of a run in their order: each builds on those before it."""
+
+CONFIG = "config.yaml"
+MANIFEST = "manifest.json"
+ARCHIVE = "archive.sqlite"
+PROGRESS = "progress.json"
+CHECKPOINTS = "checkpoints"
+LOCK = ".lock"
+
+
+def now() -> str:
+    """The present time in UTC, to the second, as ISO 8601 text."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def require_vacant(path: Path) -> None:
+    """Raise RunError unless `path` is empty, but for what a creation stopped half-way leaves behind."""
+    if (path / MANIFEST).exists():
+        raise RunError(f"{path} already holds a run: continue it with `lowland resume {path}`, or choose another --out")
+    own = {LOCK, CONFIG, CHECKPOINTS}
+    others = sorted(p.name for p in path.iterdir() if p.name not in own and not p.name.endswith(".tmp"))
+    if others:
+        raise RunError(f"{path} is not empty and not a run (it holds {others[0]!r}); choose another --out")
+
+
+def clear_temporary(path: Path) -> None:
+    """Delete the temporary files that a stop within an atomic write left anywhere below `path`."""
+    for temporary in path.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+def new_manifest(path: Path, settings: Config) -> dict[str, Any]:
+    """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run."""
+    files.write_text(path / CONFIG, config.dump(settings))
+    manifest = {
+        "format": FORMAT,
+        "lowland": __version__,
+        "created": now(),
+        "stages": {},
+        "checkpoints": {},
+        "files": {CONFIG: files.sha256(path / CONFIG)},
+    }
+    files.write_json(path / MANIFEST, manifest)
+    return manifest
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the run at `path`; RunError where it is unreadable, damaged or of another format."""
+    file = path / MANIFEST
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+    except PermissionError as error:
+        raise RunError(f"no permission to read {file}; change its permissions") from error
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} is damaged ({error}); put back a good copy, or start the run again") from error
+    if not isinstance(manifest, dict) or "format" not in manifest:
+        raise RunError(f"{file} is damaged or not of a lowland run; put back a good copy, or start the run again")
+    if manifest["format"] != FORMAT:
+        raise RunError(
+            f"run {path} has format {manifest['format']}, but this lowland ({__version__}) reads format {FORMAT}: use "
+            f"lowland {manifest.get('lowland', 'of the version')} that wrote it, or start the run again"
+        )
+    for name, kind in (("created", str), ("lowland", str), ("stages", dict), ("checkpoints", dict), ("files", dict)):
+        if not isinstance(manifest.get(name), kind):
+            raise RunError(f"{file} is damaged: its {name!r} is missing; put back a good copy, or start the run again")
+    pending = manifest.pop("pending", None)  # a file was being replaced: the new content may be in place already
+    if pending is not None and intact(path, pending["file"], pending["sha256"]) is not None:
+        manifest["files"][pending["file"]] = pending["sha256"]
+    return manifest
+
+
+def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
+    """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
+    if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
+        return config.build(config.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
+    file = path / CONFIG
+    try:
+        intact = files.sha256(file) == manifest["files"].get(CONFIG)
+        settings = config.build(config.read(file))
+    except (OSError, ConfigError) as error:
+        raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
+    if not intact:
+        raise RunError(
+            f"{file} was changed after the run began, so that its results would no longer match its settings: put back "
+            f"the original, or start another run with the changed settings"
+        )
+    return settings
+
+
+def inside(root: Path, relative: Path | str) -> str:
+    """`relative` (to `root`, or absolute within it) as a path with forward slashes; RunError where it leads outside."""
+    base = root.absolute()
+    target = base / relative
+    # The run itself may well be at ../run.
+    if base not in target.parents or ".." in target.parts[len(base.parts) :]:
+        raise RunError(f"{relative} is not a path inside the run directory {root}")
+    return target.relative_to(base).as_posix()
+
+
+def members(root: Path, results: Iterable[Path | str]) -> list[str]:
+    """Relative paths of files, and of all files in folders; RunError where one is missing."""
+    found = []
+    for result in results:
+        target = root / inside(root, result)
+        if not target.exists():
+            raise RunError(f"{target} was not made, though the stage that ends names it as a result")
+        files_within = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
+        found += [member.relative_to(root).as_posix() for member in files_within]
+    return found
+
+
+def intact(root: Path, relative: str, digest: str) -> bytes | None:
+    """The content of a file, or None where it is missing, unreadable or has another SHA-256 than `digest`."""
+    try:
+        content = (root / relative).read_bytes()
+    except OSError:
+        return None
+    return content if hashlib.sha256(content).hexdigest() == digest else None

@@ -1,0 +1,135 @@
+"""Shortlist and finalists: the best of a search ordered anew, by a second measure or by a short training from scratch.
+
+What tells good candidates from bad ones is not what tells the best of the good ones. Finalists are trained, and judged
+on the search split, which they have not learned from, and never on test images.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lowland.core.config import Config, MeasureConfig, RetrainConfig
+from lowland.measures.combined import combination
+from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
+from lowland.search.aggregation import aggregated
+from lowland.workflow.scoring import ScoreRequest, ShortTraining, measure_identity
+from lowland.workflow.session import Session
+
+
+def recipe(config: Config) -> RetrainConfig:
+    """The retraining recipe, shortened to `search.finalist_epochs`, without the search split."""
+    full, epochs = config.retrain, config.search.finalist_epochs
+    short = {
+        "epochs": epochs,
+        "warmup_epochs": full.warmup_epochs * epochs / full.epochs,
+        "include_search_split": False,
+        "top": 1,
+    }
+    return full.model_copy(update=short)
+
+
+def identity(session: Session) -> str:
+    """What makes the scores of two finalists comparable."""
+    config = session.config
+    parts: dict[str, Any] = {
+        "finalist": recipe(config).model_dump(mode="json"),
+        "network": config.network.model_dump(mode="json"),
+        "limits": [config.search.max_params, config.search.max_macs] if config.network.channels == "fit" else None,
+        "images": len(session.data.search),
+        "seed": config.seed,
+        "precision": config.compute.precision,
+    }
+    if config.retrain.inherit:
+        parts["supernet"] = session.run.manifest["files"]["supernet/trained.safetensors"]
+    return json.dumps(parts, sort_keys=True)
+
+
+def shortlisted(
+    session: Session, ranking: Sequence[Candidate], archive: Archive, scorer: Callable[[ScoreRequest], Scorer]
+) -> tuple[list[Candidate], dict[str, Mapping[str, Any]]]:
+    """The ranking with its first `search.shortlist` in the order of `search.shortlist_measure`.
+
+    Ties, and candidates that it cannot score, which come last of them, stay in the order of the search.
+
+    Returns:
+        The new ranking; and by isomorphism key of a candidate on the shortlist its value and standard error.
+
+    Raises:
+        InterruptedRun: the monitor asked for a stop; what was scored so far is in the archive.
+        LowlandError: no candidate could be scored.
+    """
+    config = session.config
+    measure = shortlist_measure(config)
+    name = measure_identity(config.model_copy(update={"measure": measure}), session.supernet_digest)
+    first = list(ranking[: config.search.shortlist])
+    evaluator = Evaluator(session.space, scorer(measure), archive, name, session.cost)
+    found = evaluated(evaluator, first, "shortlist", session)
+    combine = combination(measure)
+    judged = found if combine == "sum" else aggregated(found, combine)
+    values = {each.key: each.value for each in judged if each.value is not None}
+    facts: dict[str, Mapping[str, Any]] = {
+        each.key: {"measure": measure.name, "value": each.value, "standard_error": each.standard_error}
+        for each in judged
+    }
+    first.sort(key=lambda each: -values.get(each.key, -math.inf))  # stable
+    return [*first, *ranking[len(first) :]], facts
+
+
+def shortlist_measure(config: Config) -> MeasureConfig:
+    """The measure that orders the shortlist, with the settings of `measure` where it has none of its own."""
+    return config.measure.model_copy(update={"name": config.search.shortlist_measure})
+
+
+def evaluated(evaluator: Evaluator, first: Sequence[Candidate], stage: str, session: Session) -> list[Candidate]:
+    """The scored ones of the first candidates; raises as `shortlisted` does."""
+    monitor = session.monitor
+    monitor.start(stage, len(first), "network")
+    found = []
+    proposals = [Proposal(each.genotype, each.generation, each.origin) for each in first]
+    for done, each in enumerate(evaluator(proposals), start=1):
+        if each.status == "scored" and each.value is not None:
+            found.append(each)
+        else:
+            monitor.note(f"{stage}: {session.space.format(each.genotype)} failed: {each.reason}")
+        monitor.advance(done)
+        monitor.check()
+    monitor.finish()
+    evaluator.require_success()
+    return found
+
+
+def ordered(
+    session: Session, ranking: Sequence[Candidate], archive: Archive, scorer: Callable[[ScoreRequest], Scorer]
+) -> tuple[list[Candidate], dict[str, Mapping[str, Any]]]:
+    """The ranking with its first `search.finalists` in the order of their accuracy after a short training.
+
+    Ties, and finalists whose training failed, which come last of them, stay in the order of the search.
+
+    Returns:
+        The new ranking; and by isomorphism key of a finalist its accuracy on the search split (in [0, 1]), standard
+        error, images and epochs.
+
+    Raises:
+        InterruptedRun: the monitor asked for a stop; finalists trained so far are in the archive.
+        LowlandError: no finalist could be trained.
+    """
+    first = list(ranking[: session.config.search.finalists])
+    evaluator = Evaluator(
+        session.space, scorer(ShortTraining(recipe(session.config))), archive, identity(session), session.cost
+    )
+    found = evaluated(evaluator, first, "finalists", session)
+    accuracy = {each.key: each.value for each in found if each.value is not None}
+    facts: dict[str, Mapping[str, Any]] = {
+        each.key: {
+            "accuracy": each.value,
+            "standard_error": each.standard_error,
+            "epochs": session.config.search.finalist_epochs,
+            **each.details,
+        }
+        for each in found
+    }
+    first.sort(key=lambda each: -accuracy.get(each.key, -math.inf))  # stable
+    return [*first, *ranking[len(first) :]], facts

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import worker_toys
+
+from lowland.core.errors import DataError, LowlandError
+from lowland.core.genotype import Genotype
+from lowland.execution import local as workers_module
+from lowland.search import Archive, Evaluator, LocalScorer, Proposal, Scored, ScoringFailure, Workers
+
+GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(24)]
+
+
+@pytest.fixture(autouse=True)
+def eager(monkeypatch):
+    """Start workers after the first candidate, and leave all further ones to them."""
+    monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+def workers():
+    """Two workers for all tests that leave them as they were."""
+    with Workers(2, worker_toys.Prepare()) as found:
+        yield found
+
+
+def local(case: worker_toys.Case) -> LocalScorer:
+    return LocalScorer(case.judge)
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def ready(workers: Workers, folder: Path) -> set[int]:
+    """Begin, and score in this process until all workers can take over; gives their process numbers."""
+    deadline = time.monotonic() + 120
+    while not workers.processes or not all(worker.ready for worker in workers._workers):
+        assert time.monotonic() < deadline
+        case = worker_toys.Case(folder)
+        list(workers.scores(case, [Genotype("toy", (0, 2, place)) for place in range(2)], local(case)))
+    (folder / "log").unlink(missing_ok=True)
+    return set(workers.processes)
+
+
+def comparable(outcomes):
+    return [
+        (o.value, o.standard_error, {k: v for k, v in o.details.items() if k not in ("threads", "tensor")})
+        if isinstance(o, Scored)
+        else str(o)
+        for o in outcomes
+    ]
+
+
+def test_outcomes_are_those_of_one_process_in_order(workers: Workers, tmp_path: Path) -> None:
+    case = worker_toys.Case(tmp_path, "failure")
+    alone = comparable(local(case).scores(GENOTYPES))
+    pids = ready(workers, tmp_path)
+    outcomes = list(workers.scores(case, GENOTYPES, local(case)))
+    again = list(workers.scores(case, GENOTYPES[:3], local(case)))
+    assert comparable(outcomes) == alone
+    assert comparable(again) == alone[:3]
+    assert sum(isinstance(o, ScoringFailure) for o in outcomes) == 5
+    assert "ValueError: not finite" in alone
+    assert outcomes[0].details == {"tensor": [1.5, 2.0], "threads": 1}
+    rows = [line.split(" ", 2) for line in (tmp_path / "log").read_text().splitlines()]
+    assert {int(pid) for pid, _, _ in rows} == pids, "both workers scored, and this process did not"
+    assert sorted(genes for _, _, genes in rows) == sorted(str(g.genes) for g in [*GENOTYPES, *GENOTYPES[:3]])
+
+
+@pytest.mark.parametrize(("fault", "error"), [("bug", TypeError), ("data", DataError)])
+def test_bugs_and_faults_of_all_go_through_in_order(workers: Workers, tmp_path: Path, fault: str, error) -> None:
+    case = worker_toys.Case(tmp_path, fault)
+    ready(workers, tmp_path)
+    outcomes = workers.scores(case, GENOTYPES, local(case))
+    assert [next(outcomes).value for _ in range(3)] == [worker_toys.value(g) for g in GENOTYPES[:3]]
+    with pytest.raises(error) as caught:
+        next(outcomes)
+    assert any("misbehave" in note for note in caught.value.__notes__)
+
+
+def test_what_libraries_print_does_not_disturb(workers: Workers, tmp_path: Path) -> None:
+    case = worker_toys.Case(tmp_path, "print")
+    ready(workers, tmp_path)
+    outcomes = list(workers.scores(case, GENOTYPES[:6], local(case)))
+    assert [o.value for o in outcomes] == [worker_toys.value(g) for g in GENOTYPES[:6]]
+
+
+def test_answers_to_an_abandoned_batch_are_not_taken_for_others(workers: Workers, tmp_path: Path) -> None:
+    case = worker_toys.Case(tmp_path)
+    ready(workers, tmp_path)
+    abandoned = workers.scores(case, GENOTYPES, local(case))
+    assert next(abandoned).value == worker_toys.value(GENOTYPES[0])
+    abandoned.close()
+    backwards = GENOTYPES[::-1]
+    outcomes = list(workers.scores(case, backwards, local(case)))
+    assert [o.value for o in outcomes] == [worker_toys.value(g) for g in backwards]
+
+
+@pytest.mark.slow
+def test_a_killed_workers_candidate_gets_one_more_try(workers: Workers, tmp_path: Path) -> None:
+    """Genotype 3 kills two workers, genotype 8 one."""
+    case = worker_toys.Case(tmp_path, "killed", times=3)
+    ready(workers, tmp_path)
+    outcomes = list(workers.scores(case, GENOTYPES[:9], local(case)))
+    assert [place for place, o in enumerate(outcomes) if isinstance(o, ScoringFailure)] == [3]
+    assert "2 worker processes died scoring it (killed by SIGKILL)" in str(outcomes[3])
+    assert outcomes[8].value == worker_toys.value(GENOTYPES[8])
+    assert len((tmp_path / "faults").read_text()) == 3
+    assert len(workers.processes) == 2
+
+
+def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(workers_module, "WORTH_SECONDS", 1e6)
+    case = worker_toys.Case(tmp_path)
+    with Workers(2, worker_toys.Prepare()) as workers:
+        list(workers.scores(case, GENOTYPES, local(case)))
+        assert not workers.processes
+
+
+@pytest.mark.parametrize(
+    ("fault", "error", "message"),
+    [("data", DataError, "gone"), ("killed", LowlandError, "no worker process could start .*killed by SIGKILL")],
+)
+def test_workers_that_cannot_begin_say_why(tmp_path: Path, fault: str, error, message: str) -> None:
+    case = worker_toys.Case(tmp_path)
+    with Workers(1, worker_toys.Prepare(fault)) as workers, pytest.raises(error, match=message):
+        list(workers.scores(case, GENOTYPES * 10**5, local(case)))
+
+
+def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy) -> None:
+    case = worker_toys.Case(tmp_path, "slow")
+    proposals = [Proposal(Genotype("toy", (place % 5, place % 4, 1, 1, place)), 0, "random") for place in range(20)]
+
+    class Parallel:
+        def scores(self, genotypes):
+            return workers.scores(case, genotypes, local(case))
+
+    def score_three(archive: Archive, pids: set[int]) -> None:
+        for index, _ in enumerate(Evaluator(toy, Parallel(), archive, "m", toy.cost)(proposals)):
+            for process in pids:
+                os.kill(process, signal.SIGTERM)  # as a job manager does to the whole group
+            if index == 2:  # the fourth candidate would take a minute
+                raise KeyboardInterrupt
+
+    with Archive(tmp_path / "a.sqlite") as archive:
+        with Workers(2, worker_toys.Prepare()) as workers:
+            pids = ready(workers, tmp_path)
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                score_three(archive, pids)
+        assert time.monotonic() - began < 30
+        assert not any(alive(process) for process in pids)
+        assert [c.genotype for c in archive.candidates(order="created")] == [p.genotype for p in proposals[:3]]

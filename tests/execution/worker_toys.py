@@ -1,0 +1,68 @@
+"""What worker processes of the tests prepare; importable by name in another process."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+
+from lowland.core.errors import DataError
+from lowland.core.genotype import Genotype
+
+
+@dataclass(frozen=True)
+class Prepare:
+    """What a worker does first; `fault`: how it fails at that."""
+
+    fault: str = ""
+
+    def __call__(self):  # type: ignore[no-untyped-def]
+        if self.fault == "data":
+            raise DataError("the data are gone")
+        if self.fault == "killed":
+            os.kill(os.getpid(), 9)
+        return lambda case, genotype: case.judge(genotype)
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to measure: notes in `folder` who scored what, and may misbehave at one genotype.
+
+    `fault`: what happens at genotypes whose first gene is 3; `times`: how often it does.
+    """
+
+    folder: Path
+    fault: str = ""
+    times: int = 10**6
+
+    def judge(self, genotype: Genotype) -> SimpleNamespace:
+        with (self.folder / "log").open("a") as log:
+            log.write(f"{os.getpid()} {torch.get_num_threads()} {genotype.genes}\n")
+        if genotype.genes[0] == 3 and self.fault:
+            done = self.folder / "faults"
+            count = len(done.read_text()) if done.exists() else 0
+            if count < self.times:
+                done.write_text("x" * (count + 1))
+                self.misbehave()
+        time.sleep(0.002 * (genotype.genes[1] % 3))
+        details = {"tensor": torch.tensor([1.5, 2.0]), "threads": torch.get_num_threads()}
+        return SimpleNamespace(value=value(genotype), standard_error=0.25, details=details)
+
+    def misbehave(self) -> None:
+        if self.fault == "killed":
+            os.kill(os.getpid(), 9)
+        if self.fault == "slow":
+            time.sleep(60)
+        if self.fault == "print":
+            print("noise on the standard output", flush=True)
+            os.write(1, b"more noise")
+            return
+        raise {"failure": ValueError("not finite"), "bug": TypeError("a bug"), "data": DataError("gone")}[self.fault]
+
+
+def value(genotype: Genotype) -> float:
+    return sum(gene / 3 ** (place + 1) for place, gene in enumerate(genotype.genes))

@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import copy
+from itertools import permutations
+from typing import Any
+
+import pytest
+
+from lowland.core.config import Config, build, merge
+from lowland.core.errors import ConfigError
+from lowland.workflow import presets
+from lowland.workflow.presets import PRESETS, RECIPES, assemble
+
+SPACES = ("nasbench201", "darts")
+SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
+
+
+def made(space: str = "nasbench201", preset: str = "quick", **sections: Any) -> Config:
+    return assemble({"space": space, "preset": preset}, sections)
+
+
+def expect(section: object, **values: object) -> None:
+    assert {key: getattr(section, key) for key in values} == values
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("preset", SUMS)
+def test_every_preset_builds_in_every_space(space: str, preset: str) -> None:
+    config = made(space, preset)
+    assert (config.space, config.preset) == (space, preset)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_every_recipe_builds(space: str, recipe: str) -> None:
+    assert made(space, retrain={"recipe": recipe}).retrain.recipe == recipe
+
+
+def test_presets_name_only_what_exists() -> None:
+    """Every value of every preset is a known, legal setting by itself."""
+    for table in PRESETS.values():
+        for values in table.values():
+            assert {key: value for key, value in values.items() if key not in Config.model_fields} == {}
+            build({"retrain": {}} | values)
+    for values in RECIPES.values():
+        build({"retrain": values})
+
+
+# --- published values ----------------------------------------------------------------------------------------------
+
+
+def test_supernet_recipe_of_darts() -> None:
+    """Spec §5, first column."""
+    config = made("darts", "paper")
+    expect(
+        config.supernet, epochs=250, batch_size=64, optimizer="sgd", learning_rate=0.025, final_learning_rate=1e-3,
+        schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=False, weight_decay=3e-4, clip=5.0,
+        label_smoothing=0.0, cutout=0, zero_grad="none", channels=16, cells=8, path="shared", random_labels=False,
+    )  # fmt: skip
+    assert config.data.search_fraction == 0.5
+
+
+def test_supernet_recipe_of_nasbench201() -> None:
+    """Spec §5, second column."""
+    config = made("nasbench201", "paper")
+    expect(
+        config.supernet, epochs=250, batch_size=64, optimizer="sgd", learning_rate=0.025, final_learning_rate=1e-3,
+        schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=True, weight_decay=5e-4, clip=5.0,
+        label_smoothing=0.0, cutout=0, zero_grad="none", channels=16, cells=5, path="per-cell", random_labels=False,
+    )  # fmt: skip
+    assert config.data.search_fraction == 0.5
+
+
+def test_evolution_as_published() -> None:
+    """Spec §6."""
+    expect(
+        made("darts", "paper").search, strategy="evolution", population=50, generations=20, parents=10, mutations=25,
+        crossovers=25, mutation_probability=0.1, mutated_genes="all",
+    )  # fmt: skip
+    expect(
+        made("nasbench201", "paper").search, strategy="evolution", population=100, generations=20, parents=30,
+        mutations=50, crossovers=50, mutation_probability=0.1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard", "paper", "paper+compat"])
+def test_flatness_as_published(preset: str) -> None:
+    """Spec §2: σ of each space, α and γ."""
+    assert made("darts", preset).measure.sigmas == (1e-3, 3e-3, 6e-3)
+    if "paper" in preset:
+        assert made("nasbench201", preset).measure.sigmas == (2e-3, 1e-2, 2e-2)
+    for space in SPACES:
+        small = space == "nasbench201" and "paper" not in preset
+        expect(made(space, preset).measure, alpha=1.0, draws=8 if small else 1, position="all")
+    expect(made("nasbench201", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
+    expect(made("darts", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str) -> None:
+    """docs/log.md: the measured best; with σ₂ = 2σ₁ and α = 1, F = σ₁/L(σ₂)."""
+    measure = made("nasbench201", preset).measure
+    every = "flatness+angle+macs+naswot+synflow+meco+expressivity"
+    expect(measure, name=every, combine="log-rank", sigmas=(2e-2, 4e-2), draws=8, noise_images=125, angle="cells")
+
+
+def test_flatnas_chooses_its_space_where_none_is_named() -> None:
+    """FlatNAS §2 to §4."""
+    config = assemble({"preset": "flatnas"})
+    assert config.space == "mobilenetv3-small"
+    expect(config.search, strategy="pareto", objectives=("flatnas(alpha=0.5)", "params"))
+    expect(
+        config.finetune, epochs=1, optimizer="sgd+asam", sam_rho=0.5, momentum=0.9, weight_decay=5e-4, batch_size=128
+    )
+    expect(config.measure, robustness_sigma=0.2, name="robustness", combine="sum")
+    assert assemble({"preset": "flatnas", "space": "darts"}).space == "darts"
+    assert config.retrain.inherit
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_compat_is_the_public_code(space: str) -> None:
+    """Spec §2, §3, §5, §6: [code]; and without it nothing of that is on."""
+    compat, paper = made(space, "paper+compat"), made(space, "paper")
+    assert compat.supernet.zero_grad == "zeros"
+    expect(compat.measure, levels="incremental", calibration="ema-14", noise="independent", angle_bn_scale="twice")
+    assert compat.search.mutated_genes == ("first-half" if space == "darts" else "all")
+    assert paper.supernet.zero_grad == "none"
+    expect(paper.measure, levels="absolute", calibration="cumulative", noise="shared", angle_bn_scale="once")
+    assert paper.search.mutated_genes == "all"
+    assert compat.supernet.epochs == paper.supernet.epochs
+    assert compat.retrain == paper.retrain
+
+
+def test_retraining_recipes_as_published() -> None:
+    """DARTS on CIFAR; spec §7 on ImageNet; NAS-Bench-201."""
+    expect(
+        made("darts", retrain={"recipe": "cifar"}).retrain, epochs=600, batch_size=96, learning_rate=0.025,
+        final_learning_rate=0.0, schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=False,
+        weight_decay=3e-4, clip=5.0, label_smoothing=0.0, cutout=16, drop_path=0.2, auxiliary_weight=0.4,
+    )  # fmt: skip
+    expect(
+        made("darts", retrain={"recipe": "imagenet"}).retrain, epochs=250, batch_size=1024, learning_rate=0.5,
+        final_learning_rate=0.0, schedule="linear", warmup_epochs=5.0, momentum=0.9, nesterov=False,
+        weight_decay=3e-5, clip=5.0, label_smoothing=0.1, cutout=0, drop_path=0.0, auxiliary_weight=0.4,
+    )  # fmt: skip
+    expect(
+        made(retrain={"recipe": "nasbench201"}).retrain, epochs=200, batch_size=256, learning_rate=0.1,
+        final_learning_rate=0.0, schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=True,
+        weight_decay=5e-4, clip=0.0, label_smoothing=0.0, cutout=0, drop_path=0.0, auxiliary_weight=0.0,
+    )  # fmt: skip
+    assert made("darts", "paper").retrain == made("darts", retrain={"recipe": "cifar"}).retrain
+    assert made("nasbench201", "paper").retrain == made(retrain={"recipe": "nasbench201"}).retrain
+    expect(made("darts", "paper").network, channels=36, cells=20)
+    expect(made("nasbench201", "paper").network, channels=16, cells=5)
+
+
+# --- who wins ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("preset", SUMS)
+def test_what_a_person_sets_wins(space: str, preset: str) -> None:
+    own = {
+        "seed": 9,
+        "supernet": {"epochs": 7, "zero_grad": "none", "weight_decay": 0.5},
+        "measure": {"sigmas": [0.5, 0.75], "noise": "shared"},
+        "retrain": {"epochs": 11, "learning_rate": 0.125},
+    }
+    config = made(space, preset, **own)
+    assert config.seed == 9
+    expect(config.supernet, **own["supernet"])
+    assert config.measure.sigmas == (0.5, 0.75)
+    assert config.measure.noise == "shared"
+    expect(config.retrain, **own["retrain"])
+
+
+def test_later_layers_win() -> None:
+    config = assemble({"seed": 1, "search": {"population": 30}}, {"seed": 2}, {"search": {"generations": 3}})
+    assert (config.seed, config.search.population, config.search.generations) == (2, 30, 3)
+    assert assemble({"preset": "paper"}, {"preset": "quick"}) == assemble({})
+
+
+def test_later_presets_of_a_sum_win() -> None:
+    assert made("darts", "paper+quick").supernet.cells == 3
+    assert made("darts", "quick+paper").supernet.cells == 8
+    assert made("darts", "quick+paper").supernet.epochs == 250
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("preset", ["standard", "paper"])
+@pytest.mark.parametrize("recipe", ["cifar", "imagenet", "nasbench201"])
+def test_a_recipe_a_person_names_wins_over_the_presets(space: str, preset: str, recipe: str) -> None:
+    config = made(space, preset, retrain={"recipe": recipe, "top": 3})
+    expect(config.retrain, **RECIPES[recipe])
+    assert config.retrain.top == 3
+    assert made(space, preset, retrain={"recipe": recipe, "epochs": 12}).retrain.epochs == 12
+
+
+def test_the_quick_recipe_takes_back_a_presets_recipe() -> None:
+    assert made("nasbench201", "paper", retrain={"recipe": "quick"}).retrain == Config().retrain
+
+
+# --- mistakes ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"preset": "papr"},
+            "unknown preset 'papr'; choose from quick, standard, paper, compat, flatnas (did you mean paper?)",
+        ),
+        (
+            {"preset": "paper+compta"},
+            "unknown preset 'compta'; choose from quick, standard, paper, compat, flatnas (did you",
+        ),
+        ({"preset": "paper+"}, "unknown preset ''; choose from quick, standard, paper, compat"),
+        ({"preset": 5}, "setting preset=5: input should be a valid string"),
+        ({"space": ["darts"]}, "setting space=['darts']: input should be a valid string"),
+        ({"retrain": {"recipe": "cifra"}}, "unknown retrain.recipe 'cifra'; choose from quick, cifar, imagenet, nas"),
+        ({"retrain": {"recipe": None}}, "unknown retrain.recipe None; choose from"),
+        ({"retrain": {"recipe": ["cifar"]}}, "unknown retrain.recipe ['cifar']; choose from"),
+        ({"retrain": 5}, "setting retrain=5 must be a section"),
+        ({"supernet": {"epoch": 5}}, "unknown setting 'supernet.epoch'; did you mean 'supernet.epochs'?"),
+    ],
+)
+def test_mistakes_are_one_sentence(values: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        assemble(values)
+    assert str(raised.value).startswith(sentence)
+    assert "\n" not in str(raised.value)
+
+
+def test_assembling_leaves_tables_and_layers_alone() -> None:
+    before = copy.deepcopy((PRESETS, RECIPES))
+    layer: dict[str, Any] = {"space": "darts", "preset": "paper+compat", "retrain": {"recipe": "imagenet"}}
+    kept = copy.deepcopy(layer)
+    assemble(layer, {"retrain": {"epochs": 30}, "supernet": {"cells": 1}})
+    assert before == (presets.PRESETS, presets.RECIPES)
+    assert layer == kept
+
+
+def test_settings_that_were_dumped_are_not_changed_by_presets_again() -> None:
+    """A run reads its config.yaml with `build`: all values are there, so preset and recipe are only names."""
+    config = made("darts", "paper+compat", retrain={"recipe": "imagenet", "epochs": 12})
+    complete = config.model_dump(mode="json")
+    assert build(complete) == config
+    assert assemble(complete) == config
+    assert assemble(merge(complete, {"preset": "quick"})).supernet == config.supernet

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from lowland import measures
+from lowland.core.monitor import Monitor
+from lowland.execution import local as workers_module
+from lowland.measures import Score
+from lowland.measures.measure import Measure
+from lowland.search import Archive, Scored
+from lowland.store.run import ARCHIVE, Run
+from lowland.workflow import pipeline
+from lowland.workflow.scoring import IMAGES, processes, scorers, single_thread
+from lowland.workflow.session import Session
+from whole_runs import copied, made
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    return made(tmp_path_factory.mktemp("scoring") / "run", last="supernet")
+
+
+def searched(run: Path, to: Path, **settings: object) -> tuple[list, dict]:
+    """Archive (without times) and search.json of a search in a copy of `run`."""
+    pipeline.resume(copied(run, to), last="search", changes=[{"search": settings}])
+    with Archive(to / ARCHIVE, read_only=True) as archive, Run.open(to, read_only=True) as opened:
+        found = [
+            (c.genotype, c.generation, c.origin, c.status, c.value, c.standard_error, c.details, c.measure)
+            for c in archive.candidates(order="created")
+        ]
+        return found, opened.read_json("search.json")
+
+
+@pytest.mark.slow
+def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path, tmp_path: Path, monkeypatch) -> None:
+    alone = searched(trained, tmp_path / "alone", workers=1, candidates=24, strategy="random")
+    monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
+    handed = []
+    give = workers_module._Worker.give
+
+    def spy(worker, batch, index):
+        handed.append(index)
+        give(worker, batch, index)
+
+    monkeypatch.setattr(workers_module._Worker, "give", spy)
+    # The parent would be done before a worker has started.
+    monkeypatch.setattr(workers_module.Workers, "_hear", patient(workers_module.Workers._hear))
+    torch.set_num_threads(2)
+    try:
+        several = searched(trained, tmp_path / "several", workers=2, candidates=24, strategy="random")
+        assert torch.get_num_threads() in (1, 2)
+    finally:
+        torch.set_num_threads(1)
+    assert handed == list(range(1, 24))
+    assert several == alone
+
+
+def patient(hear):
+    """Wait for workers instead of scoring in this process."""
+
+    def waiting(self, batch, *, wait):
+        return hear(self, batch, wait=wait or self._started)
+
+    return waiting
+
+
+def test_sharing_workers_between_measures(trained: Path) -> None:
+    with Run.open(trained, read_only=True) as opened:
+        session = Session(opened, Monitor())
+        genotypes = [session.space.parse(f"1,2,3,{gene},1,2") for gene in range(4)]
+        with scorers(session, count_images=True) as scorer:
+            for name in ("loss", "angle"):
+                config = session.config.measure.model_copy(update={"name": name})
+                for genotype, outcome in zip(genotypes, scorer(config).scores(genotypes), strict=True):
+                    expected = measures.get(config).score(session.supernet, genotype, session.context)
+                    assert isinstance(outcome, Scored)
+                    assert (outcome.value, outcome.standard_error) == (expected.value, expected.standard_error)
+                    # 40 scored images, 64 for batch-norm statistics.
+                    assert outcome.details == {**expected.details, IMAGES: 104 if name == "loss" else 0}
+
+
+class Timed(Measure):
+    """Where it was scored."""
+
+    name = "timed"
+    summary = source = "tests"
+    exclusive = True
+
+    def score(self, supernet, genotype, context) -> Score:
+        return Score(float(os.getpid()), None, {"threads": torch.get_num_threads()})
+
+
+def test_measures_of_time_are_scored_in_this_process(trained: Path, monkeypatch) -> None:
+    monkeypatch.setitem(measures.measure._CLASSES, "timed", Timed)
+    monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
+    with Run.open(trained, read_only=True) as opened:
+        session = Session(opened, Monitor())
+        session.run.config = session.config.model_copy(
+            update={"search": session.config.search.model_copy(update={"workers": 2})}
+        )
+        assert processes(session) == 2
+        for name in ("timed", "angle+timed"):
+            config = session.config.measure.model_copy(update={"name": name})
+            assert measures.get(config).exclusive
+        with scorers(session) as scorer:
+            genotypes = [session.space.parse(f"1,2,3,{gene},1,2") for gene in range(4)]
+            config = session.config.measure.model_copy(update={"name": "timed"})
+            outcomes = list(scorer(config).scores(genotypes))
+    assert [(o.value, o.details["threads"]) for o in outcomes] == [(os.getpid(), 1)] * 4
+
+
+def test_one_thread_within_the_block_and_as_before_after_it() -> None:
+    def fail() -> None:
+        with single_thread():
+            assert torch.get_num_threads() == 1
+            raise KeyError
+
+    torch.set_num_threads(2)
+    try:
+        with pytest.raises(KeyError):
+            fail()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
