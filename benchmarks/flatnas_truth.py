@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 from scipy.stats import kendalltau
 
 from common import RESULTS, interval, save
-from lowland.core.config import merge
 from lowland.core.files import write_json
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
+from lowland.core.settings import merge
 from lowland.data import Split
 from lowland.data.splits import Subset
 from lowland.evaluation.ranking.truth import read_truth

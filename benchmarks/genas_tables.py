@@ -25,11 +25,12 @@ import genas_page
 from common import RESULTS, SHARED, interval
 from genas_losses import CURVE, MAIN, SIGMAS, Part, Row, angle, curve, flatness_config, hessian, measured, noise
 from lowland import __version__
-from lowland.core.config import MeasureConfig, assignment
+from lowland.core.config import MeasureConfig
 from lowland.core.device import environment
 from lowland.core.errors import ConfigError, LowlandError
 from lowland.core.files import write_json
 from lowland.core.monitor import Monitor
+from lowland.core.settings import assignment
 from lowland.evaluation.ranking.statistics import agreement
 from lowland.evaluation.ranking.truth import Truth, read_truth
 from lowland.measures.combined import weight

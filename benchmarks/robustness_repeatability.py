@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 from common import RESULTS, read, save
-from lowland.core.config import merge
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
+from lowland.core.settings import merge
 from lowland.measures import calibrated_subnet
 from lowland.measures.noise.draws import outcomes_under_noise
 from lowland.store.run import Run

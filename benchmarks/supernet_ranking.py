@@ -20,10 +20,10 @@ from scipy.stats import kendalltau, rankdata
 
 from common import RESULTS, SHARED, read, save
 from lowland import measures
-from lowland.core.config import assignment
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
+from lowland.core.settings import assignment
 from lowland.measures import calibrated_subnet
 from lowland.measures.noise.flatness import flatness_value
 from lowland.store.run import Run

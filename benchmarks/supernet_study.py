@@ -19,9 +19,9 @@ from typing import Any
 from scipy.stats import kendalltau
 
 from common import RESULTS, interval, read, save
-from lowland.core.config import merge
 from lowland.core.device import resolve
 from lowland.core.monitor import Monitor
+from lowland.core.settings import merge
 from lowland.measures.aggregation import log_rank_sum
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble

@@ -11,22 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lowland.core.config import (
-    Config,
-    DataConfig,
-    MeasureConfig,
-    OptimizationConfig,
-    assignment,
-    build,
-    count,
-    dump,
-    known_keys,
-    merge,
-    nested,
-    parse,
-    read,
-)
+from lowland.core.config import Config, DataConfig, MeasureConfig, OptimizationConfig, build
 from lowland.core.errors import ConfigError
+from lowland.core.settings import assignment, count, dump, known_keys, merge, nested, parse, read
 
 
 def fault(values: dict[str, Any]) -> str:
@@ -61,14 +48,14 @@ def test_unknown_settings_are_refused_with_a_suggestion(values: dict[str, Any], 
     assert fault(values).startswith(sentence)
 
 
-@pytest.mark.parametrize("key", known_keys())
+@pytest.mark.parametrize("key", known_keys(Config))
 def test_a_slip_in_any_key_finds_it_again(key: str) -> None:
     slip = key[:-1] + "q"
     assert f"did you mean {key!r}?" in fault(nested(slip, 1)) or len(key) < 5
 
 
 def test_known_keys_are_those_of_the_settings_file() -> None:
-    keys = known_keys()
+    keys = known_keys(Config)
     assert {"seed", "search.max_params", "supernet.zero_grad", "retrain.ema", "compute.device"} <= set(keys)
     assert "supernet" not in keys
     flat = [

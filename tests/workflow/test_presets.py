@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from lowland.core.config import Config, build, merge
+from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
+from lowland.core.settings import merge
 from lowland.workflow import presets
 from lowland.workflow.presets import PRESETS, RECIPES, assemble
 

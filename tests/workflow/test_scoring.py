@@ -8,6 +8,7 @@ import torch
 
 from lowland import measures
 from lowland.core.monitor import Monitor
+from lowland.core.registry import MEASURES
 from lowland.execution import local as workers_module
 from lowland.measures import Score
 from lowland.measures.measure import Measure
@@ -95,7 +96,7 @@ class Timed(Measure):
 
 
 def test_measures_of_time_are_scored_in_this_process(trained: Path, monkeypatch) -> None:
-    monkeypatch.setitem(measures.measure._CLASSES, "timed", Timed)
+    monkeypatch.setitem(MEASURES._classes, "timed", Timed)
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
     with Run.open(trained, read_only=True) as opened:
         session = Session(opened, Monitor())

@@ -374,8 +374,8 @@ def _listing(rows: list[tuple[str, str, str]]) -> None:
 
 def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Settings from the command line, weakest first: the YAML file, then options, then --set."""
-    from lowland.core.config import assignment, count, nested, read
     from lowland.core.errors import ConfigError
+    from lowland.core.settings import assignment, count, nested, read
 
     keys = {
         "data": "data.name",

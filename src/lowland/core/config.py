@@ -1,30 +1,13 @@
-"""Settings: one YAML file, every key checked, unknown keys refused with a suggestion; presets are only values."""
+"""Settings of a run: one YAML file, every key checked, unknown keys refused with a suggestion."""
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from lowland.core.errors import ConfigError
-
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
-Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-NonNegative = Annotated[float, Field(ge=0.0)]
-Rate = Annotated[float, Field(gt=0.0)]
-
-
-class Section(BaseModel):
-    """A group of settings. Unknown keys are an error."""
-
-    model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
-
-
-S = TypeVar("S", bound=Section)
+from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
 
 class DataConfig(Section):
@@ -126,6 +109,9 @@ class SupernetConfig(OptimizationConfig):
 class MeasureConfig(Section):
     """How a candidate is judged."""
 
+    options: Options = Field(
+        default_factory=dict, description="settings of single measures by name; `lowland measures` lists them"
+    )
     name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
     combine: Literal["sum", "rank", "log-rank"] = Field(
         "sum",
@@ -200,6 +186,9 @@ class MeasureConfig(Section):
 class SearchConfig(Section):
     """How candidates are chosen."""
 
+    options: Options = Field(
+        default_factory=dict, description="settings of single strategies by name; `lowland strategies` lists them"
+    )
     strategy: Literal["evolution", "random", "exhaustive", "pareto"] = "evolution"
     population: Annotated[int, Field(ge=2)] = 20
     generations: Positive = 5
@@ -315,6 +304,9 @@ class RetrainConfig(OptimizationConfig):
 class EvaluateConfig(Section):
     """How the trained networks are judged, on test images only."""
 
+    options: Options = Field(
+        default_factory=dict, description="settings of single suites by name; `lowland suites` lists them"
+    )
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
     corruptions: tuple[str, ...] | Literal["all", "none"] = Field(
         "all", description="corruptions of test images by name; all: the fifteen standard ones"
@@ -349,6 +341,9 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0)] = 0
     preset: str = "quick"
+    plugins: tuple[str, ...] = Field(
+        (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
+    )
     space: str = "nasbench201"
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()
@@ -361,141 +356,6 @@ class Config(Section):
     compute: ComputeConfig = ComputeConfig()
 
 
-def known_keys(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
-    """Every setting as a dotted key, such as `search.max_params`."""
-    keys: list[str] = []
-    for name, entry in model.model_fields.items():
-        if isinstance(entry.annotation, type) and issubclass(entry.annotation, BaseModel):
-            keys += known_keys(entry.annotation, f"{prefix}{name}.")
-        else:
-            keys.append(prefix + name)
-    return keys
-
-
-def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`base` with the nested values of `over` written on top; neither is changed."""
-    merged = dict(base)
-    for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = merge(merged[key], value) if both else value
-    return merged
-
-
-def assignment(text: str) -> dict[str, Any]:
-    """A `section.key=value` argument as nested settings; the value is read as YAML."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip():
-        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
-    try:
-        return nested(key.strip(), yaml.safe_load(value))
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
-        raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
-
-
-def nested(key: str, value: Any) -> dict[str, Any]:
-    """`section.key` and a value as nested settings."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    return value  # type: ignore[no-any-return]
-
-
-def count(option: str, text: str | int) -> int:
-    """A number of parameters or MACs written by a person: `750k`, `1.0M`, `2G`, `1e6`."""
-    units = {"k": 1e3, "m": 1e6, "g": 1e9}
-    stripped = str(text).strip().lower().replace("_", "")
-    try:
-        number = float(stripped[:-1]) * units[stripped[-1]] if stripped[-1:] in units else float(stripped)
-        whole = round(number)
-    except (ValueError, OverflowError, KeyError) as error:
-        raise ConfigError(f"{option} {text!r} is not a count; write it like 750k, 1.0M or 2000000") from error
-    if whole < 1:
-        raise ConfigError(f"{option} {text!r} must be at least 1")
-    return whole
-
-
-def read(path: Path) -> dict[str, Any]:
-    """The settings written in a YAML file, not yet checked."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"settings file {path} does not exist") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"settings file {path} cannot be read as UTF-8 text: {error}") from error
-    return parse(text, f"settings file {path}")
-
-
-def parse(text: str, where: str) -> dict[str, Any]:
-    """Settings in YAML, not yet checked; `where` they stand is named in errors."""
-    try:
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
-        raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise ConfigError(f"{where} must hold sections of `key: value` lines, not a {type(content).__name__}")
-    return content
-
-
 def build(values: dict[str, Any]) -> Config:
     """Checked settings; the first fault becomes one sentence with the key, the value and what is allowed."""
     return section(Config, values)
-
-
-def section(kind: type[S], values: dict[str, Any], where: str = "") -> S:
-    """A checked section of settings; the fault found first becomes one sentence that begins with `where`."""
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(where + _sentence(error)) from error
-
-
-def _sentence(error: ValidationError) -> str:
-    faults = error.errors()
-    first = faults[0]
-    if first["type"] in ("extra_forbidden", "invalid_key"):
-        key = ".".join(map(str, first["loc"]))
-        return f"unknown setting {key!r}{_suggestion(key)}"
-    key = _key(first["loc"])
-    shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
-    if first["type"] == "model_type":
-        return f"setting {key}{shown} must be a section of `key: value` lines"
-    # Where a setting may be one of several kinds, each kind has its own fault.
-    messages = dict.fromkeys(
-        fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"]) == key
-    )
-    return f"setting {key}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
-
-
-def _key(location: tuple[int | str, ...]) -> str:
-    """The dotted key a person wrote: pydantic appends union branches and list positions to it."""
-    names = {part for key in known_keys() for part in key.split(".")}
-    return ".".join(part for part in map(str, location) if part in names) or "settings"
-
-
-def _suggestion(key: str) -> str:
-    keys = known_keys()
-    candidates = [*keys, *Config.model_fields]
-    near = difflib.get_close_matches(key, candidates, n=1, cutoff=0.6)
-    if not near:
-        last = key.rsplit(".", 1)[-1]
-        ends = {known.rsplit(".", 1)[-1]: known for known in reversed(keys)}
-        near = [ends[match] for match in difflib.get_close_matches(last, ends, n=1, cutoff=0.6)]
-    return f"; did you mean {near[0]!r}?" if near else f"; sections are {', '.join(Config.model_fields)}"
-
-
-def dump(config: Config) -> str:
-    """The settings as YAML, complete, so that a run does not depend on later changes of presets."""
-    text: str = yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text
-
-
-class _Dumper(yaml.SafeDumper):
-    """Writes text in double quotes where it holds line separators, which YAML otherwise reads back as spaces."""
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        style = '"' if any(mark in data for mark in "\x85\u2028\u2029") else None
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style=style)
-
-
-_Dumper.add_representer(str, _Dumper.represent_str)

@@ -1,4 +1,4 @@
-"""Measures: how a candidate is judged. Importing this package registers every measure.
+"""Measures: how a candidate is judged. Each is found by its name (`lowland.core.registry`).
 
 - accuracy, loss: one-shot quality on the search split with inherited weights.
 - flatness: slope and depth of the loss under weight noise, or along the Hessian's top eigenvectors (GeNAS).
@@ -19,68 +19,19 @@ and under noise), perturbation (seeded weight noise), draws (several of them), h
 direction (noise along these).
 """
 
-from lowland.measures import accuracy as _accuracy
-from lowland.measures import angle as _angle
-from lowland.measures import loss as _loss
-from lowland.measures import training_speed as _training_speed
-from lowland.measures.combined import Combined
-from lowland.measures.curvature import hessian_trace as _hessian_trace
-from lowland.measures.measure import Batches, Context, Measure, Score, get, register, registered
-from lowland.measures.noise import adaptive_sharpness as _adaptive_sharpness
-from lowland.measures.noise import filter_noise as _filter_noise
-from lowland.measures.noise import flatnas as _flatnas
-from lowland.measures.noise import flatness as _flatness
-from lowland.measures.noise import perturbed_accuracy as _perturbed_accuracy
-from lowland.measures.noise import perturbed_loss as _perturbed_loss
-from lowland.measures.noise import robustness as _robustness
-from lowland.measures.subnet import Subnet, calibrated_subnet
-from lowland.measures.untrained import aznas as _aznas
-from lowland.measures.untrained import gradients as _gradients
-from lowland.measures.untrained import jacobian as _jacobian
-from lowland.measures.untrained import latency as _latency
-from lowland.measures.untrained import linear_regions as _linear_regions
-from lowland.measures.untrained import meco as _meco
-from lowland.measures.untrained import naswot as _naswot
-from lowland.measures.untrained import ntk as _ntk
-from lowland.measures.untrained import size as _size
-from lowland.measures.untrained import synflow as _synflow
-from lowland.measures.untrained import vkdnw as _vkdnw
-from lowland.measures.untrained import zico as _zico
-
-del (
-    _accuracy,
-    _adaptive_sharpness,
-    _angle,
-    _aznas,
-    _filter_noise,
-    _flatnas,
-    _flatness,
-    _gradients,
-    _hessian_trace,
-    _jacobian,
-    _latency,
-    _linear_regions,
-    _loss,
-    _meco,
-    _naswot,
-    _ntk,
-    _perturbed_accuracy,
-    _perturbed_loss,
-    _robustness,
-    _size,
-    _synflow,
-    _training_speed,
-    _vkdnw,
-    _zico,
-)
+from lowland.measures.combined import Combined, get
+from lowland.measures.measure import Batches, Context, Measure, Score, register, registered
+from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
 
 __all__ = [
     "Batches",
     "Combined",
     "Context",
+    "Estimate",
     "Measure",
     "Score",
     "Subnet",
+    "SubnetMeasure",
     "calibrated_subnet",
     "get",
     "register",

@@ -10,7 +10,8 @@ from typing import Any
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.measures.expression import split
+from lowland.core.registry import MEASURES
+from lowland.measures.expression import split, terms
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import Array
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
@@ -103,3 +104,13 @@ class Combined(Measure):
 def parts_of(measure: Measure) -> list[Measure]:
     """The measures that a sum is made of; of any other measure, itself."""
     return [part for _, part in measure.parts] if isinstance(measure, Combined) else [measure]
+
+
+def get(config: MeasureConfig) -> Measure:
+    """The measure, or the sum of measures, that the expression `config.name` asks for (`measures.expression`).
+
+    Raises:
+        ConfigError: an unknown measure, with the known ones, or a setting that is wrong.
+    """
+    parts: list[tuple[str, Measure]] = [(term.label, MEASURES.load(term.name)(term.config)) for term in terms(config)]
+    return parts[0][1] if len(parts) == 1 else Combined(config, parts)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import yaml
 
-from lowland.core.config import MeasureConfig, section
+from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
+from lowland.core.registry import MEASURES
+from lowland.core.settings import section
 
 SHARED = ("name", "combine", "images", "batch_size", "calibration_images")
 """Settings of what all measures look at together, which one measure cannot have for itself."""
@@ -46,7 +48,7 @@ def split(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def terms(config: MeasureConfig, known: Iterable[str]) -> list[Term]:
+def terms(config: MeasureConfig, known: Sequence[str] | None = None) -> list[Term]:
     """The terms of the sum that `config.name` writes.
 
     In the parentheses of measure m stand settings of `MeasureConfig` that hold for this term alone. A setting called
@@ -54,12 +56,13 @@ def terms(config: MeasureConfig, known: Iterable[str]) -> list[Term]:
 
     Args:
         config: Settings; `name` holds the expression.
-        known: Names of the measures there are.
+        known: Names that may stand in it; None: the measures there are.
 
     Raises:
         ConfigError: an unknown measure or setting, or a value out of range.
     """
-    return [_term(text, config, sorted(known)) for text in split(config.name, "+")]
+    names = MEASURES.names() if known is None else sorted(known)
+    return [_term(text, config, names) for text in split(config.name, "+")]
 
 
 def _term(text: str, config: MeasureConfig, known: list[str]) -> Term:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from torch import Tensor
 from lowland.core.config import MeasureConfig
 from lowland.core.device import Compute
 from lowland.core.genotype import Genotype
+from lowland.core.registry import MEASURES
+from lowland.core.settings import NoSettings, Section
 from lowland.spaces.space import Space, Supernet
 
 Batches = Sequence[tuple[Tensor, Tensor]]
@@ -66,6 +68,9 @@ class Measure(ABC):
     summary: str
     source: str
 
+    Config: ClassVar[type[Section]] = NoSettings
+    """Its own settings, `measure.options.<name>`."""
+
     exclusive: bool = False
     """Whether nothing else may be scored meanwhile, as where time is measured."""
 
@@ -77,32 +82,10 @@ class Measure(ABC):
         """Judge one candidate."""
 
 
-_CLASSES: dict[str, type[Measure]] = {}
-
-
-def register(cls: type[Measure]) -> type[Measure]:
-    """Class decorator: make a measure available by its `name`."""
-    if cls.name in _CLASSES:
-        raise ValueError(f"measure {cls.name!r} is registered twice")
-    _CLASSES[cls.name] = cls
-    return cls
+register = MEASURES.register
+"""Class decorator: make a measure available by its `name` (`core.registry`)."""
 
 
 def registered() -> dict[str, type[Measure]]:
-    """All registered measures by name, sorted."""
-    return dict(sorted(_CLASSES.items()))
-
-
-def get(config: MeasureConfig) -> Measure:
-    """The measure, or the sum of measures, that the expression `config.name` asks for (`measures.expression`).
-
-    Raises:
-        ConfigError: naming an unknown measure and the known ones, or a setting that is wrong.
-    """
-    from lowland.measures.combined import Combined
-    from lowland.measures.expression import terms
-
-    found = terms(config, _CLASSES)
-    if len(found) == 1:
-        return _CLASSES[found[0].name](found[0].config)
-    return Combined(config, [(term.label, _CLASSES[term.name](term.config)) for term in found])
+    """All measures by name, sorted."""
+    return MEASURES.classes()

@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from lowland import spaces
-from lowland.core.config import Config, dump
+from lowland.core.config import Config
 from lowland.core.genotype import Genotype
+from lowland.core.settings import dump
 from lowland.measures.combined import combination
 from lowland.report.facts import (
     Asked,

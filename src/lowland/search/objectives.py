@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
+from lowland.core.registry import MEASURES
+from lowland.measures import expression
+from lowland.measures.noise import flatnas
 from lowland.search.archive import Candidate
 
 Array = NDArray[np.float64]
@@ -96,8 +99,6 @@ class Objectives:
         Raises:
             ConfigError: It would not be a positive number, because no candidate errs or none changes under noise.
         """
-        from lowland.measures.noise import flatnas
-
         objective = next((each for each in self.every if each.kind == "flatnas"), None)
         if objective is None or objective.k is not None:
             return None if objective is None else objective.k
@@ -134,8 +135,6 @@ class Objectives:
         if objective.kind == "error":
             return 100.0 * (1.0 - parts[0])
         if objective.kind == "flatnas":
-            from lowland.measures.noise import flatnas
-
             if k is None or objective.alpha is None:
                 raise ValueError(f"objective {objective.label} needs the scale k of R")
             merits = [
@@ -194,14 +193,13 @@ def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
 
 
 def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:
-    from lowland.measures import expression, registered
 
     if len(texts) < 2:
         raise ConfigError(
             f"{list(texts)} has fewer than two objectives to trade off; give at least two, such as flatnas(alpha=0.5) "
             f"and params"
         )
-    known = sorted({*registered(), *EXACT, "error", "flatnas"})
+    known = sorted({*MEASURES.names(), *EXACT, "error", "flatnas"})
     needed: dict[str, None] = {}
     every: list[Objective] = []
     seen: dict[tuple[object, ...], str] = {}
@@ -237,8 +235,6 @@ def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:
 
 def _objective(text: str, config: MeasureConfig, known: list[str]) -> tuple[Objective, tuple[str, ...]]:
     """One objective and the measure terms it needs, by which its `parts` go for the moment."""
-    from lowland.measures import expression
-
     names = [part.partition("(")[0].strip() for part in expression.split(text, "+")]
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:

@@ -1,8 +1,5 @@
 """Search spaces: what can be built."""
 
-from lowland.spaces.darts import space as _darts
-from lowland.spaces.mobilenetv3 import space as _mobilenetv3
-from lowland.spaces.nasbench201 import space as _nasbench201
 from lowland.spaces.space import (
     AngleTerm,
     CellGraph,
@@ -19,8 +16,6 @@ from lowland.spaces.space import (
     register,
     registered,
 )
-
-del _darts, _mobilenetv3, _nasbench201
 
 __all__ = [
     "AngleTerm",

@@ -6,8 +6,8 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
+from lowland.core.registry import SPACES
 
 SupernetPath = Genotype | Sequence[Genotype]
 """What a supernet runs: one genotype for all cells, or one per cell."""
@@ -339,35 +340,27 @@ class Space(ABC):
         """
 
 
-@dataclass
-class _Registry:
-    factories: dict[str, Callable[[], Space]] = field(default_factory=dict)
-    built: dict[str, Space] = field(default_factory=dict)
+register = SPACES.register
+"""Class decorator: make a space available by its `name` (`core.registry`)."""
 
-
-_REGISTRY = _Registry()
-
-
-def register(cls: type[Space]) -> type[Space]:
-    """Class decorator: make a space available by its `name`."""
-    if cls.name in _REGISTRY.factories:
-        raise ValueError(f"space {cls.name!r} is registered twice")
-    _REGISTRY.factories[cls.name] = cls
-    return cls
+_BUILT: dict[type[Space], Space] = {}
 
 
 def registered() -> list[str]:
-    """Names of all registered spaces, sorted."""
-    return sorted(_REGISTRY.factories)
+    """Names of all spaces, sorted."""
+    return SPACES.names()
 
 
 def get(name: str) -> Space:
-    """The space registered as `name`; raises ConfigError naming the known ones."""
-    if name not in _REGISTRY.factories:
-        raise ConfigError(f"unknown space {name!r}; known spaces: {', '.join(registered())}")
-    if name not in _REGISTRY.built:
-        _REGISTRY.built[name] = _REGISTRY.factories[name]()
-    return _REGISTRY.built[name]
+    """The space called `name`; the same object at every call.
+
+    Raises:
+        ConfigError: there is none, with the nearest name and all others.
+    """
+    cls = SPACES.load(name)
+    if cls not in _BUILT:
+        _BUILT[cls] = cls()
+    return _BUILT[cls]
 
 
 def inherit(supernet: Supernet, network: nn.Module, genotype: Genotype) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lowland._version import __version__
-from lowland.core import config, files
-from lowland.core.config import Config
+from lowland.core import files, settings
+from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, RunError
 
 FORMAT = 1
@@ -49,9 +49,9 @@ def clear_temporary(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def new_manifest(path: Path, settings: Config) -> dict[str, Any]:
+def new_manifest(path: Path, config: Config) -> dict[str, Any]:
     """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run."""
-    files.write_text(path / CONFIG, config.dump(settings))
+    files.write_text(path / CONFIG, settings.dump(config))
     manifest = {
         "format": FORMAT,
         "lowland": __version__,
@@ -92,11 +92,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
     if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
-        return config.build(config.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
+        return build(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
     file = path / CONFIG
     try:
         intact = files.sha256(file) == manifest["files"].get(CONFIG)
-        settings = config.build(config.read(file))
+        config = build(settings.read(file))
     except (OSError, ConfigError) as error:
         raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
     if not intact:
@@ -104,7 +104,7 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
             f"{file} was changed after the run began, so that its results would no longer match its settings: put back "
             f"the original, or start another run with the changed settings"
         )
-    return settings
+    return config
 
 
 def inside(root: Path, relative: Path | str) -> str:

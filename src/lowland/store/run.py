@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from lowland.core.config import Config, dump
+from lowland.core.config import Config
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import (
     checked_json,
@@ -23,6 +23,7 @@ from lowland.core.files import (
     write_json,
     write_text,
 )
+from lowland.core.settings import dump
 from lowland.store import lock
 from lowland.store.manifest import (
     ARCHIVE,

@@ -14,11 +14,12 @@ import torch
 
 from lowland import measures as measuring
 from lowland import spaces
-from lowland.core.config import Config, build, merge
+from lowland.core.config import Config, build
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
+from lowland.core.settings import merge
 from lowland.data import DataSet, catalogue, load
 from lowland.measures.combined import combination, parts_of
 from lowland.measures.measure import Measure

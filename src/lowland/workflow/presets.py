@@ -6,8 +6,9 @@ import difflib
 from functools import reduce
 from typing import Any
 
-from lowland.core.config import Config, build, merge
+from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
+from lowland.core.settings import merge
 
 Values = dict[str, Any]
 

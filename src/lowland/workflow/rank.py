@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from lowland import measures as measuring
 from lowland import spaces
 from lowland._version import __version__
-from lowland.core.config import Config, MeasureConfig, build, merge
+from lowland.core.config import Config, MeasureConfig, build
 from lowland.core.device import environment
 from lowland.core.errors import ConfigError, DataError, InterruptedRun, RunError
 from lowland.core.files import explained, write_json
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
+from lowland.core.settings import merge
 from lowland.evaluation.ranking import statistics as ranking
 from lowland.evaluation.ranking.statistics import Array, Bootstrap
 from lowland.evaluation.ranking.truth import TRUTH_COLUMN, Truth, read_truth
@@ -222,7 +223,7 @@ def checked(request: RankingRequest, config: Config) -> RankingRequest:
         for name in names:
             own = config.measure.model_copy(update={"name": name})
             measuring.get(own)
-            found.append("+".join(term.label for term in terms(own, measuring.registered())))
+            found.append("+".join(term.label for term in terms(own)))
         if len(set(found)) < len(found):
             raise ConfigError(f"{option} {','.join(names)} names a measure twice; name each once")
         if len(found) < least:

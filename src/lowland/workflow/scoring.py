@@ -18,6 +18,7 @@ from lowland.core.config import Config, MeasureConfig, RetrainConfig
 from lowland.core.device import available_cores
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
+from lowland.core.registry import outside_modules
 from lowland.execution.outcome import Outcome
 from lowland.measures import Context, Score, per_image
 from lowland.measures.combined import parts_of
@@ -95,7 +96,7 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
         workers: Workers | None = None
         size = processes(session)
         if size > 1:
-            prepare = _Prepare(session.run.path.resolve(), session.config, _modules(), count_images)
+            prepare = _Prepare(session.run.path.resolve(), session.config, outside_modules(), count_images)
             workers = stack.enter_context(Workers(size, prepare))
 
         def scorer(request: ScoreRequest) -> Scorer:
@@ -214,12 +215,6 @@ class _Prepare:
         session = Session(run, Monitor())
         _ = session.supernet, session.context  # before the first candidate, so that a fault is no candidate's
         return _SessionScorer(session, self.count_images)
-
-
-def _modules() -> tuple[str, ...]:
-    """Modules outside this package that register measures; importing them in a worker registers them there too."""
-    names = {cls.__module__ for cls in measuring.registered().values()}
-    return tuple(sorted(name for name in names if name.partition(".")[0] not in ("lowland", "__main__")))
 
 
 @contextmanager

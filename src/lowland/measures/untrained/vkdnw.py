@@ -126,8 +126,6 @@ class _Vkdnw(UntrainedMeasure):
     a derivative of its own (the public code normalises each image by itself); the softmax is not smoothed.
     """
 
-    source = "VKDNW (Tybl et al., CVPR 2025), Eq. 11 and 12"
-
     def entropy(self, untrained: Untrained) -> float:
         """`spectrum_entropy` of the Fisher matrix."""
         network = normal_network(untrained).requires_grad_(False)
@@ -143,6 +141,7 @@ class VkdnwEntropy(_Vkdnw):
 
     name = "vkdnw_entropy"
     summary = "how evenly the Fisher information of an untrained network is spread over its eigenvalues"
+    source = "VKDNW (Tybl et al., CVPR 2025), Eq. 11"
 
     def judge(self, untrained: Untrained) -> float:
         """The entropy, from 0 to log 9 nats."""
@@ -155,6 +154,7 @@ class Vkdnw(_Vkdnw):
 
     name = "vkdnw"
     summary = "number of weighted layers, plus how evenly an untrained network's Fisher information is spread"
+    source = "VKDNW (Tybl et al., CVPR 2025), Eq. 12"
 
     def judge(self, untrained: Untrained) -> float:
         """Layers plus nats."""

@@ -63,7 +63,7 @@ class Darts(Space):
     and its reduction genes no effect.
     """
 
-    name = SPACE
+    name = "darts"
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)

@@ -234,7 +234,7 @@ class OnceForAll(ElasticMobileNetV3):
     """Once-for-All, MobileNetV3, width 1.0: 46 genes, 7371⁵ · 25 networks."""
 
     design = ONCE_FOR_ALL
-    name = design.name
+    name = "mobilenetv3"
     summary = "5 elastic stages: depth, kernel, expansion and resolution, about 5e20 networks in one"
     source = "Cai et al., Once-for-All, ICLR 2020 (arXiv 1908.09791)"
     gene_names = design.gene_names
@@ -248,7 +248,7 @@ class SmallMobileNetV3(ElasticMobileNetV3):
     """
 
     design = SMALL
-    name = design.name
+    name = "mobilenetv3-small"
     summary = "3 elastic stages for small images: depth, kernel, expansion and resolution, about 5e7 networks in one"
     source = "this project, after Cai et al., Once-for-All, ICLR 2020 (arXiv 1908.09791)"
     gene_names = design.gene_names

@@ -65,7 +65,7 @@ from lowland.spaces.space import (
 class NasBench201(Space):
     """NAS-Bench-201: 6 genes, one operation index per edge in the order of `EDGES`."""
 
-    name = NAME
+    name = "nasbench201"
     summary = "4-node cell, 6 edges, 5 operations: 15,625 genotypes, 6,466 distinct by the published rule"
     source = "Dong and Yang, NAS-Bench-201, ICLR 2020 (arXiv 2001.00326)"
     gene_names = GENE_NAMES
