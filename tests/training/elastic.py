@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
+from lowland.core.registry import SPACES
 from lowland.spaces import Shape, Space, Supernet
-from lowland.spaces import space as module
 from lowland.training import supernet
 from lowland.training.loop import Job
 
@@ -84,10 +84,9 @@ ElasticSpace.__abstractmethods__ = frozenset()  # what training does not ask for
 @pytest.fixture
 def elastic_space() -> Iterator[ElasticSpace]:
     """The space, known by its name for the time of a test."""
-    module._REGISTRY.factories["elastic"] = ElasticSpace
+    SPACES._classes["elastic"] = ElasticSpace
     yield ElasticSpace()
-    del module._REGISTRY.factories["elastic"]
-    module._REGISTRY.built.pop("elastic", None)
+    del SPACES._classes["elastic"]
 
 
 def elastic_job(space: ElasticSpace, config: Config) -> Job:

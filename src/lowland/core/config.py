@@ -341,9 +341,6 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0)] = 0
     preset: str = "quick"
-    plugins: tuple[str, ...] = Field(
-        (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
-    )
     space: str = "nasbench201"
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()
@@ -354,6 +351,9 @@ class Config(Section):
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     compute: ComputeConfig = ComputeConfig()
+    plugins: tuple[str, ...] = Field(
+        (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
+    )
 
 
 def build(values: dict[str, Any]) -> Config:
