@@ -1,6 +1,7 @@
 """Search spaces: what can be built."""
 
 from lowland.spaces.darts import space as _darts
+from lowland.spaces.features import FeatureInfo, FeatureNetwork
 from lowland.spaces.mobilenetv3 import space as _mobilenetv3
 from lowland.spaces.nasbench201 import space as _nasbench201
 from lowland.spaces.space import (
@@ -26,6 +27,8 @@ __all__ = [
     "AngleTerm",
     "CellGraph",
     "Cost",
+    "FeatureInfo",
+    "FeatureNetwork",
     "NetworkOptions",
     "Shape",
     "Single",
