@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lowland import spaces
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.spaces import CellGraph, NetworkOptions, Shape, Space, Supernet, SupernetPath
+from lowland.spaces import CellGraph, FeatureNetwork, NetworkOptions, Shape, Space, Supernet, SupernetPath
 
 CELLS = {"nasbench201": 1, "mobilenetv3": 1, "mobilenetv3-small": 1}
 
@@ -77,6 +77,26 @@ def measured_macs(network: nn.Module, x_NCHW: Tensor) -> float:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network(x_NCHW)
     return counter.get_total_flops() / 2 / len(x_NCHW)
+
+
+def rounded_up(side: int, stride: int) -> int:
+    return -(-side // stride)
+
+
+def outputs(network: FeatureNetwork, x_NCHW: Tensor) -> list[Tensor]:
+    """What the modules that `feature_info` names put out while `features` runs, copied before later ones run."""
+    found: dict[str, Tensor] = {}
+    handles = []
+    for info in network.feature_info:
+
+        def copy(module: nn.Module, inputs: object, y_NCHW: Tensor, name: str = info.name) -> None:
+            found[name] = y_NCHW.detach().clone()
+
+        handles.append(network.get_submodule(info.name).register_forward_hook(copy))
+    network.features(x_NCHW)
+    for handle in handles:
+        handle.remove()
+    return [found[info.name] for info in network.feature_info]
 
 
 def elastic(space: Space) -> bool:

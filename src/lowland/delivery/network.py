@@ -23,7 +23,7 @@ from lowland.core.errors import DataError, LowlandError, RunError
 from lowland.core.files import replacing, sha256, write_bytes, write_json
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, normalise, pixels
-from lowland.spaces import NetworkOptions, Shape, get
+from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 
 FORMAT = 1
 
@@ -41,7 +41,7 @@ class Network(nn.Module):
 
     def __init__(
         self,
-        body: nn.Module,
+        body: FeatureNetwork,
         *,
         genotype: Genotype,
         shape: Shape,
@@ -62,10 +62,25 @@ class Network(nn.Module):
         Args:
             x_NCHW: Images of the network's size, either uint8 in 0..255, normalised here, or float from `preprocess`.
         """
-        if x_NCHW.dtype == torch.uint8:
-            x_NCHW = self.normalise(x_NCHW)
-        logits_NK: Tensor = self.body(x_NCHW)
+        logits_NK: Tensor = self.body(self._normalised(x_NCHW))
         return logits_NK
+
+    @property
+    def feature_info(self) -> tuple[FeatureInfo, ...]:
+        """Channels, stride and submodule of `body` of each feature map, finest first; see `FeatureNetwork`."""
+        return self.body.feature_info
+
+    def features(self, x_NCHW: Tensor) -> list[Tensor]:
+        """Feature maps (N, C, H, W), one for each of `feature_info`; `body.head` turns the last into logits.
+
+        Args:
+            x_NCHW: Images as `forward` takes them; of any size where `body.resolution` is None, and otherwise resized
+                to it.
+        """
+        return self.body.features(self._normalised(x_NCHW))
+
+    def _normalised(self, x_NCHW: Tensor) -> Tensor:
+        return self.normalise(x_NCHW) if x_NCHW.dtype == torch.uint8 else x_NCHW
 
     def normalise(self, x_NCHW: Tensor) -> Tensor:
         """uint8 images → (x / 255 − mean) / std, float32."""

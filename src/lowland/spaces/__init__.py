@@ -1,5 +1,6 @@
 """Search spaces: what can be built."""
 
+from lowland.spaces.features import FeatureInfo, FeatureNetwork
 from lowland.spaces.space import (
     AngleTerm,
     CellGraph,
@@ -21,6 +22,8 @@ __all__ = [
     "AngleTerm",
     "CellGraph",
     "Cost",
+    "FeatureInfo",
+    "FeatureNetwork",
     "NetworkOptions",
     "Shape",
     "Single",

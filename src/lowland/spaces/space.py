@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import SPACES
+from lowland.spaces.features import FeatureNetwork
 
 SupernetPath = Genotype | Sequence[Genotype]
 """What a supernet runs: one genotype for all cells, or one per cell."""
@@ -327,8 +328,8 @@ class Space(ABC):
         """A freshly initialised supernet. Initialisation draws from torch's global generator."""
 
     @abstractmethod
-    def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
-        """A freshly initialised standalone network: (N, C, H, W) → logits (N, K)."""
+    def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> FeatureNetwork:
+        """A freshly initialised standalone network: (N, C, H, W) → logits (N, K), or feature maps."""
 
     @abstractmethod
     def angle_terms(

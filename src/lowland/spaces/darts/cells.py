@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from lowland.core.genotype import Genotype
 from lowland.spaces.darts.genotype import EDGES, OPERATIONS, LiveCell, LiveEdge, live_edges
+from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_stride, run_stem
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
 from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import NetworkOptions, Shape, Supernet, SupernetPath, is_searched
@@ -74,6 +75,23 @@ def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
     return tuple(layouts)
 
 
+def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:
+    """Both maps inside the ImageNet stem, and the outputs of the cells before a reduction or the end.
+
+    Of 14 cells: C/2 and C channels inside the ImageNet stem at strides 2 and 4, and 4C, 8C, 16C of cells 3, 8, 13 at
+    8, 16, 32; without that stem the latter alone at 1, 2, 4.
+    """
+    maps: list[FeatureInfo] = []
+    stride = 1
+    if has_imagenet_stem(shape):
+        maps += [FeatureInfo(shape.channels // 2, 2, "stem.first.0"), FeatureInfo(shape.channels, 4, "stem.first.1")]
+        stride = 8
+    for index, layout in enumerate(cell_layouts(shape)):
+        stride *= 2 if layout.reduction else 1
+        maps.append(FeatureInfo(layout.c_out, stride, f"cells.{index}"))
+    return last_of_each_stride(maps)
+
+
 class Stem(nn.Module):
     """The first convolutions: (N, C_in, H, W) → (s0, s1) of the first cell.
 
@@ -83,9 +101,10 @@ class Stem(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         channels = shape.channels
-        self.first: nn.Module
+        self.imagenet = has_imagenet_stem(shape)
+        self.first: nn.Sequential
         self.second: nn.Module
-        if has_imagenet_stem(shape):
+        if self.imagenet:
             self.first = nn.Sequential(
                 ConvBN(shape.in_channels, channels // 2, 3, 2, relu=False), ConvBN(channels // 2, channels, 3, 2)
             )
@@ -94,9 +113,11 @@ class Stem(nn.Module):
             self.first = ConvBN(shape.in_channels, 3 * channels, 3, relu=False)
             self.second = nn.Identity()
 
-    def forward(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, C_in, H, W) → s0, s1."""
-        s0 = self.first(x_NCHW)
+    def forward(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+        """(N, C_in, H, W) → s0, s1; the ImageNet stem's maps of strides 2 and 4 are appended to `maps`."""
+        s0 = run_stem(self.first, x_NCHW, maps, halves_twice=self.imagenet)
+        if maps is not None and self.imagenet:
+            maps.append(s0)
         return s0, self.second(s0)
 
 
@@ -275,7 +296,7 @@ class DartsSupernet(Supernet):
         return [live_edges(genotype)[reduction] for genotype, reduction in zip(path, self.reductions, strict=True)]
 
 
-class DartsNetwork(nn.Module):
+class DartsNetwork(FeatureNetwork):
     """One standalone network of the DARTS space.
 
     Attributes:
@@ -287,6 +308,8 @@ class DartsNetwork(nn.Module):
         layouts = cell_layouts(shape)
         both = live_edges(genotype)
         self.drop_path = options.drop_path
+        self.feature_info = feature_info(shape)
+        self._map_names = frozenset(info.name for info in self.feature_info)
         self.stem = Stem(shape)
         self.cells = nn.ModuleList(
             Cell(layout, both[layout.reduction], pool_norm=options.like_supernet) for layout in layouts
@@ -301,15 +324,35 @@ class DartsNetwork(nn.Module):
 
     def forward(self, x_NCHW: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """Logits (N, K); in training mode with an auxiliary head, (logits, auxiliary logits)."""
+        last_NCHW, auxiliary_NK = self._run(x_NCHW, auxiliary=self.auxiliary if self.training else None)
+        logits_NK = self.head(last_NCHW)
+        return logits_NK if auxiliary_NK is None else (logits_NK, auxiliary_NK)
+
+    def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """The output of the last cell."""
+        return self._run(x_NCHW, maps)[0]
+
+    def head(self, x_NCHW: Tensor) -> Tensor:
+        """The last cell's output → logits (N, K)."""
+        return cast(Tensor, self.classifier(_pooled(x_NCHW)))
+
+    def _run(
+        self, x_NCHW: Tensor, maps: list[Tensor] | None = None, auxiliary: AuxiliaryHead | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """The last cell's output, and the logits of `auxiliary`.
+
+        The auxiliary head runs behind its cell, not at the end: autograd adds up gradients in the reverse order.
+        """
         drop = self.drop_path if self.training else 0.0
         auxiliary_NK: Tensor | None = None
-        s0, s1 = self.stem(x_NCHW)
+        s0, s1 = self.stem(x_NCHW, maps)
         for index, cell in enumerate(self.cells):
             s0, s1 = s1, cell(s0, s1, drop)
-            if self.training and self.auxiliary is not None and index == self.auxiliary_cell:
-                auxiliary_NK = self.auxiliary(s1)
-        logits_NK: Tensor = self.classifier(_pooled(s1))
-        return logits_NK if auxiliary_NK is None else (logits_NK, auxiliary_NK)
+            if maps is not None and f"cells.{index}" in self._map_names:
+                maps.append(s1)
+            if auxiliary is not None and index == self.auxiliary_cell:
+                auxiliary_NK = auxiliary(s1)
+        return s1, auxiliary_NK
 
 
 def _pooled(x_NCHW: Tensor) -> Tensor:

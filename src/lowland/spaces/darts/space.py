@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
@@ -210,7 +209,7 @@ class Darts(Space):
         self.check(shape)
         return DartsSupernet(shape)
 
-    def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
+    def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> DartsNetwork:
         """A freshly initialised standalone network: (N, C, H, W) → logits (N, K).
 
         Raises:

@@ -7,6 +7,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.nn import functional
 
 from lowland.core.genotype import Genotype
 from lowland.spaces.depthwise import DepthwiseConv2d
+from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_stride
 from lowland.spaces.mobilenetv3.design import FULL_RESOLUTION, Design
 from lowland.spaces.mobilenetv3.genotype import Choice, choices, resolution
 from lowland.spaces.operations import drop_path
@@ -108,11 +110,16 @@ def block_plans(design: Design, shape: Shape, found: tuple[Choice | None, ...]) 
     return plans
 
 
+def stem_stride(design: Design, shape: Shape) -> int:
+    """2, or 1 for small images."""
+    strided = shape.stem == "imagenet" or (shape.stem == "auto" and shape.image_size >= design.strided_from)
+    return 2 if strided else 1
+
+
 def make_stem(design: Design, shape: Shape) -> nn.Sequential:
     """3×3 convolution, batch norm, h-swish; of stride 2, or of stride 1 for small images."""
-    strided = shape.stem == "imagenet" or (shape.stem == "auto" and shape.image_size >= design.strided_from)
     width = scaled(design.stem, shape)
-    convolution = nn.Conv2d(shape.in_channels, width, 3, 2 if strided else 1, 1, bias=False)
+    convolution = nn.Conv2d(shape.in_channels, width, 3, stem_stride(design, shape), 1, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.Hardswish())
 
 
@@ -185,11 +192,22 @@ class Cell(nn.Module):
         return y_NCHW
 
 
-class MobileNetV3Network(nn.Module):
+def feature_info(design: Design, shape: Shape, cells: Sequence[BlockPlan]) -> tuple[FeatureInfo, ...]:
+    """The first block's output, where the next halves it, and those of the last blocks at each stride."""
+    stride = stem_stride(design, shape)
+    blocks = [FeatureInfo(scaled(design.stem, shape), stride, "first")]
+    for index, plan in enumerate(cells):
+        stride *= plan.stride
+        blocks.append(FeatureInfo(plan.c_out, stride, f"cells.{index}"))
+    return last_of_each_stride(blocks)
+
+
+class MobileNetV3Network(FeatureNetwork):
     """The standalone network of one genotype; names `stem`, `first`, `cells.<i>.edges.…`, `head`.
 
+    Images of any size are resized to the side that the genotype's resolution gives at the shape's image size.
+
     Attributes:
-        resolution: Side of its input after resizing, pixels.
         cells: The searched blocks, in order.
         drop_path: Probability that a block's residual is dropped for an image, in training mode.
     """
@@ -198,16 +216,23 @@ class MobileNetV3Network(nn.Module):
         super().__init__()
         self.resolution = pixels(design, genotype, shape)
         self.drop_path = options.drop_path
-        plans = block_plans(design, shape, choices(design, genotype))
+        plans = [plan for plan in block_plans(design, shape, choices(design, genotype)) if plan is not None]
+        self.feature_info = feature_info(design, shape, plans)
+        self._map_names = frozenset(info.name for info in self.feature_info)
         self.stem = make_stem(design, shape)
         self.first = InvertedResidual(first_plan(design, shape))
-        self.cells = nn.ModuleList(Cell(plan) for plan in plans if plan is not None)
+        self.cells = nn.ModuleList(Cell(plan) for plan in plans)
         self.head = make_head(design, shape)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """(N, C, H, W) of the shape's image size → logits (N, K)."""
-        x_NCHW = self.first(self.stem(resized(x_NCHW, self.resolution)))
-        for cell in self.cells:
+    def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """The output of the last block, before the 1×1 convolution that precedes pooling."""
+        if self.resolution is not None:
+            x_NCHW = resized(x_NCHW, self.resolution)
+        x_NCHW = self.first(self.stem(x_NCHW))
+        if maps is not None and "first" in self._map_names:
+            maps.append(x_NCHW)
+        for index, cell in enumerate(self.cells):
             x_NCHW = cell(x_NCHW, self.drop_path)
-        logits_NK: Tensor = self.head(x_NCHW)
-        return logits_NK
+            if maps is not None and f"cells.{index}" in self._map_names:
+                maps.append(x_NCHW)
+        return x_NCHW

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.genotype import Genotype
+from lowland.spaces.features import FeatureInfo, FeatureNetwork, run_stem
 from lowland.spaces.nasbench201.genotype import EDGES, OPERATIONS, OUTPUT, Step, live_steps, validate
 from lowland.spaces.operations import ConvBN, drop_path
 from lowland.spaces.pooling import AveragePool3x3
@@ -105,8 +106,13 @@ def make_stem(shape: Shape) -> nn.Sequential:
     """3×3 convolution and batch norm; for large images two of stride 2, which leave a quarter of the resolution."""
     if not large_images(shape):
         return ConvBN(shape.in_channels, shape.channels, 3, relu=False)
-    half = max(1, shape.channels // 2)
+    half = _half(shape)
     return nn.Sequential(ConvBN(shape.in_channels, half, 3, 2, relu=False), ConvBN(half, shape.channels, 3, 2))
+
+
+def _half(shape: Shape) -> int:
+    """Channels inside the ImageNet stem."""
+    return max(1, shape.channels // 2)
 
 
 class _Trunk(nn.Module):
@@ -119,22 +125,34 @@ class _Trunk(nn.Module):
         self.stem = make_stem(shape)
         self.cells = nn.ModuleList(make_cell(width) for width in stage_widths(shape) for _ in range(shape.cells))
         self.reductions = nn.ModuleList(ReductionBlock(width, 2 * width) for width in stage_widths(shape)[:-1])
-        self.head = make_head(shape)
+        self.head: Callable[[Tensor], Tensor] = make_head(shape)
 
-    def _logits(self, x_NCHW: Tensor, arguments: Sequence[object]) -> Tensor:
-        """Logits (N, K); cell i gets `arguments[i]`."""
-        x_NCHW = self.stem(x_NCHW)
+    def _last_map(self, x_NCHW: Tensor, arguments: Sequence[object], maps: list[Tensor] | None = None) -> Tensor:
+        """What the head gets; cell i gets `arguments[i]`, and the maps of `feature_info` are appended to `maps`."""
+        x_NCHW = run_stem(self.stem, x_NCHW, maps, halves_twice=large_images(self.shape))
         for i, (cell, argument) in enumerate(zip(self.cells, arguments, strict=True)):
             if i and i % self.shape.cells == 0:
                 x_NCHW = self.reductions[i // self.shape.cells - 1](x_NCHW)
             x_NCHW = cell(x_NCHW, argument)
-        logits_NK: Tensor = self.head(x_NCHW)
-        return logits_NK
+            if maps is not None and (i + 1) % self.shape.cells == 0:
+                maps.append(x_NCHW)
+        return x_NCHW
 
 
 def stage_widths(shape: Shape) -> list[int]:
     """Channels of each stage: C, 2C, 4C."""
     return [shape.channels << stage for stage in range(_STAGES)]
+
+
+def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:
+    """C/2 channels inside the ImageNet stem at stride 2; C, 2C, 4C behind the stages at 4, 8, 16, otherwise 1, 2, 4."""
+    large = large_images(shape)
+    inside = (FeatureInfo(_half(shape), 2, "stem.0"),) if large else ()
+    stages = (
+        FeatureInfo(width, (4 if large else 1) << stage, f"cells.{(stage + 1) * shape.cells - 1}")
+        for stage, width in enumerate(stage_widths(shape))
+    )
+    return (*inside, *stages)
 
 
 def make_head(shape: Shape) -> nn.Sequential:
@@ -156,7 +174,7 @@ class NasBench201Supernet(_Trunk, Supernet):
         genotypes = [path] * self.num_cells if isinstance(path, Genotype) else path
         if len(genotypes) != self.num_cells:
             raise ValueError(f"a path is 1 genotype or {self.num_cells} (one per search cell), got {len(genotypes)}")
-        return self._logits(x_NCHW, [genotype.genes for genotype in genotypes])
+        return self.head(self._last_map(x_NCHW, [genotype.genes for genotype in genotypes]))
 
     def inherited(self, genotype: Genotype) -> dict[str, str]:
         """Standalone → supernet names: `cells.0.edges.3.1.weight` is `cells.0.edges.3.nor_conv_3x3.1.weight`."""
@@ -173,13 +191,14 @@ def _origin(name: str) -> tuple[str, str, int | None, int | None]:
     return name, f"cells.{cell}.edges.{edge}.{rest}", int(edge), OPERATIONS.index(operation)
 
 
-class NasBench201Network(_Trunk):
+class NasBench201Network(_Trunk, FeatureNetwork):
     """The standalone network of one genotype."""
 
     def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
         super().__init__(shape, lambda width: Cell(genotype.genes, width, affine=not options.like_supernet))
         self.drop_path = options.drop_path
+        self.feature_info = feature_info(shape)
 
-    def forward(self, x_NCHW: Tensor) -> Tensor:
-        """(N, C, H, W) → logits (N, K)."""
-        return self._logits(x_NCHW, [self.drop_path] * self.num_cells)
+    def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:
+        """The output of the last cell."""
+        return self._last_map(x_NCHW, [self.drop_path] * self.num_cells, maps)
