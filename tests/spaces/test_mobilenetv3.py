@@ -23,8 +23,7 @@ from lowland.measures.calibration import calibrated
 from lowland.search import Limits
 from lowland.spaces import NetworkOptions, Shape
 from lowland.spaces.mobilenetv3.networks import make_divisible, pixels
-
-from .conformance import images, parameters, trained_looking
+from lowland.testing.spaces.cases import images, parameters, trained_looking
 
 FULL, SMALL = spaces.get("mobilenetv3"), spaces.get("mobilenetv3-small")
 BOTH = pytest.mark.parametrize("space", [FULL, SMALL], ids=lambda s: s.name)

@@ -1,7 +1,4 @@
-"""What the conformance suite needs to know of a space: small shapes, sampled genotypes, which edges are alive.
-
-A new space is tested by registering it; it needs a line in CELLS only where 3 cells are not its natural small depth.
-"""
+"""What the conformance suite needs to know of a space: small shapes, sampled genotypes, which edges are alive."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ from functools import cache
 
 import numpy as np
 import torch
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,7 +17,13 @@ from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.spaces import CellGraph, FeatureNetwork, NetworkOptions, Shape, Space, Supernet, SupernetPath
 
-CELLS = {"nasbench201": 1, "mobilenetv3": 1, "mobilenetv3-small": 1}
+CELLS: dict[str, int] = {}
+"""Small depth by name of the space, as its suite says."""
+
+fast = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
+"""Of properties: one of these classes' tests runs once for every space."""
+
+seeds = st.integers(0, 2**32 - 1)
 
 SHAPES = {
     "8x8 grey": {"image_size": 8, "in_channels": 1, "num_classes": 2},
@@ -39,11 +44,13 @@ def shape(space: Space, **changes: object) -> Shape:
 
 
 def samples(space: Space, count: int, seed: int = 0) -> list[Genotype]:
+    """Random genotypes, by their seed."""
     rng = np.random.default_rng(seed)
     return [space.sample(rng) for _ in range(count)]
 
 
 def images(of: Shape, count: int = 2, seed: int = 0) -> Tensor:
+    """Gaussian images of a shape's size, by their seed."""
     size = (count, of.in_channels, of.image_size, of.image_size)
     return torch.randn(size, generator=torch.Generator().manual_seed(seed))
 
@@ -69,6 +76,7 @@ def twin(space: Space, supernet: Supernet, genotype: Genotype) -> nn.Module:
 
 
 def parameters(network: nn.Module) -> int:
+    """Number of trainable scalars."""
     return sum(p.numel() for p in network.parameters())
 
 
@@ -80,6 +88,7 @@ def measured_macs(network: nn.Module, x_NCHW: Tensor) -> float:
 
 
 def rounded_up(side: int, stride: int) -> int:
+    """⌈side/stride⌉, pixels."""
     return -(-side // stride)
 
 
@@ -105,6 +114,7 @@ def elastic(space: Space) -> bool:
 
 
 def supports_auxiliary(space: Space, of: Shape) -> bool:
+    """Whether networks of the space can have an auxiliary head."""
     try:
         space.network(samples(space, 1)[0], of, NetworkOptions(auxiliary=True))
     except ConfigError:
@@ -139,6 +149,7 @@ def fully_alive(space: Space, genotype: Genotype) -> bool:
 
 
 def alive_samples(space: Space, count: int, seed: int = 0) -> list[Genotype]:
+    """Random genotypes in which every operation influences the output."""
     return [g for g in samples(space, 60 * count, seed) if fully_alive(space, g)][:count]
 
 
@@ -148,3 +159,8 @@ def trained_names(supernet: Supernet, path: SupernetPath) -> set[str]:
     supernet.train()
     supernet(images(supernet.shape), path).square().sum().backward()
     return {name for name, p in supernet.named_parameters() if p.grad is not None}
+
+
+def sampled(space: Space, seed: int) -> Genotype:
+    """One genotype, by its seed."""
+    return space.sample(np.random.default_rng(seed))
