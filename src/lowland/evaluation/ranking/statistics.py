@@ -138,6 +138,20 @@ def kendall(values_N: Array, truth_N: Array, counts_RN: Array) -> Array:
     """Kendall's τ-b (R,); NaN where the measure or the truth is constant.
 
     C − D = ½ Σᵢⱼ cᵢ cⱼ sgn(xᵢ − xⱼ) sgn(yᵢ − yⱼ), a product of matrices; all sums are of whole numbers and exact.
+
+    Example:
+        Of the 6 pairs of four genotypes one is tied in the truth, four are in order and one is not, so
+        τ-b = (4 − 1)/√(6·5):
+
+        >>> values_N, truth_N = np.array([1.0, 2.0, 3.0, 4.0]), np.array([20.0, 10.0, 30.0, 30.0])
+        >>> kendall(values_N, truth_N, counts_RN=np.ones((1, 4))).round(6)
+        array([0.547723])
+
+        A resample that holds the first genotype twice and the last not at all has pairs (1, 1), tied in both; (1, 2)
+        twice, discordant; (1, 3) twice and (2, 3), concordant: τ-b = (3 − 2)/√(5·5).
+
+        >>> kendall(values_N, truth_N, counts_RN=np.array([[2.0, 1.0, 1.0, 0.0]])).round(6)
+        array([0.2])
     """
     x_N, y_N = (np.unique(each, return_inverse=True)[1].astype(np.int32) for each in (values_N, truth_N))
     # float32 holds the inner sums exactly up to 2²⁴ genotypes, and is twice as fast.
