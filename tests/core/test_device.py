@@ -37,7 +37,8 @@ def test_auto_picks_what_this_machine_has() -> None:
 def test_reduced_precision_is_chosen_where_the_processor_has_it(
     monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], native: bool
 ) -> None:
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    # Not there before torch 2.13.
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert native_bf16(CPU) == native
     compute = resolve(ComputeConfig(device="cpu"))
     assert compute.autocast_dtype == (torch.bfloat16 if native else None)

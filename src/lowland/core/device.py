@@ -58,6 +58,9 @@ def resolve(config: ComputeConfig) -> Compute:
     `precision: auto` is bf16 where the processor multiplies bf16 natively (CUDA from Ampere on, CPUs with AVX512-BF16
     or AMX), else fp16 on older CUDA devices, else fp32.
 
+    Returns:
+        The device, the precision of activations, memory order and threads.
+
     Raises:
         ConfigError: the device is not there, or cannot do the precision asked for.
     """

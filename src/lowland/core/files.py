@@ -18,7 +18,12 @@ from lowland.core.errors import RunError
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals to write `path` into one clear sentence."""
+    """Turn the operating system's refusals to write `path` into one clear sentence.
+
+    Raises:
+        RunError: the disk is full, writing is not permitted, or something stands in the way.
+        OSError: any other refusal, as it is.
+    """
     try:
         yield
     except OSError as error:
@@ -41,10 +46,13 @@ def explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`; on success it is flushed to the disk and replaces `path` in one step.
+    """Write beside `path`; on success the content is flushed to the disk and replaces `path` in one step.
 
     Without `durable` it is not flushed: the step is still atomic for other processes, but a crash of the machine may
     lose the content. The temporary name is `.<name>.<random>.tmp`.
+
+    Yields:
+        The temporary path, an empty file.
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
 
 def derive(seed: int, *keys: object) -> int:
-    """A 63-bit seed from the run seed and any keys (purpose, genotype, step, index).
+    """Derive a seed from the run seed and any keys (purpose, genotype, step, index).
 
     BLAKE2b over the decimal and textual forms of the keys, so it is the same on every machine and Python version.
+
+    Returns:
+        A whole number from 0 to 2⁶³ − 1.
     """
     text = "\x1f".join([str(int(seed)), *map(str, keys)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1

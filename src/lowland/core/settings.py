@@ -60,7 +60,14 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
 
 
 def assignment(text: str) -> dict[str, Any]:
-    """A `section.key=value` argument as nested settings; the value is read as YAML."""
+    """Read a `section.key=value` argument, its value as YAML.
+
+    Returns:
+        Nested settings.
+
+    Raises:
+        ConfigError: the argument has no key or no `=`, or its value is not YAML.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
@@ -78,7 +85,14 @@ def nested(key: str, value: Any) -> dict[str, Any]:
 
 
 def count(option: str, text: str | int) -> int:
-    """A number of parameters or MACs written by a person: `750k`, `1.0M`, `2G`, `1e6`."""
+    """Read a number of parameters or MACs written by a person: `750k`, `1.0M`, `2G`, `1e6`.
+
+    Returns:
+        The number, rounded, at least 1.
+
+    Raises:
+        ConfigError: it is no number or less than 1; the sentence begins with `option`.
+    """
     units = {"k": 1e3, "m": 1e6, "g": 1e9}
     stripped = str(text).strip().lower().replace("_", "")
     try:
@@ -92,7 +106,14 @@ def count(option: str, text: str | int) -> int:
 
 
 def read(path: Path) -> dict[str, Any]:
-    """The settings written in a YAML file, not yet checked."""
+    """Read the settings written in a YAML file.
+
+    Returns:
+        Nested settings, not yet checked.
+
+    Raises:
+        ConfigError: the file does not exist or cannot be read, or holds no settings in YAML.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -103,7 +124,14 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def parse(text: str, where: str) -> dict[str, Any]:
-    """Settings in YAML, not yet checked; `where` they stand is named in errors."""
+    """Read settings in YAML.
+
+    Returns:
+        Nested settings, not yet checked.
+
+    Raises:
+        ConfigError: the text is not YAML or no mapping; the sentence begins with `where` it stands.
+    """
     try:
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be

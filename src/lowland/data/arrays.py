@@ -57,10 +57,13 @@ def open_digits() -> Source:
 
 
 def open_npz(path: Path) -> Source:
-    """The arrays x_train, y_train and optionally x_test, y_test (or images, labels) of an .npz file.
+    """Open an .npz file with x_train, y_train and optionally x_test, y_test (or images, labels).
 
     Images are (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3 and sides of at least 4, uint8 or floats in
     [0, 1]. Labels are (N,) or (N, 1), integers or strings; classes are their sorted values in the training part.
+
+    Returns:
+        Training images and, where the file has them, test images.
 
     Raises:
         DataError: If the file is damaged, a key is missing, or an array has the wrong shape, type or length.
@@ -97,7 +100,10 @@ def open_npz(path: Path) -> Source:
 
 
 def channels_first(images: NDArray[Any]) -> NDArray[Any]:
-    """(N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), for C = 1 or 3 and H, W ≥ 4.
+    """Put the channels of images in front of their height and width.
+
+    Returns:
+        (N, H, W), (N, H, W, C) or (N, C, H, W) as (N, C, H, W), for C = 1 or 3 and H, W ≥ 4.
 
     Raises:
         ValueError: If the shape is none of these.

@@ -38,7 +38,7 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Iterator[Batch]:
-    """(uint8 images, labels) of one pass over `split`, batch by batch.
+    """Go once through `split`, batch by batch.
 
     Streamed splits are decoded two batches ahead, in the background; splits in memory are read when asked.
 
@@ -51,6 +51,9 @@ def batches(
         rank: This process, 0 … world − 1; it gets images rank, rank + world, … of each global batch.
         world: Number of processes. All get equally many batches; parts differ by at most one image, and may be empty
             in a last batch of fewer than `world` images.
+
+    Returns:
+        uint8 images (B, C, H, W) and labels (B,) of each batch.
 
     Raises:
         ConfigError: If a number is out of range.

@@ -53,16 +53,22 @@ class FileImages(Images):
                     grey[place] = picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM")
                     sides[place] = min(picture.size)
             except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
-                return _undecodable(path, error)
+                return DataError(_undecodable(path, error))
             return None
 
         collect_faults(parallel(look_at, range(len(indices))))
         return 1 if grey.all() else 3, min(int(np.median(sides)), LARGEST_DEFAULT_SIZE)
 
     def read(self, index: int, channels: int, size: int) -> UInt8:
-        """One image as (C, S, S); see `Images.read`.
+        """Decode one image; see `Images.read`.
 
         A JPEG more than twice as large as needed is decoded at a half, quarter or eighth of its size.
+
+        Returns:
+            uint8 (C, S, S).
+
+        Raises:
+            DataError: If the image cannot be decoded.
         """
         path = self._paths[index]
         try:
@@ -70,7 +76,7 @@ class FileImages(Images):
                 picture.draft(picture.mode, (2 * size, 2 * size))
                 return pixels(picture, channels, size)
         except Exception as error:  # see `look`
-            raise _undecodable(path, error) from error
+            raise DataError(_undecodable(path, error)) from error
 
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed names and lengths of all the named files, and the bytes of some spread evenly, to `digest`."""
@@ -89,9 +95,12 @@ def pixels(picture: Image.Image, channels: int, size: int) -> UInt8:
 
 
 def open_folder(root: Path) -> Source:
-    """The image folder `root`: train/CLASS/* with test/, val/ or valid/CLASS/*, or CLASS/* alone.
+    """Open the image folder `root`: train/CLASS/* with test/, val/ or valid/CLASS/*, or CLASS/* alone.
 
     Hidden files are ignored. A train/ without a test folder is split like an unsplit folder.
+
+    Returns:
+        Training images and, where there is a folder of them, test images.
 
     Raises:
         DataError: If there are no classes or images, a file is not an image, or the folders' classes differ.
@@ -180,11 +189,11 @@ def _eight_bits(picture: Image.Image, mode: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _undecodable(path: Path, error: Exception) -> DataError:
+def _undecodable(path: Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         reason = "its content is of no known image format"
     elif isinstance(error, OSError) and error.strerror:
         reason = error.strerror
     else:
         reason = " ".join(str(error).split()).rstrip(".")
-    return DataError(f"image {path} cannot be decoded ({reason}); remove it or replace it by an intact copy")
+    return f"image {path} cannot be decoded ({reason}); remove it or replace it by an intact copy"

@@ -61,7 +61,10 @@ class Images(ABC):
         """Feed the named images' stored bytes, or a fixed part of them, to `digest`."""
 
     def load(self, indices: Indices, channels: int, size: int) -> UInt8:
-        """The named images as (N, C, S, S), decoded by one thread per core.
+        """Decode the named images, with one thread per core.
+
+        Returns:
+            uint8 (N, C, S, S), in the order of `indices`.
 
         Raises:
             DataError: If images cannot be decoded; the message names the first and counts the others.
@@ -139,6 +142,9 @@ def fit(picture: Image.Image, size: int) -> Image.Image:
     """The centre square of `picture` resized, with antialiasing (bilinear), to `size` × `size` pixels.
 
     The same as resizing the shorter side and then cutting out the centre, without computing what is cut away.
+
+    Returns:
+        A picture of `size` × `size` pixels in the mode of `picture`.
     """
     width, height = picture.size
     if width == height == size:
@@ -160,7 +166,11 @@ def parallel(task: Callable[[int], T], places: range) -> list[T]:
 
 
 def collect_faults(results: list[DataError | None]) -> None:
-    """Raise the first of the errors, if any, with the number of the others."""
+    """Raise the first of the errors, if any.
+
+    Raises:
+        DataError: the first error's sentence, with the number of the others.
+    """
     faults = [result for result in results if result is not None]
     if faults:
         others = f" (and {len(faults) - 1} more like it)" if len(faults) > 1 else ""

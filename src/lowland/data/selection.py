@@ -17,9 +17,12 @@ def groups(labels_N: Indices, num_classes: int, rng: np.random.Generator) -> lis
 
 
 def limited(by_class: list[Indices], total: int) -> list[Indices]:
-    """At most `total` images, as many of each class as of any other, or all of a class that has fewer.
+    """Choose at most `total` images, as many of each class as of any other, or all of a class that has fewer.
 
     A larger `total` keeps every image a smaller one keeps, except that classes share a remainder in label order.
+
+    Returns:
+        The first indices of each class, in their order.
     """
     counts = np.array([len(group) for group in by_class])
     quotas = np.zeros_like(counts)
@@ -33,10 +36,13 @@ def limited(by_class: list[Indices], total: int) -> list[Indices]:
 
 
 def held_out(by_class: list[Indices], fraction: float) -> tuple[list[Indices], list[Indices]]:
-    """Split every class of at least two images in (kept, held out), both non-empty.
+    """Split every class of at least two images in two.
 
     The shares follow the largest-remainder rule, so that `fraction` of all images is held out, up to the classes
     too small for it.
+
+    Returns:
+        Indices kept, and indices held out, by class; both hold an image of every class.
     """
     counts = np.array([len(group) for group in by_class])
     ideal = counts * fraction

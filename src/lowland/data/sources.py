@@ -81,6 +81,9 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         seed: The run's seed.
         device: Where images and labels are kept, or, for streamed sets, delivered.
 
+    Returns:
+        Training, search and test split with the classes, the size of images and their statistics.
+
     Raises:
         DataError: If the data set is missing, damaged or too small; the message names the file, class or array.
     """
@@ -199,10 +202,13 @@ def _read(images: Images, chosen: Indices, channels: int, size: int, places: Ten
 
 
 def _statistics(train: Split, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel, in units of 255 levels, exact over the images looked at.
+    """Measure mean and standard deviation of each channel, exact over the images looked at.
 
     All training images are looked at if they are in memory, else a random sample of 2,048. The deviation is at least
     one level, so that normalising constant images divides by something.
+
+    Returns:
+        Means and standard deviations (C,), in units of 255 levels.
     """
     places = np.arange(len(train))
     if train.streamed and len(train) > STATISTICS_IMAGES:

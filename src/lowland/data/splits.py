@@ -134,7 +134,10 @@ class _Joined(Split):
 
 
 def concatenate(a: Split, b: Split) -> Split:
-    """One split of the images of `a`, then those of `b`: training and search images together, for retraining.
+    """Join two splits, such as training and search images for retraining.
+
+    Returns:
+        One split of the images of `a`, then those of `b`.
 
     Raises:
         DataError: If the two are on different devices.

@@ -165,10 +165,13 @@ SETS: dict[str, TorchvisionSet] = {
 
 
 def open_torchvision(name: str, root: Path | None, *, download: bool) -> Source:
-    """The data set `name` of `SETS`, read by torchvision from `root`.
+    """Open the data set `name` of `SETS`, read by torchvision from `root`.
 
     CIFAR-10 and CIFAR-100 are pickle files, which torchvision itself reads; it does so only after their MD5 sums have
     proved to be the published ones. lowland reads no pickle.
+
+    Returns:
+        Its training and test images.
 
     Raises:
         DataError: If `root` is not given, or the data set is not in it and must not or cannot be downloaded.

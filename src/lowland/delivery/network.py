@@ -57,10 +57,13 @@ class Network(nn.Module):
         self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Logits (N, K).
+        """Classify images.
 
         Args:
             x_NCHW: Images of the network's size, either uint8 in 0..255, normalised here, or float from `preprocess`.
+
+        Returns:
+            Logits (N, K).
         """
         logits_NK: Tensor = self.body(self._normalised(x_NCHW))
         return logits_NK
@@ -87,9 +90,12 @@ class Network(nn.Module):
         return normalise(x_NCHW, self.mean, self.std)
 
     def preprocess(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> Tensor:
-        """One or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) → normalised (N, C, H, W).
+        """Prepare one or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) for the network.
 
         Resized (shorter side, antialiased) and centre-cropped exactly as the training images were.
+
+        Returns:
+            Normalised images (N, C, H, W), float32.
 
         Raises:
             DataError: an image holds levels of unknown range, such as floating-point ones.
@@ -155,11 +161,14 @@ def facts(folder: Path) -> dict[str, Any]:
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
-    """A delivered network, ready to use: in eval mode, with its preprocessing.
+    """Load a delivered network with its preprocessing.
 
     Args:
         path: A network folder, or a run directory that holds one.
         device: Where to put it.
+
+    Returns:
+        The network in evaluation mode, on `device`.
 
     Raises:
         RunError: nothing is there, it is damaged, or another version wrote it.

@@ -41,7 +41,10 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
 def batch_logits(
     model: nn.Module, images_BCHW: Tensor, normalise: Callable[[Tensor], Tensor], compute: Compute
 ) -> Tensor:
-    """Logits (B, K) of uint8 images, float32 on the CPU; call it inside `evaluating`.
+    """Run a network on uint8 images; call it inside `evaluating`.
+
+    Returns:
+        Logits (B, K), float32 on the CPU.
 
     Raises:
         LowlandError: a logit is NaN or infinite, so no accuracy would mean anything.
@@ -66,7 +69,7 @@ def predict(
     compute: Compute,
     batch_size: int,
 ) -> tuple[Tensor, Tensor]:
-    """Logits (N, K) float32 and labels (N,) int64 of a whole split, both on the CPU, in the split's order.
+    """Run a network on a whole split.
 
     Args:
         model: A network on the compute device; it runs in evaluation mode.
@@ -74,6 +77,9 @@ def predict(
         normalise: uint8 images → what the network was trained on.
         compute: Device and precision.
         batch_size: Images per forward pass; the result does not depend on it beyond rounding.
+
+    Returns:
+        Logits (N, K) float32 and labels (N,) int64, both on the CPU, in the split's order.
 
     Raises:
         DataError: the split is empty.
@@ -103,18 +109,35 @@ def ranks(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
 def classification(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
     """How well logits name the true class.
 
-    - `top1`, `top5`: percent of images whose true class is the first, or among the first five; `top5` is None where
-      K ≤ 5, since it would be 100 for every network.
-    - `nll`: mean −log softmax(logits)[label], nats.
-    - `ece`: expected calibration error Σ_b (n_b / N) |accuracy_b − confidence_b|, percent, over 15 equal-width bins
-      ((b−1)/15, b/15] of the largest probability (Guo et al. 2017, Eq. 3).
-    - `*_standard_error`: of each over the draw of test images, in the same unit: binomial for accuracies, s/√N for the
-      likelihood, and for calibration that of the mean of ±(correct − confidence), each bin's sign held fixed (delta
-      method; too large where bins are so well calibrated that their signs are chance). None where N = 1.
-    - `n`: number of images.
+    Returns:
+        By name:
+
+        - `top1`, `top5`: percent of images whose true class is the first, or among the first five; `top5` is None where
+          K ≤ 5, since it would be 100 for every network.
+        - `nll`: mean −log softmax(logits)[label], nats.
+        - `ece`: expected calibration error Σ_b (n_b / N) |accuracy_b − confidence_b|, percent, over 15 equal-width bins
+          ((b−1)/15, b/15] of the largest probability (Guo et al. 2017, Eq. 3).
+        - `*_standard_error`: of each over the draw of test images, in the same unit: binomial for accuracies, s/√N for
+          the likelihood, and for calibration that of the mean of ±(correct − confidence), each bin's sign held fixed
+          (delta method; too large where bins are so well calibrated that their signs are chance). None where N = 1.
+        - `n`: number of images.
 
     Raises:
         DataError: there are no images.
+
+    Example:
+        A network that is always 80 % sure of class 0, and right three times out of four, is 5 points too sure:
+
+        >>> logits_NK = torch.tensor([0.8, 0.2]).log().expand(4, 2)
+        >>> found = classification(logits_NK, torch.tensor([0, 0, 0, 1]))
+        >>> found["top1"], round(found["ece"], 4)
+        (75.0, 5.0)
+
+        Had it been right four times out of five, its calibration error would be 0:
+
+        >>> found = classification(torch.tensor([0.8, 0.2]).log().expand(5, 2), torch.tensor([0, 0, 0, 0, 1]))
+        >>> round(found["ece"], 4)
+        0.0
     """
     n, num_classes = logits_NK.shape
     if n == 0:

@@ -84,7 +84,7 @@ class Workers:
         return [worker.process.pid for worker in self._workers]
 
     def scores(self, about: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
-        """The outcome of every genotype, in their order.
+        """Score genotypes.
 
         Until the workers have started, and where they are not worth it, `local` scores in this process.
 
@@ -92,6 +92,9 @@ class Workers:
             about: What to measure; goes to the judge of each worker.
             genotypes: What to score.
             local: Scores as a worker does.
+
+        Yields:
+            The outcome of every genotype, in their order.
 
         Raises:
             LowlandError: No worker could start, or a fault that is no single candidate's, as in `LocalScorer.score`.

@@ -86,7 +86,10 @@ class LocalScorer:
             return failure
 
     def score(self, genotype: Genotype) -> Scored:
-        """The score of `genotype`.
+        """Score a candidate.
+
+        Returns:
+            Its value, standard error, details and seconds.
 
         Raises:
             ScoringFailure: This candidate cannot be scored.

@@ -145,11 +145,14 @@ class Pareto:
 
     @classmethod
     def of(cls, result: Mapping[str, Any], candidates: Sequence[ScoredCandidate]) -> Pareto:
-        """From what `search.pareto.describe` returned, also after a round trip through JSON.
+        """Read what `search.pareto.describe` returned, also after a round trip through JSON.
 
         Args:
             result: Its facts.
             candidates: One for each of its candidates, in the same order.
+
+        Returns:
+            The same facts, typed.
         """
         return cls(
             objectives=tuple(Objective(**row) for row in result["objectives"]),

@@ -26,6 +26,9 @@ def depthwise_conv2d(
     """`conv2d(x, weight, stride=…, padding=…, dilation=…, groups=C)`: every channel with a kernel of its own.
 
     Differentiable any number of times, and equal to `conv2d` in value; under autocast it computes in its dtype.
+
+    Returns:
+        (N, C, H', W'), as `conv2d` gives.
     """
     wanted = torch.is_grad_enabled() and (x_NCHW.requires_grad or weight_C1IJ.requires_grad)
     if not wanted or x_NCHW.device.type != "cpu" or torch.compiler.is_compiling():

@@ -41,6 +41,9 @@ def average_pool_3x3(x_NCHW: Tensor) -> Tensor:
     """`avg_pool2d(x, 3, 1, 1, count_include_pad=False)` up to rounding, for images of at least 2×2 pixels.
 
     Differentiable any number of times.
+
+    Returns:
+        (N, C, H, W).
     """
     result: Tensor = _AveragePool.apply(x_NCHW)
     return result

@@ -110,9 +110,12 @@ class Supernet(nn.Module, ABC):
         """
 
     def extract(self, genotype: Genotype) -> Mapping[str, Tensor]:
-        """Standalone state-dict key → value of every parameter and buffer on the path.
+        """Look up the values of a standalone network's parameters and buffers.
 
         Values are views or functions of the supernet's tensors that gradients flow through: copy them to keep them.
+
+        Returns:
+            Standalone state-dict key → value, for all that is on the path.
         """
         state = self.state_dict(keep_vars=True)
         return {own: state[name] for own, name in self.inherited(genotype).items()}
@@ -121,6 +124,9 @@ class Supernet(nn.Module, ABC):
         """What measures of `genotype` run and perturb: this supernet, whose weights they put back afterwards.
 
         A space whose candidates share parts of tensors gives a `Single` of the extracted network instead.
+
+        Returns:
+            This supernet, or a `Single` with copies of its weights.
         """
         del genotype
         return self
@@ -229,9 +235,12 @@ class Space(ABC):
         """One legal genotype, uniform over all of them."""
 
     def sample_path(self, rng: np.random.Generator, cells: int, *, per_cell: bool) -> SupernetPath:
-        """A path for one training step: one genotype for all cells, or an independent one per cell.
+        """Draw a path for one training step: one genotype for all cells, or an independent one per cell.
 
         A space may restrict this to connected cells (NAS-Bench-201 redraws a node while all its edges are `none`).
+
+        Returns:
+            One genotype, or a list of one per cell.
         """
         return [self.sample(rng) for _ in range(cells)] if per_cell else self.sample(rng)
 
@@ -266,9 +275,12 @@ class Space(ABC):
         """A float vector of fixed length for surrogate models: one-hot per gene."""
 
     def extremes(self) -> tuple[Genotype, Genotype] | None:
-        """The smallest and the largest network: contained in, and containing, all others, where there are such.
+        """The two networks of which one is contained in, and the other contains, all others.
 
         Elastic spaces have them; the sandwich rule trains both in every step.
+
+        Returns:
+            The smallest and the largest; None in a space without such.
         """
         return None
 
@@ -365,7 +377,11 @@ def get(name: str) -> Space:
 
 
 def inherit(supernet: Supernet, network: nn.Module, genotype: Genotype) -> None:
-    """Copy the weights and buffers of one path of `supernet` into a standalone network built `like_supernet`."""
+    """Copy the weights and buffers of one path of `supernet` into a standalone network built `like_supernet`.
+
+    Raises:
+        GenotypeError: the network has a weight or buffer that the path has not.
+    """
     values = supernet.extract(genotype)
     own = network.state_dict()
     missing = own.keys() - values.keys()

@@ -86,7 +86,10 @@ class Run:
 
     @classmethod
     def create(cls, path: Path | str, config: Config) -> Run:
-        """A new run directory at `path`, locked for writing.
+        """Create a run directory at `path`.
+
+        Returns:
+            The run, locked for writing.
 
         Raises:
             RunError: The folder already holds a run, or other files; or it cannot be written, or is in use.
@@ -110,7 +113,10 @@ class Run:
 
     @classmethod
     def open(cls, path: Path | str, *, read_only: bool = False) -> Run:
-        """The run at `path`, locked for writing unless `read_only`.
+        """Open the run at `path`.
+
+        Returns:
+            The run, locked for writing unless `read_only`.
 
         Raises:
             RunError: It is no run directory, has another format, is damaged, or another process writes it.
@@ -159,7 +165,11 @@ class Run:
         return bool(self._stage(name).get("status") == "done")
 
     def start_stage(self, name: str) -> None:
-        """Begin stage `name`, or go on with it after an interruption: its seconds then add up."""
+        """Begin stage `name`, or go on with it after an interruption: its seconds then add up.
+
+        Raises:
+            RunError: The stage is finished already, another is running, or the run is open for reading only.
+        """
         self._require_writer()
         stage = self._stage(name)
         if stage.get("status") == "done":
@@ -202,6 +212,9 @@ class Run:
         """Clear stage `name` and all later ones with their files and checkpoints, so that they are done again.
 
         Resetting `supernet` or `search` also deletes the archive: its scores belong to the old weights.
+
+        Raises:
+            RunError: A stage is running, or the run is open for reading only.
         """
         self._require_writer()
         self._stage(name)
@@ -216,6 +229,9 @@ class Run:
 
         Which stages the changed settings decide, and which files and folders of the cleared stages (`keep`, relative)
         still hold what these stages would make again, is the caller's to know.
+
+        Raises:
+            RunError: A stage is running, or the run is open for reading only.
         """
         if self._running is not None:
             raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
@@ -284,7 +300,10 @@ class Run:
         self._delete(kept[_KEPT - 1 :])
 
     def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors (on the CPU) and state of the newest intact checkpoint `name`; None where there is none.
+        """Read the newest intact checkpoint `name`.
+
+        Returns:
+            Its tensors (on the CPU) and state; None where there is none.
 
         Warns:
             LowlandWarning: The newest one is damaged, and the one before it was taken.

@@ -27,10 +27,13 @@ def to_safetensors(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -
 
 
 def from_safetensors(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors (on the CPU) and metadata of an intact safetensors file's content.
+    """Read the content of an intact safetensors file.
 
     The format begins with the length of its JSON header (8 bytes, little-endian) and that header, which may hold
     `__metadata__`, a map of strings.
+
+    Returns:
+        Tensors by name (on the CPU), and metadata.
     """
     from safetensors.torch import load
 

@@ -110,6 +110,9 @@ def fit(
 ) -> History:
     """Train `job.model` in place from its last checkpoint, if any, to the end.
 
+    Returns:
+        Losses by epoch and throughput, over all sessions.
+
     Raises:
         ConfigError: a batch cannot be shared evenly among the processes.
         DivergedError: the loss became NaN or infinite; says at which step and what to change.

@@ -43,13 +43,16 @@ def inherit_from(supernet: Supernet, network: nn.Module, genotype: Genotype) -> 
 
 
 def check_inheritance(recipe: RetrainConfig, width: int | str, network: Shape, supernet: Shape) -> None:
-    """Raise ConfigError where `retrain.inherit` is asked for and the delivered network is not of the supernet's size.
+    """Refuse to inherit weights for a network that is not of the supernet's size.
 
     Args:
         recipe: Says whether weights are inherited.
         width: `network.channels` as set; `fit` has no one size.
         network: Size of a delivered network.
         supernet: Size of the supernet.
+
+    Raises:
+        ConfigError: `retrain.inherit` is asked for and the two sizes differ.
     """
     if not recipe.inherit:
         return

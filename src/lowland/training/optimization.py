@@ -32,6 +32,9 @@ def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -
 
     With t the share of the steps after warm-up already done: cosine lr = lr_end + (lr − lr_end)·(1 + cos πt)/2;
     linear lr = lr + (lr_end − lr)·t.
+
+    Returns:
+        The rate at that step, ≥ 0.
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
     if step < warmup:

@@ -34,13 +34,16 @@ def sampled_path(space: Space, config: Config, cells: int, step: int, index: int
 
 
 def step_paths(space: Space, config: Config, cells: int, step: int, steps: int) -> list[SupernetPath]:
-    """All paths that step `step` of `steps` trains, distinct ones; under the sandwich rule the largest is the first.
+    """Choose all paths that step `step` of `steps` trains.
 
     - `shared`, `per-cell`: `paths_per_step` sampled ones.
     - `fair`: as many as there are operations, each once on every (cell, edge).
     - `sandwich`: the largest, the smallest and `paths_per_step` sampled ones.
 
     With `shrinking`, dimensions not yet elastic are put at their largest in all of them.
+
+    Returns:
+        Distinct paths; under the sandwich rule the largest is the first.
     """
     settings = config.supernet
     paths: list[SupernetPath]

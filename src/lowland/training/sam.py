@@ -42,6 +42,20 @@ class Ascent(torch.optim.Optimizer):
 
     Attributes:
         climbed: Whether the parameters are now at w + ε.
+
+    Example:
+        The loss ‖w‖²/2 has gradient w, so from w = (3, 4), of length 5, a radius of 0.5 climbs by ε = 0.5·(3, 4)/5:
+
+        >>> model = nn.Linear(2, 1, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 4.0]]))
+        >>> (model.weight.square().sum() / 2).backward()
+        >>> climb = Ascent(model, rho=0.5, adaptive=False)
+        >>> climb.step()
+        >>> model.weight.data
+        tensor([[3.3000, 4.4000]])
+        >>> climb.back()
+        >>> model.weight.data
+        tensor([[3., 4.]])
     """
 
     def __init__(self, model: nn.Module, *, rho: float, adaptive: bool) -> None:

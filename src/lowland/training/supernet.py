@@ -61,6 +61,9 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
     number of them. A path's loss is the cross-entropy with true labels; under the sandwich rule this trains the
     largest network, and the others learn by in-place distillation (BigNAS, arXiv 2003.11142, §3.1), with p the softmax
     of the largest's outputs in the same step, held fixed: λ·CE(p, ·) + (1 − λ)·CE(labels, ·), λ = `distillation`.
+
+    Returns:
+        Model, optimiser, schedule and loss of the training.
     """
     space, settings = get(config.space), config.supernet
     split: Split = data.train

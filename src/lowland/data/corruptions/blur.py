@@ -25,11 +25,14 @@ def defocus_blur(x: UInt8, constants: tuple[float, float], draw: Draw) -> Levels
 
 
 def disk(radius: float, alias_blur: float) -> Levels:
-    """The defocus kernel: a uniform disk convolved with a Gaussian of standard deviation `alias_blur`, sum 1.
+    """The defocus kernel: a uniform disk convolved with a Gaussian of standard deviation `alias_blur`.
 
     The Gaussian is cut to 3 × 3 pixels, or 5 × 5 for radii above 8, as in the publication's code.
     That code's kernels of radius 8 and 10 add up to 1.013 and 1.011, from reflection at their edges, and so brighten
     the image; these do not.
+
+    Returns:
+        The kernel, 2·⌊radius⌋ + 1 taps wide and high, sum 1.
     """
     taps = np.arange(-1, 2) if radius <= 8 else np.arange(-2, 3)
     gauss = np.exp(-(taps**2) / (2 * alias_blur**2))
@@ -56,12 +59,15 @@ def glass_blur(x: UInt8, constants: tuple[float, int, int], draw: Draw) -> Level
 
 
 def scattered(moves_NHW2: Indices, reach: int) -> Indices:
-    """Which pixel each pixel shows after one round of glass blur: flat indices (N, H, W).
+    """Find which pixel each pixel shows after one round of glass blur.
 
     From the lower right to the upper left, each pixel farther than `reach` from the edges takes the present value of
     the one `moves` (rows, columns) away. So it does in the published images: their code means to swap the two, but
     overwrites one before it reads it. Instead of one pixel after the other, each pixel's chain of sources is followed
     to its end, all at once, by doubling its length until nothing changes.
+
+    Returns:
+        Flat indices h·W + w of the pixels shown, (N, H, W).
     """
     count, height, width, _ = moves_NHW2.shape
     rows, columns = np.indices((height, width))

@@ -26,6 +26,9 @@ def elastic_transform(x: UInt8, constants: tuple[float, float, float, float], dr
     As in CIFAR-10-C the affine map moves three points around the centre, a third of the side apart. ImageNet-C's own
     constants make severity 1 the strongest; those of `imagecorruptions` are used, which scale with the image and leave
     the affine map out.
+
+    Returns:
+        Levels of the shape of `x`, not yet rounded.
     """
     strength, smooth, shaken, amplitude = constants
     count, _, height, width = x.shape
@@ -83,6 +86,9 @@ def saturate(x: UInt8, constants: tuple[float, float], draw: Draw) -> Levels:
 
     Greys count as red without saturation, as in the published code.
     A grey image has no saturation to change, and what b adds is seen as its luminance.
+
+    Returns:
+        Levels of the shape of `x`, not yet rounded.
     """
     factor, added = constants
     colour = np.broadcast_to(x, (len(x), 3, *x.shape[2:])).astype(np.float32)

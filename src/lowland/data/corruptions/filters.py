@@ -37,6 +37,9 @@ def motion(x_NCHW: Levels, radius: int, sigma: float, angle_N: NDArray[np.float6
     The kernel is that of ImageMagick, with which CIFAR-10-C was made: the right half of a Gaussian of standard
     deviation `sigma`, 2 · radius + 1 taps long, each tap at the nearest whole pixel. Taps from the first that leaves
     the image on are dropped.
+
+    Returns:
+        The blurred images, (N, C, H, W).
     """
     weight_T = np.exp(-0.5 * (np.arange(2 * radius + 1) / sigma) ** 2)
     weight_T = (weight_T / weight_T.sum()).astype(np.float32)
@@ -62,9 +65,12 @@ def motion(x_NCHW: Levels, radius: int, sigma: float, angle_N: NDArray[np.float6
 
 @lru_cache(maxsize=16)
 def zoom(height: int, width: int, factors: Sequence[float]) -> sparse.csr_array:
-    """The mean of an image zoomed into its centre by each of the factors, as a sparse (H·W, H·W) matrix.
+    """The mean of an image zoomed into its centre by each of the factors.
 
     Linear interpolation whose first and last sample are the first and last pixel of the part that is enlarged.
+
+    Returns:
+        A sparse (H·W, H·W) matrix for `apply`.
     """
     total = sparse.csr_array((height * width, height * width), dtype=np.float64)
     for factor in factors:
@@ -103,6 +109,9 @@ def sample(x_NCHW: Levels, row_NHW: Levels, column_NHW: Levels, *, edge: Literal
         column_NHW: Column to read at.
         edge: What lies beyond the last pixel: `half`, that pixel again (… c b a a b c …); `whole`, the one before it
             (… c b a b c …).
+
+    Returns:
+        Images (N, C, H, W) of the size of `row_NHW`.
     """
     count, channels, height, width = x_NCHW.shape
     top, left = np.floor(row_NHW), np.floor(column_NHW)

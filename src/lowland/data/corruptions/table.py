@@ -42,7 +42,7 @@ STANDARD = tuple(name for name, entry in CORRUPTIONS.items() if entry.group != "
 
 
 def corrupt(x_NCHW: Tensor, name: str, severity: int, *, seed: int, start: int = 0) -> Tensor:
-    """The corruption `name` at `severity` of uint8 images (N, C, H, W); result of the same shape, type and device.
+    """Corrupt images by `name` at `severity`.
 
     Image i draws from a generator that is a function of (seed, name, severity, start + i) alone, so the result does
     not depend on how a split is cut into batches. It is computed on the CPU, so it does not depend on the device.
@@ -53,6 +53,9 @@ def corrupt(x_NCHW: Tensor, name: str, severity: int, *, seed: int, start: int =
         severity: 1 (mild) to 5 (strong).
         seed: The run's seed.
         start: Index of the first image within its split.
+
+    Returns:
+        uint8 images (N, C, H, W) on the device of `x_NCHW`.
 
     Raises:
         ConfigError: If the name or severity is unknown.

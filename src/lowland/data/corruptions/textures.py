@@ -39,14 +39,17 @@ _DIRECTIONS = 9
 
 
 def plasma(noise_NSS: Levels, decay: float) -> Levels:
-    """Cloud maps (N, S, S) from 0 to 1 by the diamond-square algorithm on a torus; S is a power of two.
+    """Cloud maps by the diamond-square algorithm on a torus.
 
     Midpoints of squares, then of diamonds, become the mean of their four neighbours plus noise of amplitude 100², which
     every halving of the step divides by decay².
 
     Args:
-        noise_NSS: Uniform noise from −1 to 1; each point uses its own value.
+        noise_NSS: Uniform noise from −1 to 1; each point uses its own value. S is a power of two.
         decay: How fast small clouds grow fainter.
+
+    Returns:
+        Maps (N, S, S) from 0 to 1.
     """
     side = noise_NSS.shape[1]
     height = np.zeros(noise_NSS.shape, dtype=np.float64)
@@ -69,13 +72,16 @@ def plasma(noise_NSS: Levels, decay: float) -> Levels:
 
 @lru_cache(maxsize=16)
 def frost(pane: int, least: tuple[int, int], channels: int, small: bool) -> Levels:
-    """Frost texture number `pane` as levels (C, S, S), large enough to cut an image of `least` (H, W) at random.
+    """Frost texture number `pane`, large enough to cut an image of `least` (H, W) at random.
 
     Args:
         pane: 0 to 4.
         least: Height and width of the image.
         channels: 1 or 3.
         small: At the scale of CIFAR-10-C instead of ImageNet-C's.
+
+    Returns:
+        Levels (C, S, S), S at least 1.1 times the longer side of the image.
     """
     side = round(FROST_SIDE * SMALL_SCALE) if small else FROST_SIDE
     side = max(side, int(np.ceil(1.1 * max(least))) + 1)

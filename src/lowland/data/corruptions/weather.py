@@ -19,6 +19,9 @@ def snow(x: UInt8, constants: tuple[float, float, float, float, int, float, floa
     """The image paled towards white, and flakes: enlarged and thresholded noise blurred along a falling line.
 
     The flakes are laid over once upright and once turned by 180°.
+
+    Returns:
+        Levels of the shape of `x`, not yet rounded; they may exceed 255.
     """
     mean, std, factor, threshold, radius, sigma, kept = constants
     count, _, height, width = x.shape

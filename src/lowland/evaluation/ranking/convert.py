@@ -66,6 +66,10 @@ def convert(source: Path, out: Path, dataset: Dataset = "cifar10") -> Converted:
         out: The CSV file to write, atomically.
         dataset: Whose accuracies.
 
+    Returns:
+        How many architectures, isomorphism classes and training seeds were written, and how many architectures left
+        out.
+
     Raises:
         ConfigError: there is no such data set, or `out` is not called .csv or .csv.gz.
         DataError: the release cannot be read, is of another layout, or holds no test accuracy for the data set.

@@ -70,7 +70,10 @@ class Bootstrap:
         return _interval(self.point[scope, statistic], self.resampled[scope, statistic])
 
     def minus(self, other: Bootstrap, scope: str, statistic: str) -> Interval:
-        """The difference to another measure on the same genotypes, paired: both see the same resamples.
+        """Compare with another measure on the same genotypes, paired: both see the same resamples.
+
+        Returns:
+            The difference, this statistic minus the other's.
 
         Raises:
             ValueError: the two are not of the same genotypes and resamples.
@@ -89,6 +92,9 @@ def bootstrap(values_N: Array, truth_N: Array, *, resamples: int, seed: int) -> 
         truth_N: The truth, greater is better, finite.
         resamples: Number of resamples R.
         seed: Seed of the resamples.
+
+    Returns:
+        Every statistic in both scopes, on the genotypes and on each resample.
 
     Raises:
         ValueError: the lengths differ, there are fewer than two genotypes, or a number is not finite.
@@ -135,9 +141,26 @@ def statistics(values_N: Array, truth_N: Array, counts_RN: Array) -> dict[tuple[
 
 
 def kendall(values_N: Array, truth_N: Array, counts_RN: Array) -> Array:
-    """Kendall's τ-b (R,); NaN where the measure or the truth is constant.
+    """Kendall's τ-b of a measure and the truth in every resample.
 
     C − D = ½ Σᵢⱼ cᵢ cⱼ sgn(xᵢ − xⱼ) sgn(yᵢ − yⱼ), a product of matrices; all sums are of whole numbers and exact.
+
+    Returns:
+        τ-b in [−1, 1], (R,); NaN where the measure or the truth is constant.
+
+    Example:
+        Of the 6 pairs of four genotypes one is tied in the truth, four are in order and one is not, so
+        τ-b = (4 − 1)/√(6·5):
+
+        >>> values_N, truth_N = np.array([1.0, 2.0, 3.0, 4.0]), np.array([20.0, 10.0, 30.0, 30.0])
+        >>> kendall(values_N, truth_N, counts_RN=np.ones((1, 4))).round(6)
+        array([0.547723])
+
+        A resample that holds the first genotype twice and the last not at all has pairs (1, 1), tied in both; (1, 2)
+        twice, discordant; (1, 3) twice and (2, 3), concordant: τ-b = (3 − 2)/√(5·5).
+
+        >>> kendall(values_N, truth_N, counts_RN=np.array([[2.0, 1.0, 1.0, 0.0]])).round(6)
+        array([0.2])
     """
     x_N, y_N = (np.unique(each, return_inverse=True)[1].astype(np.int32) for each in (values_N, truth_N))
     # float32 holds the inner sums exactly up to 2²⁴ genotypes, and is twice as fast.

@@ -60,9 +60,12 @@ class Truth:
     skipped: int
 
     def sample(self, number: int, seed: int) -> list[int]:
-        """Places of `number` random genotypes, one per isomorphism class (its first row); 0 or too many: all classes.
+        """Draw random genotypes, one per isomorphism class (its first row).
 
         A smaller sample is the beginning of a larger one of the same seed.
+
+        Returns:
+            Places of `number` genotypes; of all classes where `number` is 0 or too many.
         """
         first: dict[str, int] = {}
         for place, name in enumerate(self.classes):
@@ -81,6 +84,9 @@ def read_truth(path: Path, space: Space, *, column: str = TRUTH_COLUMN, shift_co
         space: The search space its architectures belong to.
         column: The column of accuracies in distribution.
         shift_column: A further column, such as accuracy under corruption; None: `corrupt_mean` where there is one.
+
+    Returns:
+        Its genotypes, isomorphism classes and accuracies.
 
     Raises:
         DataError: the file or a column is missing, or a line is malformed; the message names the line.
@@ -130,7 +136,10 @@ def read_truth(path: Path, space: Space, *, column: str = TRUTH_COLUMN, shift_co
 
 
 def is_official(path: Path) -> bool:
-    """Whether a file or folder looks like an official release of NAS-Bench-201 or NATS-Bench.
+    """Tell an official release of NAS-Bench-201 or NATS-Bench from other files, without reading it all.
+
+    Returns:
+        Whether the file or folder looks like one.
 
     Raises:
         OSError: it cannot be read.

@@ -25,7 +25,10 @@ _CODES = ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"
 
 
 def begins_as_pickle(path: Path) -> bool:
-    """Whether a file begins as one of the forms that `read_torch` and `read_bz2` read.
+    """Tell a file that `read_torch` or `read_bz2` may read from others, by its first four bytes.
+
+    Returns:
+        Whether it begins as a zip archive of `torch.save`, a bzip2 stream or a pickle.
 
     Raises:
         OSError: it cannot be read.
@@ -56,7 +59,7 @@ class Type(StandIn):
         self.big_endian = state[1] == ">"
 
     def read(self, content: object) -> Any:
-        """The numbers in `content`, a flat array."""
+        """The numbers in `content`, a flat array; raises UnpicklingError where that is not bytes."""
         if not isinstance(content, bytes):
             raise pickle.UnpicklingError("an array whose content is not bytes")
         return np.frombuffer(content, np.dtype(self.code).newbyteorder(">" if self.big_endian else "<"))
@@ -122,7 +125,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 
 def read_bz2(path: Path) -> Any:
-    """The plain data in a pickle compressed by bzip2.
+    """Read a pickle compressed by bzip2.
+
+    Returns:
+        The plain data in it.
 
     Raises:
         DataError: the file asks for anything but plain data (it is not executed), is damaged, or does not fit in
@@ -142,7 +148,10 @@ def read_bz2(path: Path) -> Any:
 
 
 def read_torch(path: Path) -> Any:
-    """The plain data in a file of `torch.save`, by `torch.load(weights_only=True)`.
+    """Read a file of `torch.save`, by `torch.load(weights_only=True)`.
+
+    Returns:
+        The plain data in it.
 
     Raises:
         DataError: the file asks for anything but plain data (it is not executed), is damaged, or does not fit in

@@ -119,10 +119,13 @@ def corruption_accuracy(
 
 
 def alexnet_normalised(errors: Mapping[str, float]) -> float:
-    """ImageNet-C's mCE = 100 · mean over the fifteen corruptions of E[t] / AlexNet's E[t], percent; AlexNet has 100.
+    """ImageNet-C's mean corruption error (mCE), relative to AlexNet.
 
     Args:
         errors: Corruption errors E[t], percent, mean over severities 1 to 5, of at least the standard corruptions.
+
+    Returns:
+        mCE = 100 · mean over the fifteen corruptions of E[t] / AlexNet's E[t], percent; AlexNet has 100.
 
     Raises:
         ConfigError: a standard corruption is missing.

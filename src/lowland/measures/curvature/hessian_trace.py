@@ -39,7 +39,24 @@ class TraceEstimate:
 
 
 def estimate_trace(forms_GK: Array, sizes_G: Array) -> TraceEstimate:
-    """The trace with its standard errors from vₖᵀ H_g vₖ, and the number of images of every group."""
+    """The trace with its standard errors from vₖᵀ H_g vₖ, and the number of images of every group.
+
+    Example:
+        With v of ±1, vᵀHv = Σᵢ Hᵢᵢ + Σ_{i≠j} vᵢvⱼHᵢⱼ. For a diagonal H every vector gives the trace exactly:
+
+        >>> v_KP = np.array([[1.0, 1.0], [1.0, -1.0]])
+        >>> forms_K = np.einsum("kp,pq,kq->k", v_KP, np.diag([1.0, 3.0]), v_KP)
+        >>> found = estimate_trace(forms_K[None], np.array([100]))
+        >>> found.value, found.noise_se
+        (4.0, 0.0)
+
+        Other entries are noise of mean 0; here they add ±4, which these two vectors happen to cancel:
+
+        >>> forms_K = np.einsum("kp,pq,kq->k", v_KP, np.array([[1.0, 2.0], [2.0, 3.0]]), v_KP)
+        >>> found = estimate_trace(forms_K[None], np.array([100]))
+        >>> found.value, round(found.noise_se, 6)
+        (4.0, 4.0)
+    """
     groups, draws = forms_GK.shape
     traces_K = sizes_G @ forms_GK / sizes_G.sum()
     value = float(traces_K.mean())

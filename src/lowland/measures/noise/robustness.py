@@ -61,6 +61,22 @@ def estimate_robustness(clean_N: Array, correct_KSN: Array) -> RobustnessEstimat
     Args:
         clean_N: 1 where the clean network is right, else 0.
         correct_KSN: The same under every draw and sign; the signs of one draw count as one.
+
+    Example:
+        A linear model says "yes" where w·x > 0. Under the noise w ⊙ (1 + σ z) that sum is normal with mean w·x and
+        standard deviation σ·‖w ⊙ x‖, so an image that was right turns wrong with probability Φ(−w·x/(σ·‖w ⊙ x‖)), and R
+        of one image is 100 times that. Four equal terms under σ = 2 give 100·Φ(−4/(2·2)) = 15.87 points:
+
+        >>> from statistics import NormalDist
+        >>> w_P, x_P, sigma = np.ones(4), np.ones(4), 2.0
+        >>> exact = 100 * NormalDist().cdf(-(w_P @ x_P) / (sigma * np.linalg.norm(w_P * x_P)))
+        >>> round(exact, 2)
+        15.87
+        >>> z_KP = np.random.default_rng(0).standard_normal((4000, 4))
+        >>> correct_K = (w_P * (1 + sigma * z_KP)) @ x_P > 0
+        >>> found = estimate_robustness(np.ones(1), correct_K[:, None, None].astype(float))
+        >>> abs(found.value - exact) < 2 * found.noise_se < 1.2
+        True
     """
     draws = len(correct_KSN)
     change_KSN = 100.0 * (clean_N - correct_KSN)

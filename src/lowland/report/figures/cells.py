@@ -61,7 +61,10 @@ def colour(operation: str) -> str:
 
 
 def layout(graph: CellGraph) -> Layout:
-    """Places for every node and every labelled edge (in the order of `graph.edges`).
+    """Place every node and every labelled edge of a cell.
+
+    Returns:
+        Places in CSS pixels, labels in the order of `graph.edges`.
 
     Raises:
         ValueError: the graph has a cycle or an edge to a node it does not list.
@@ -165,9 +168,12 @@ def _reach(start: set[str], steps: list[tuple[str, str]]) -> set[str]:
 
 
 def _inputs(graph: CellGraph) -> list[str]:
-    """The first node and further leading ones without an incoming edge; a later numbered node is an inner one.
+    """Find a cell's inputs, of which a later numbered node is none.
 
     An inner node that nothing feeds carries zeros, so it must not look like an input.
+
+    Returns:
+        The first node, and further leading ones without an incoming edge.
     """
     fed = {target for _, target, _ in graph.edges}
     further = itertools.takewhile(lambda node: node not in fed and not node.isdigit(), graph.nodes[1:-1])

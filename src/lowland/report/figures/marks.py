@@ -74,12 +74,15 @@ def ring(axes: Axes, xy_2: Sequence[float], label: str, size: float = 11.0) -> N
 
 
 def reach(values_N: Array, wanted: Sequence[int] = (), always: Sequence[int] = ()) -> tuple[float, float]:
-    """Ends of an axis: all values but a few very great ones, which would flatten the rest.
+    """Choose the ends of an axis: all values but a few very great ones, which would flatten the rest.
 
     Args:
         values_N: The values, at least one.
         wanted: Positions of those left out only where they are very far off.
         always: Positions of those never left out.
+
+    Returns:
+        Lower and upper end, a margin of 5 % included.
     """
     low, high = np.quantile(values_N, [0.05, 0.95])
     bottom, top = float(values_N.min()), float(values_N.max())

@@ -91,6 +91,9 @@ def front(pareto: Pareto, limit: int | None = None) -> str:
     Args:
         pareto: What the search found.
         limit: The most that the horizontal objective may be, drawn where it is near the points.
+
+    Returns:
+        One `<svg>` element.
     """
     x, y = axes_of(pareto)
     with styled():

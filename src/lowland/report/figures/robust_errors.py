@@ -17,11 +17,14 @@ WIDTH, HEIGHT = 912, 400
 
 
 def robust_errors(search: Search, chosen: str) -> str | None:
-    """R against error of every candidate whose measure kept both, darker where it is larger; None where none has both.
+    """Draw R against error of every candidate whose measure kept both, darker where it is larger.
 
     Args:
         search: The search.
         chosen: What the candidate that it chose is called.
+
+    Returns:
+        One `<svg>` element; None where no candidate has both.
     """
     rows = [
         (candidate, candidate.error, candidate.robustness)

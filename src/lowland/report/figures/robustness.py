@@ -25,6 +25,9 @@ def robustness(shift: Shift, clean_error: float | None) -> str:
     Args:
         shift: Results on corrupted images.
         clean_error: Top-1 error on clean test images, percent, or None.
+
+    Returns:
+        One `<svg>` element.
     """
     groups = shift.groups or (ShiftGroup(name="", corruptions=tuple(shift.by), error=None),)
     with styled():

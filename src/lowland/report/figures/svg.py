@@ -82,7 +82,7 @@ def figure(width: float, height: float) -> Figure:
 
 
 def inline(drawn: Figure, name: str, alt: str, tips: Mapping[str, Sequence[str]] | None = None) -> str:
-    """One `<svg>` element, to be placed in an HTML page as it is: every text in it is escaped.
+    """Write a figure for an HTML page: every text in it is escaped.
 
     Args:
         drawn: The figure.
@@ -90,6 +90,9 @@ def inline(drawn: Figure, name: str, alt: str, tips: Mapping[str, Sequence[str]]
         alt: What the figure shows, for those who do not see it.
         tips: What browsers show over a marker: by the gid of a line without strokes, one text for each of its points,
             all of which must be inside the figure.
+
+    Returns:
+        One `<svg>` element, to be placed as it is.
     """
     buffer = io.BytesIO()
     with styled():

@@ -57,9 +57,12 @@ def has_imagenet_stem(shape: Shape) -> bool:
 
 @lru_cache(maxsize=256)
 def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
-    """Every cell of a network; reductions at cells // 3 and 2 · cells // 3 (DARTS), the first cell always normal.
+    """Lay out a network: reductions at cells // 3 and 2 · cells // 3 (DARTS), the first cell always normal.
 
     So 14 cells reduce at 4 and 9; 3 at 1 and 2; 2 at 1 only, and a single cell is a normal one.
+
+    Returns:
+        Every cell, from input to output.
     """
     imagenet = has_imagenet_stem(shape)
     channels = shape.channels
@@ -267,7 +270,10 @@ class DartsSupernet(Supernet):
         return [name for name in self._edge_names.get((cell, edge, choice), {}).values() if name in self._trainable]
 
     def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
-        """Logits (N, K) of the network named by `path`, computing live operations only.
+        """Run the network named by `path`, computing live operations only.
+
+        Returns:
+            Logits (N, K).
 
         Raises:
             GenotypeError: a genotype is illegal.

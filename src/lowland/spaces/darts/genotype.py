@@ -103,7 +103,10 @@ def _live_node(genes: Sequence[int], edges: range) -> tuple[LiveEdge, LiveEdge]:
 
 
 def from_pairs(normal: Sequence[Pair], reduction: Sequence[Pair]) -> Genotype:
-    """The genotype of two cells given as eight (operation, source) pairs each, two per inner node.
+    """Build the genotype of two cells given as eight (operation, source) pairs each, two per inner node.
+
+    Returns:
+        A legal genotype.
 
     Raises:
         GenotypeError: not eight pairs, an unknown operation or `none`, a source that does not come before the node, or
@@ -143,10 +146,13 @@ def format_genotype(genotype: Genotype) -> str:
 
 
 def parse_genotype(text: str) -> Genotype:
-    """A legal genotype from 28 genes or from the Python form of the DARTS code. Nothing is ever evaluated.
+    """Read a genotype from 28 genes or from the Python form of the DARTS code. Nothing is ever evaluated.
 
     Genes are separated by commas, with an optional `|` between the cells and an optional `darts:` in front. In the
     Python form an assignment (`NAME = Genotype(…)`), positional fields and `range(2, 6)` are understood.
+
+    Returns:
+        A legal genotype.
 
     Raises:
         GenotypeError: the text is malformed or names an illegal architecture.

@@ -87,13 +87,16 @@ class Darts(Space):
         return Genotype(SPACE, tuple(genes.tolist()))
 
     def mutate(self, genotype: Genotype, rng: np.random.Generator, probability: float, genes: range | None) -> Genotype:
-        """A legal genotype in which every gene (or every gene in `genes`) was picked with `probability` and changed.
+        """Pick every gene (or every gene in `genes`) with `probability` and change it.
 
         A picked gene that holds an operation gets one of the other six, uniformly. A picked `none` gets one of the
         seven, and one of its node's two live edges, at random, becomes `none` for it (at most two per node, at random
         where more are picked). One picked gene or more always gives another genotype; a change never leaves its node,
         so `genes=range(14)` changes the normal cell only (the public code's fault). Each single step is as likely as
         its reverse.
+
+        Returns:
+            A legal genotype.
         """
         validate(genotype)
         changed = list(genotype.genes)
@@ -111,9 +114,12 @@ class Darts(Space):
         return Genotype(SPACE, tuple(changed))
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
-        """A child that takes each inner node of each cell, with all its edges, from either parent with probability 1/2.
+        """Take each inner node of each cell, with all its edges, from either parent with probability 1/2.
 
         Nodes are the smallest parts that can be exchanged and leave every child legal.
+
+        Returns:
+            A legal genotype.
         """
         validate(first)
         validate(second)
@@ -158,9 +164,12 @@ class Darts(Space):
     # --- networks ------------------------------------------------------------------------------------------------
 
     def check(self, shape: Shape) -> None:
-        """Raise ConfigError where a size is not positive, the image too small, or the ImageNet stem's width odd.
+        """Refuse shapes of which no network can be built.
 
         The least image leaves a pixel after two reductions (4) or behind the ImageNet stem, which divides by 8 (8).
+
+        Raises:
+            ConfigError: a size is not positive, the image is too small, or the ImageNet stem's width is odd.
         """
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
@@ -186,10 +195,13 @@ class Darts(Space):
         classifier: ClassifierCount = "in*out",
         auxiliary: bool = False,
     ) -> Cost:
-        """Exact size of `network(genotype, shape)`, by table look-up.
+        """Count the size of `network(genotype, shape)`, by table look-up.
 
         MACs count convolutions and the classifier (in·out, or `profiler`: (2·in − 1)·out). `auxiliary` adds weights
         and MACs of the auxiliary head, which runs in training only and which published figures leave out.
+
+        Returns:
+            Parameters and MACs, exact.
         """
         self.check(shape)
         fixed, tables = _cost_table(shape)
@@ -210,7 +222,10 @@ class Darts(Space):
         return DartsSupernet(shape)
 
     def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> DartsNetwork:
-        """A freshly initialised standalone network: (N, C, H, W) → logits (N, K).
+        """Build a standalone network.
+
+        Returns:
+            A freshly initialised network: (N, C, H, W) → logits (N, K).
 
         Raises:
             ConfigError: `shape` cannot be built, or `options.drop_path` is not in [0, 1).
@@ -233,6 +248,9 @@ class Darts(Space):
 
         `bn_scale="twice"` is the public code's: of a dilated convolution's batch norm the scale twice, in place of
         its shift. (RLNAS, arXiv 2101.11834, Algorithm 1 and its code.)
+
+        Returns:
+            One term for every tensor, or constant in place of one, with how often it is repeated.
 
         Raises:
             ConfigError: `supernet` is not one of this space.
@@ -266,6 +284,9 @@ def route_counts(cell: LiveCell) -> dict[int, int]:
         m(k → j) = A(k) · B(j),   A(input) = 1, A(j) = Σ A(k) over live k → j,   B(j) = 1 + Σ B(i) over live j → i
 
     A(k) routes arrive at the edge's source; B(j) go on from its target, ending there or at a later node.
+
+    Returns:
+        Edge → its number of routes m, at least 1.
     """
     arriving = [1, 1]
     for pair in cell:

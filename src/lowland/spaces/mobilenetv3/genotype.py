@@ -33,7 +33,10 @@ class Choice:
 
 @lru_cache(maxsize=4096)
 def choices(design: Design, genotype: Genotype) -> tuple[Choice | None, ...]:
-    """The choice for every block of the largest network, D per stage; None where the stage is not that deep.
+    """Look up the choice for every block of the largest network.
+
+    Returns:
+        D choices per stage; None where the stage is not that deep.
 
     Raises:
         GenotypeError: the genotype is illegal.
@@ -108,7 +111,10 @@ def format_genotype(design: Design, genotype: Genotype) -> str:
 
 
 def parse_genotype(design: Design, text: str) -> Genotype:
-    """A legal genotype from `format_genotype`'s form or from comma-separated genes.
+    """Read a genotype from `format_genotype`'s form or from comma-separated genes.
+
+    Returns:
+        A legal genotype.
 
     Raises:
         GenotypeError: saying what is wrong where, and what is legal.

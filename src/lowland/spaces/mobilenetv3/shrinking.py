@@ -10,10 +10,13 @@ from lowland.spaces.mobilenetv3.genotype import validate
 
 
 def restricted(design: Design, genotype: Genotype, elastic: Collection[str]) -> Genotype:
-    """`genotype` with kernels, depths and expansions that are not in `elastic` at their largest.
+    """Put kernels, depths and expansions that are not in `elastic` at their largest.
 
     Blocks that a greater depth adds repeat the choices of the stage's own blocks in order, so that each option of a
     dimension already elastic is as likely on them as on the others. The resolution stays.
+
+    Returns:
+        A legal genotype.
     """
     validate(design, genotype)
     genes: list[int] = []

@@ -87,6 +87,9 @@ class ElasticMobileNetV3(Space):
 
         Blocks that a greater depth adds are drawn uniformly. A depth changes only where all genes of its stage are in
         `genes`, because no other gene may change.
+
+        Returns:
+            A legal genotype.
         """
         return variation.mutate(self.design, genotype, rng, probability, genes)
 
@@ -94,6 +97,9 @@ class ElasticMobileNetV3(Space):
         """Each depth, kernel, expansion and the resolution from either parent with probability 1/2.
 
         A block that only one parent has comes from that parent.
+
+        Returns:
+            A legal genotype.
         """
         return variation.crossover(self.design, first, second, rng)
 
@@ -185,7 +191,10 @@ class ElasticMobileNetV3(Space):
     def network(
         self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()
     ) -> MobileNetV3Network:
-        """The standalone network; `like_supernet` changes nothing.
+        """Build the standalone network; `like_supernet` changes nothing.
+
+        Returns:
+            A freshly initialised network: (N, C, H, W) → logits (N, K).
 
         Raises:
             ConfigError: `shape` cannot be built, `options.drop_path` is not in [0, 1), or an auxiliary head is asked
@@ -206,6 +215,9 @@ class ElasticMobileNetV3(Space):
         Of an elastic weight the part counts that the genotype uses: first channels, and the centre of the kernel,
         before it is transformed. Kernel matrices and batch norm of searched blocks are left out. `bn_scale` has no
         effect: there are no dilated convolutions. (After RLNAS, arXiv 2101.11834, Algorithm 1.)
+
+        Returns:
+            One term for every tensor, or part of one.
 
         Raises:
             ConfigError: `supernet` is not one of this space, or its channels were sorted during training.

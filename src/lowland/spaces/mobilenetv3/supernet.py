@@ -79,9 +79,12 @@ class MobileNetV3Supernet(Supernet):
         return [f"{part}.{name}" for name in self.get_submodule(part).state_dict()]
 
     def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
-        """Logits (N, K); `path` is one genotype, or one per block, of which the first decides the resolution.
+        """Run the network named by `path`: one genotype, or one per block, of which the first decides the resolution.
 
         A block of its own genotype runs where that genotype's stage is deep enough to have it.
+
+        Returns:
+            Logits (N, K).
 
         Raises:
             GenotypeError: a genotype is illegal.
@@ -97,9 +100,12 @@ class MobileNetV3Supernet(Supernet):
         return logits_NK
 
     def inherited(self, genotype: Genotype) -> Mapping[str, str]:
-        """Standalone key → key of the supernet's tensor from which its value comes: a part, or a transformed kernel.
+        """Name the tensors of which the standalone network's are a part, or from which they are computed.
 
         The values themselves are in `extract`; the matrices that transform kernels are in `path_parameters`.
+
+        Returns:
+            Standalone key → key of the supernet's tensor from which its value comes: a part, or a transformed kernel.
         """
         names = dict(self._fixed)
         for own, (index, _) in enumerate(self._active(genotype)):

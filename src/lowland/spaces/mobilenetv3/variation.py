@@ -42,6 +42,9 @@ def mutate(
 
     Blocks that a greater depth adds are drawn uniformly; those beyond the depth become zero, and picking them changes
     nothing. A change never leaves `genes`, so a depth changes only where all genes of its stage are among them.
+
+    Returns:
+        A legal genotype.
     """
     validate(design, genotype)
     picked = rng.random(design.genes) < probability
@@ -77,6 +80,9 @@ def crossover(design: Design, first: Genotype, second: Genotype, rng: np.random.
     """Depths, resolution, and each block's kernel and expansion from either parent with probability 1/2.
 
     A block that only one parent has comes from that parent.
+
+    Returns:
+        A legal genotype.
     """
     validate(design, first)
     validate(design, second)

@@ -53,10 +53,13 @@ def live_steps(genes: tuple[int, ...]) -> tuple[Step, ...]:
 
 @cache
 def expression(genes: tuple[int, ...]) -> str:
-    """The cell's output as a nested sum of operations on its input `0`, with zero terms written `#`.
+    """Write the cell's output as a nested sum of operations on its input `0`, with zero terms written `#`.
 
     Skip connections vanish and terms are sorted, which is the published rule for isomorphic cells. It keeps zero terms
     and sorts nested sums as text, so it never merges different functions but leaves some equal ones apart.
+
+    Returns:
+        The expression, equal for isomorphic cells.
     """
     nodes = ["0"]
     for node in range(1, OUTPUT + 1):
@@ -87,7 +90,14 @@ def validate(genotype: Genotype) -> None:
 
 
 def parse_cell(text: str) -> tuple[int, ...]:
-    """Genes of the published string form."""
+    """Read the published string form.
+
+    Returns:
+        Its 6 genes.
+
+    Raises:
+        GenotypeError: saying what is wrong where, and what is legal.
+    """
     nodes = text.split("+")
     if len(nodes) != OUTPUT:
         raise GenotypeError(f"genotype {text!r} has {len(nodes)} nodes joined by '+', expected 3 in the form {FORM}")

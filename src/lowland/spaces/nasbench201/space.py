@@ -89,10 +89,13 @@ class NasBench201(Space):
         return [connected(rng) for _ in range(cells)] if per_cell else connected(rng)
 
     def fair_paths(self, rng: np.random.Generator, cells: int) -> list[list[Genotype]]:
-        """Five paths: on every edge of every cell a permutation of the five operations, `none` among them.
+        """Draw permutations of the five operations, `none` among them, on every edge of every cell.
 
         A cell's permutations are drawn again while one of its five genotypes has no route from input to output. An
         operation that edges of the same path cut off by `none` is held but, as always here, not computed.
+
+        Returns:
+            Five paths, one genotype per cell each.
         """
         columns = [fair_cell(rng) for _ in range(cells)]
         return [list(path) for path in zip(*columns, strict=True)]
@@ -148,6 +151,9 @@ class NasBench201(Space):
 
         Equal keys always mean equal functions. The rule is cautious: it keeps a cell's zero terms, so that some equal
         functions have several keys (dropping zeros and flattening sums would leave 4,930).
+
+        Returns:
+            The cell's `expression`.
         """
         validate(genotype)
         return f"{NAME}:{expression(genotype.genes)}"
@@ -180,10 +186,13 @@ class NasBench201(Space):
         classifier: ClassifierCount = "in*out",
         auxiliary: bool = False,
     ) -> Cost:
-        """Exact size, dead operations included as in the published table.
+        """Count the size of the network, dead operations included as in the published table.
 
         The published MACs count the classifier with its bias, (in + 1)·out: 10 more than `in*out` for 10 classes.
         `profiler` counts (2·in − 1)·out as in every space.
+
+        Returns:
+            Parameters and MACs, exact.
         """
         validate(genotype)
         _no_auxiliary(auxiliary)
@@ -218,6 +227,10 @@ class NasBench201(Space):
         norms' scale and shift, last batch norm, classifier weight and bias, as the public code concatenates them. Each
         live route adds its convolutions' weights and 9·C entries of 1/9 per average pooling; skip connections are
         empty. `bn_scale` has no effect: there are no dilated convolutions.
+
+        Returns:
+            One term for every tensor, or constant in place of one, with how often it is repeated; none where no route
+            is alive.
         """
         validate(genotype)
         live = [route for route in ROUTES if all(genotype.genes[edge] for edge in route)]
