@@ -1,5 +1,6 @@
 """Search spaces: what can be built."""
 
+from lowland.spaces.categorical import CategoricalSpace
 from lowland.spaces.features import FeatureInfo, FeatureNetwork
 from lowland.spaces.space import (
     AngleTerm,
@@ -20,6 +21,7 @@ from lowland.spaces.space import (
 
 __all__ = [
     "AngleTerm",
+    "CategoricalSpace",
     "CellGraph",
     "Cost",
     "FeatureInfo",

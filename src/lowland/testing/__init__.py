@@ -6,7 +6,7 @@ Needs the extra `test` (pytest and hypothesis).
 import pytest
 
 # Before the suites are imported, so that their assertions say what they compared.
-pytest.register_assert_rewrite("lowland.testing")
+pytest.register_assert_rewrite("lowland.testing.spaces")
 
 from lowland.testing.spaces import SpaceSuite  # noqa: E402  (see above)
 

@@ -33,7 +33,9 @@ class GenotypeTests:
             assert all(type(gene) is int for gene in genotype.genes)
             assert len(genotype.genes) == len(space.gene_names)
         assert genotypes == samples(space, 300)
-        assert len(set(genotypes)) > 290
+        # Of small spaces many are drawn again: n draws give n·(1 − (1 − 1/n)ᵏ) different ones on average.
+        expected = space.size * (1 - (1 - 1 / space.size) ** len(genotypes))
+        assert len(set(genotypes)) > (290 if space.size > 10_000 else 0.9 * expected)
         assert all(len(set(values)) > 1 for values in zip(*(g.genes for g in genotypes), strict=True))
 
     def test_size_is_the_number_of_genotypes(self, space: Space) -> None:
@@ -43,7 +45,7 @@ class GenotypeTests:
             return
         genotypes = list(space.all())
         assert len(set(genotypes)) == len(genotypes) == space.size
-        for genotype in genotypes[:: space.size // 500]:
+        for genotype in genotypes[:: max(1, space.size // 500)]:
             space.validate(genotype)
 
     def test_validate_refuses_wrong_length_value_and_space(self, space: Space) -> None:
