@@ -219,6 +219,9 @@ class Space(ABC):
     default_supernet: Mapping[str, int]
     """`channels` and `cells` of the published supernet."""
 
+    width_step: int = 2
+    """Widths to which a network is fitted (`spaces.width`) are the multiples of this; costs never fall with them."""
+
     # --- genotypes -----------------------------------------------------------------------------------------------
 
     @property
