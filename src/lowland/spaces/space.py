@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -221,6 +222,9 @@ class Space(ABC):
 
     width_step: int = 2
     """Widths to which a network is fitted (`spaces.width`) are the multiples of this; costs never fall with them."""
+
+    references: Mapping[str, str] = MappingProxyType({})
+    """Known networks of this space, such as hand-written ones, to compare found ones with: name → text form."""
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 
