@@ -322,6 +322,51 @@ def rank(
 
 
 @app.command()
+def compare(
+    run_directory: RunDirectory,
+    references: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with",
+            help="References: resnet-cell, all-conv3x3, darts-v2, mobilenetv3, published:NAME, timm:NAME, separated by "
+            "commas; or one genotype. Repeatable [default: one of the run's space, one of another].",
+            show_default=False,
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each network.")] = 3,
+    suites: Annotated[str, typer.Option("--suites", help="How networks are judged.")] = "classification,corruptions",
+    max_params: Annotated[
+        str | None,
+        typer.Option("--max-params", help="Most parameters of a reference [default: the delivered network's]."),
+    ] = None,
+    max_macs: Annotated[
+        str | None, typer.Option("--max-macs", help="Most MACs of a reference [default: the delivered network's].")
+    ] = None,
+    no_fit: Annotated[bool, typer.Option("--no-fit", help="Leave references at their own width.")] = False,
+    out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/compare"),
+) -> None:
+    """Compare the delivered network with hand-written ones of equal size, by the same recipe."""
+    from lowland.app.comparison import comparison_lines
+    from lowland.app.display import Display, stoppable
+    from lowland.core.settings import count
+    from lowland.workflow import compare as comparison
+
+    request = comparison.ComparisonRequest(
+        references=comparison.reference_names(references or ()),
+        seeds=seeds,
+        suites=_names(suites),
+        fit=not no_fit,
+        max_params=None if max_params is None else count("--max-params", max_params),
+        max_macs=None if max_macs is None else count("--max-macs", max_macs),
+    )
+    display = Display(out)
+    with stoppable(display):
+        document = comparison.compare(run_directory, out_path, request, monitor=display)
+    for line in comparison_lines(document, out_path):
+        out.print(line, highlight=False, markup=False, soft_wrap=isinstance(line, str))
+
+
+@app.command()
 def export(
     run_directory: Annotated[Path, typer.Argument(help="Run or network folder.")],
     form: Annotated[str, typer.Option("--format", help="pt2 (torch.export) or onnx.")] = "pt2",
