@@ -130,6 +130,16 @@ def _made(model: str, shape: Shape) -> nn.Module:
 def _cost(model: str, shape: Shape) -> Cost:
     with torch.random.fork_rng(devices=[]):  # initialisation draws numbers, counting must not
         network = _made(model, shape).to("meta").eval()
+    # A map of one pixel cannot be halved. Torch lets it pass, but with bf16 on CPUs the weights' gradients of such a
+    # convolution are then random, sometimes NaN (seen with torch 2.14).
+    strided = [
+        module
+        for module in network.modules()
+        if isinstance(module, nn.Conv2d) and max(module.stride) > 1 and max(module.kernel_size) > 1
+    ]
+    vanished: list[nn.Module] = []
+    for module in strided:
+        module.register_forward_pre_hook(lambda each, x: vanished.append(each) if max(x[0].shape[2:]) == 1 else None)
     x_NCHW = torch.zeros(1, shape.in_channels, shape.image_size, shape.image_size, device="meta")
     try:
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
@@ -140,6 +150,11 @@ def _cost(model: str, shape: Shape) -> Cost:
             f"timm:{model} cannot take images of {shape.image_size} pixels ({_reason(error)}); choose another, or "
             "enlarge the images with data.image_size"
         ) from error
+    if vanished:
+        raise ConfigError(
+            f"timm:{model} cannot be used for images of {shape.image_size} pixels, since it halves a map of one pixel; "
+            "choose another, or enlarge the images with data.image_size"
+        )
     if not fits:
         raise ConfigError(f"timm:{model} is no classifier: it gives {tuple(logits_NK.shape)}; choose another")
     parameters = sum(p.numel() for p in network.parameters() if p.requires_grad)
