@@ -1,4 +1,4 @@
-"""Contests: what a network cannot follow of a recipe, and what decides that a training or a judgement is another one."""
+"""Contests: what a network cannot follow of a recipe, and what makes a training or a judgement another one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_checkpoint_belongs_to_one_training_and_damage_is_told(tmp_path: Path)
     assert file.load_checkpoint("a") == ({}, {"step": 3})
     assert file.load_checkpoint("b") is None
     file.path.write_bytes(file.path.read_bytes()[:-3])
-    with pytest.raises(RunError, match="is damaged .*; delete it to begin that training anew"):
+    with pytest.raises(RunError, match=r"is damaged .*; delete it to begin that training anew"):
         file.load_checkpoint("a")
     file.drop()
     file.drop()

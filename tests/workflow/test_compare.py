@@ -207,9 +207,7 @@ def test_a_timm_network_is_a_reference(tmp_path: Path) -> None:
 
 def test_the_command_prints_a_table_and_the_answer(pristine: Path, tmp_path: Path, lowland: Command) -> None:
     out = tmp_path / "out"
-    said = lowland(
-        "compare", pristine, "--with", "resnet-cell", "--seeds", 1, "--suites", "classification", "--out", out
-    )
+    said = lowland("compare", pristine, "--seeds", 1, "--suites", "classification", "--out", out)
     assert said.code == 0, said.err
     # The usual references: one of the space, and one of another family, of which none is so small.
     assert "no comparison with mobilenetv3: reference mobilenetv3: a mobilenetv3-small network" in said.out
