@@ -17,7 +17,7 @@ import torch
 from lowland.core import files
 from lowland.core.config import Config
 from lowland.core.errors import LowlandWarning, RunError
-from lowland.store import run as run_module
+from lowland.store import results
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
@@ -505,7 +505,7 @@ def test_a_result_whose_replacement_was_stopped_is_the_old_or_the_new(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(run_module, "write_bytes", stop)
+        patch.setattr(results, "write_bytes", stop)
         with pytest.raises(KeyboardInterrupt):
             run.write_json("history.json", ["new"])
     run._lock.release()

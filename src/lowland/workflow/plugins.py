@@ -46,5 +46,5 @@ def require(run: Run) -> None:
 
 
 def kept(config: Config, earlier: Config) -> Config:
-    """The settings with the plugins of `earlier` settings of the same run too: what these brought may still be named."""
+    """The settings with the plugins of `earlier` settings of the same run too: they may still be needed."""
     return config.model_copy(update={"plugins": tuple(dict.fromkeys([*earlier.plugins, *config.plugins]))})
