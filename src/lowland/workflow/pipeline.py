@@ -30,8 +30,10 @@ from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
 from lowland.workflow import finalists, plugins
+from lowland.workflow.network_size import check_limits, network_shape
 from lowland.workflow.presets import recipe
-from lowland.workflow.session import Recorded, Session, check_limits, network_shape
+from lowland.workflow.recorded import Recorded
+from lowland.workflow.session import Session
 from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
 
 AFFECTS = {
