@@ -246,7 +246,7 @@ def test_no_permission_to_write(
         with files.explained(path):
             raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("lowland.store.run.write_json", refuse)
+    monkeypatch.setattr("lowland.store.ledger.write_json", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
     assert content(finished) == before
