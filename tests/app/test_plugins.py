@@ -96,5 +96,13 @@ def test_a_listing_shows_what_a_plugin_brings(forgotten: Callable[[], None], low
     assert "did you mean darts?" in lowland("spaces", "dart").fault
 
 
-def test_a_plugin_that_is_not_there(forgotten: Callable[[], None], lowland: Command) -> None:
+def test_a_plugin_that_is_not_there_or_fails(tmp_path: Path, forgotten: Callable[[], None], lowland: Command) -> None:
     assert "--plugin nowhere.at_all: cannot be imported" in lowland("spaces", "--plugin", "nowhere.at_all").fault
+    (tmp_path / "broken_plugin.py").write_text("1 / 0\n")
+    fault = lowland("spaces", "--plugin", "broken_plugin").fault
+    assert fault == (
+        "--plugin broken_plugin: fails while it is imported (ZeroDivisionError: division by zero); repair it"
+    )
+    twice = SOURCE.replace('"mine"', '"darts"')
+    (tmp_path / "taken_name.py").write_text(twice)
+    assert "space 'darts' of taken_name is registered twice" in lowland("spaces", "--plugin", "taken_name").fault
