@@ -246,7 +246,7 @@ def test_no_permission_to_write(
         with files.explained(path):
             raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("lowland.store.run.write_json", refuse)
+    monkeypatch.setattr("lowland.store.ledger.write_json", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
     assert content(finished) == before
@@ -321,7 +321,7 @@ def test_the_installed_command_speaks_one_sentence(tmp_path: Path) -> None:
             ("run", "--epoch", "3"),
             "no such option: --epoch (Possible options: --epochs, --retrain-epochs); `lowland run -h`",
         ),
-        (("serch",), "no such command 'serch'. Did you mean 'search'? `lowland -h`"),
+        (("flatnes",), "no such command 'flatnes'. Did you mean 'flatness'? `lowland -h`"),
         (("train",), "missing argument 'run_directory'; `lowland train -h`"),
         (("run", "--seed", "x"), "invalid value for '--seed'"),
     ],

@@ -23,8 +23,8 @@ from lowland.report.gather import gather
 from lowland.store.manifest import STAGES
 from lowland.store.run import Run
 from lowland.workflow import pipeline
+from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
-from lowland.workflow.session import network_shape
 from whole_runs import DARTS, TINY, content, copied, made
 
 

@@ -29,9 +29,11 @@ from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
-from lowland.workflow import finalists
+from lowland.workflow import finalists, plugins
+from lowland.workflow.network_size import check_limits, network_shape
 from lowland.workflow.presets import recipe
-from lowland.workflow.session import Recorded, Session, check_limits, network_shape
+from lowland.workflow.recorded import Recorded
+from lowland.workflow.session import Session
 from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
 
 AFFECTS = {
@@ -118,6 +120,7 @@ def resume(
     """
     world = join()
     with Run.open(path, read_only=not world.main) as opened:
+        plugins.require(opened)
         if last == "train" and opened.stage_done("evaluate"):
             last = "report"
         barrier(world)  # every rank has now read the same manifest
@@ -136,6 +139,7 @@ def resume(
 def report(path: Path | str) -> Path:
     """Write report.html from whatever stages of the run at `path` are done."""
     with Run.open(path) as opened:
+        plugins.require(opened)
         if opened.stage_done("report"):
             opened.reset_stage("report")
         session = Session(opened, Monitor())
@@ -265,9 +269,14 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         retrain = change.get("retrain")
         named = {"retrain": recipe(retrain["recipe"])} if isinstance(retrain, dict) and "recipe" in retrain else {}
         new = merge(merge(new, named), change)
-    config = with_absolute_paths(build(new))
+    config = plugins.kept(with_absolute_paths(build(new)), opened.config)
     new = config.model_dump(mode="json")
-    affected = [section for section, value in new.items() if deciding(value) != deciding(old[section])]
+    affected = [
+        section
+        for section, value in new.items()
+        if section != "plugins"  # they bring what other settings name, and decide nothing themselves
+        and deciding(value) != deciding(old[section])
+    ]
     fixed = [section for section in affected if section not in AFFECTS]
     if fixed:
         raise ConfigError(
