@@ -42,6 +42,7 @@ from lowland.store.manifest import (
     now,
     read_config,
     read_manifest,
+    renewal,
     require_vacant,
 )
 from lowland.store.progress import ProgressFile
@@ -219,6 +220,8 @@ class Run:
         """
         if self._running is not None:
             raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
+        self._require_writer()
+        self._renew()
         self.manifest["config"] = dump(settings)
         if reset is not None:
             self._stage(reset)
@@ -230,13 +233,19 @@ class Run:
 
     def _finish_changes(self) -> None:
         """Carry out what the manifest notes as begun; a stop within is made good when the run is next opened."""
+        if "config" in self.manifest or "reset" in self.manifest:
+            self._renew()
+        self._finish_settings()
+        if "reset" in self.manifest:
+            self._finish_reset()
+
+    def _finish_settings(self) -> None:
+        """Write the settings noted in the manifest; a stop within is made good when the run is next opened."""
         if "config" in self.manifest:
             write_text(self.path / CONFIG, self.manifest["config"])
             self.manifest["files"][CONFIG] = sha256(self.path / CONFIG)
             del self.manifest["config"]
             self._write_manifest()
-        if "reset" in self.manifest:
-            self._finish_reset()
 
     def _finish_reset(self) -> None:
         """Carry out the reset noted in the manifest; a stop within it is made good when the run is next opened."""
@@ -442,8 +451,16 @@ class Run:
         if self._lock is None:
             raise RunError(f"run {self.path} was opened for reading only, or is closed: nothing can be written to it")
 
+    def _renew(self) -> None:
+        """Make a run of an earlier format one of today, before anything else is written."""
+        if self.manifest["format"] != FORMAT:
+            self.manifest |= renewal(self.path, self.manifest, self.config)
+            write_json(self.path / MANIFEST, self.manifest)
+            self._finish_settings()
+
     def _write_manifest(self) -> None:
         self._require_writer()
+        self._renew()
         if self._running is not None:
             spent = time.monotonic() - self._resumed
             self.manifest["stages"][self._running]["seconds"] = round(self._earlier_seconds + spent, 3)

@@ -44,6 +44,7 @@ from lowland.store.run import ARCHIVE, Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
+from lowland.workflow.renewal import recorded_precision, renew
 from lowland.workflow.scoring import IMAGES, measure_identity, scorers
 from lowland.workflow.session import Session
 
@@ -262,6 +263,7 @@ def judged(
     scored: dict[str, list[list[Candidate]]] = {name: [] for name in request.scored}
     with Archive(out / ARCHIVE) as archive:
         for each in sessions:
+            renew(archive, each, recorded_precision(out / RESULT))
             with scorers(each, count_images=True) as scorer:
                 for name, found in scored.items():
                     found.append(scores(name, genotypes, next(iter(columns.values())), each, archive, scorer))
@@ -364,14 +366,14 @@ def scores(
 ) -> list[Candidate]:
     """The candidate of every genotype under one measure, scored now or before; τ-b so far is told on the way."""
     monitor, config = session.monitor, session.config
-    own = config.model_copy(update={"measure": config.measure.model_copy(update={"name": name})})
-    identity = measure_identity(own, session.supernet_digest)
+    own = config.measure.model_copy(update={"name": name})
+    identity = measure_identity(session, own)
     keys = [session.space.key(genotype) for genotype in genotypes]
     known = {key for key in keys if archive.get(identity, key) is not None}
     monitor.start(name, len(set(keys)), "network", len(known))
     found: list[Candidate] = []
     values_N = np.full(len(genotypes), np.nan)
-    evaluator = Evaluator(session.space, scorer(own.measure), archive, identity, session.cost)
+    evaluator = Evaluator(session.space, scorer(own), archive, identity, session.cost)
     proposals = [Proposal(genotype, 0, "sample") for genotype in genotypes]
     for index, (candidate, key) in enumerate(zip(evaluator(proposals), keys, strict=True)):
         found.append(candidate)
