@@ -11,6 +11,7 @@ import yaml
 
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
+from lowland.core.moved import new_place
 from lowland.core.options import own_settings
 from lowland.core.registry import MEASURES
 from lowland.core.settings import section
@@ -114,8 +115,10 @@ def _owner(key: str, text: str, name: str) -> str | None:
     if owner is not None or (key in measure.needs and key not in TOGETHER):
         return owner
     allowed = [*(each for fields in settings.values() for each in fields), *sorted({*measure.needs} - {*TOGETHER})]
-    within = [each for each in allowed if key in (f"{owner}_{each}" for owner in settings)]
-    near = within or difflib.get_close_matches(key, allowed, n=1)
+    # What settings were called before format 2 of the run directory.
+    moved = (new_place(old) for old in (f"measure.{name}_{key}", f"measure.{key}"))
+    known = [place.rpartition(".")[2] for place in moved if place is not None and place.split(".")[2] in settings]
+    near = known or difflib.get_close_matches(key, allowed, n=1)
     if key in TOGETHER:
         remedy = "it is shared by all measures: use --set"
     elif near:
