@@ -37,11 +37,8 @@ def score(case: Case, genotype: Genotype | None = None, **options: object) -> Sc
 def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, object]):
     found = score(trained, **options)
     config = measure_config("flatness", **options)
-    stds = (
-        SIGMAS
-        if options.get("levels", "absolute") == "absolute"
-        else (2e-3, math.hypot(2e-3, 8e-3), math.hypot(2e-3, 8e-3, 1e-2))
-    )
+    absolute = options.get("levels", "absolute") == "absolute"
+    stds = SIGMAS if absolute else (2e-3, math.hypot(2e-3, 8e-3), math.hypot(2e-3, 8e-3, 1e-2))
     x = torch.cat([x for x, _ in trained.context.scored])
     labels = torch.cat([labels for _, labels in trained.context.scored])
     with calibrated_subnet(trained.supernet, SMALL, trained.context, config) as path:

@@ -24,10 +24,9 @@ def trained() -> Case:
 
 
 def score(case: Case, context: Context | None = None, **options: object) -> Score:
-    settings: dict[str, object] = {"draws": 3} | options
-    return measures.get(measure_config("perturbed_accuracy", **settings)).score(
-        case.supernet, case.genotypes[0], context or case.context
-    )
+    settings: dict[str, object] = {"name": "perturbed_accuracy", "draws": 3} | options
+    measure = measures.get(measure_config(**settings))
+    return measure.score(case.supernet, case.genotypes[0], context or case.context)
 
 
 def by_hand(case: Case, draw: int, sign: float = 1.0) -> float:
