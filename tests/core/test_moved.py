@@ -42,3 +42,4 @@ def test_old_settings_in_new_places() -> None:
 
 def test_what_is_no_section_is_left_alone() -> None:
     assert in_new_places({"measure": 5}) == {"measure": 5}
+    assert in_new_places({"measure": {"options": 5, "alpha": 1.0}}) == {"measure": {"options": 5}}

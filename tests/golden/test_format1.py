@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from golden.relocate import relocated
+from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
 from lowland.core.moved import MOVED
 from lowland.store import run as store
@@ -270,3 +271,17 @@ def test_a_ranking_goes_on_with_its_scores(tmp_path: Path) -> None:
     assert {row["name"]: row["truth"]["test_acc"]["all"]["tau"]["value"] for row in found["measures"]} == {
         name: pytest.approx(tau["test_acc"]) for name, tau in expected["tau"].items()
     }
+
+
+def test_an_old_run_and_a_new_one_may_rank_together(tmp_path: Path) -> None:
+    """They hold settings of other measures, with equal values."""
+    copy = relocated(GOLDEN / "rank", tmp_path / "rank")
+    with Run.open(copy / "run", read_only=True) as run:
+        old = run.config
+    options = {name: old.measure.options[name] for name in ("flatness", "angle")}
+    new = old.model_copy(update={"measure": old.measure.model_copy(update={"options": options})})
+    rank.require_alike([tmp_path / "a", tmp_path / "b"], old, {tmp_path / "b": new})
+    options = options | {"angle": {"vector": "cells+fixed"}}
+    other = old.model_copy(update={"measure": old.measure.model_copy(update={"options": options})})
+    with pytest.raises(ConfigError, match=r"measure of .* differs"):
+        rank.require_alike([tmp_path / "a", tmp_path / "b"], old, {tmp_path / "b": other})

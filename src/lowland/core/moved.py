@@ -56,4 +56,6 @@ def in_new_places(values: Mapping[str, Any]) -> dict[str, Any]:
 def _place(values: dict[str, Any], path: list[str], value: Any) -> None:
     for name in path[:-1]:
         values = values.setdefault(name, {})
+        if not isinstance(values, dict):
+            return  # no section stands there, which is said where the settings are checked
     values.setdefault(path[-1], value)

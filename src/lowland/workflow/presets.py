@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
@@ -253,8 +254,12 @@ def assemble(*layers: Values) -> Config:
     return complete(build(merge(base, values)))
 
 
-def complete(config: Config) -> Config:
+def complete(config: Config, also: Iterable[str] = ()) -> Config:
     """The settings with those of every measure that the search asks, so that a run does not depend on later defaults.
+
+    Args:
+        config: The settings.
+        also: Further measures whose settings are to be there.
 
     Raises:
         ConfigError: settings of a measure that does not exist, or wrong ones.
@@ -268,7 +273,7 @@ def complete(config: Config) -> Config:
     named = {aliases.get(name, name) for text in texts for name in expression.names(text)}
     # What does not exist is refused where the measure is made, with all that is wrong about it.
     asked = named & set(MEASURES.names())
-    asked |= {used for name in asked for used in MEASURES.load(name).uses}
+    asked |= {*also} | {used for name in asked for used in MEASURES.load(name).uses}
     options = completed(MEASURES, asked, config.measure.options, "measure.options")
     return config.model_copy(update={"measure": config.measure.model_copy(update={"options": options})})
 

@@ -43,7 +43,7 @@ from lowland.store.manifest import LOCK, MANIFEST, now
 from lowland.store.run import ARCHIVE, Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline
-from lowland.workflow.presets import assemble
+from lowland.workflow.presets import assemble, complete
 from lowland.workflow.renewal import recorded_precision, renew
 from lowland.workflow.scoring import IMAGES, measure_identity, scorers
 from lowland.workflow.session import Session
@@ -206,8 +206,10 @@ def require_alike(supernets: Sequence[Path], config: Config, others: Mapping[Pat
     if twice is not None:
         raise ConfigError(f"--supernet {twice} is given twice; give each run once")
     for path, other in others.items():
+        # A run keeps settings of the measures that it was asked for; they differ only where values do.
+        theirs, ours = complete(other, config.measure.options), complete(config, other.measure.options)
         for section in ("space", "data", "measure"):
-            if getattr(other, section) != getattr(config, section):
+            if getattr(theirs, section) != getattr(ours, section):
                 raise ConfigError(
                     f"{section} of {path} differs from that of {supernets[0]}; supernets that judge together must "
                     "differ only in how they were trained and in their seed"
