@@ -65,8 +65,7 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
             retrained = SGD | {"epochs": arguments.sgd_retrain_epochs}
     return {
         "measure": {
-            "robustness_sigma": arguments.sigma,
-            "robustness_draws": arguments.draws,
+            "options": {"robustness": {"sigma": arguments.sigma, "draws": arguments.draws}},
             "images": arguments.score_images,
         },
         "finetune": tuned,

@@ -46,9 +46,8 @@ from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.strategy import pareto
 from lowland.spaces import Cost, Space
 from lowland.store.run import Run
-from lowland.workflow.scoring import scorers
+from lowland.workflow.scoring import measure_identity, scorers
 from lowland.workflow.session import Session
-from lowland.workflow.stages import measure_identity
 
 REFERENCES = ("worst", "median", "nadir")
 
@@ -185,7 +184,7 @@ def source(arguments: argparse.Namespace) -> Iterator[tuple[Source, str]]:
         weights = run.manifest["files"]["supernet/trained.safetensors"]
         arguments.work.mkdir(parents=True, exist_ok=True)
         with Archive(arguments.work / f"{weights[:16]}.sqlite") as archive, scorers(session) as scorer:
-            identity = measure_identity(run.config, weights)
+            identity = measure_identity(session, measure)
             yield (
                 Evaluator(session.space, scorer(measure), archive, identity, session.cost),
                 f"{session.space.name}, supernet {weights[:16]}, at most {arguments.max_params} parameters, ",

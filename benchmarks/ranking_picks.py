@@ -39,7 +39,7 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
             "images": 500,
             "noise_images": 125,
             "draws": 8,
-            "angle": "cells",
+            "options": {"angle": {"vector": "cells"}},
         },
         "search": {
             "population": 50,

@@ -40,7 +40,8 @@ from lowland.measures import calibrated_subnet
 from lowland.measures.aggregation import log_rank_sum
 from lowland.measures.calibration import by_batch, path_batch_norms
 from lowland.measures.noise.draws import outcomes_under_noise
-from lowland.measures.noise.flatness import flatness_value
+from lowland.measures.noise.flatness import Flatness, flatness_value
+from lowland.measures.noise.perturbed_accuracy import PerturbedAccuracy
 from lowland.search import Scored
 from lowland.store.run import Run
 from lowland.workflow.scoring import scorers, single_thread
@@ -54,7 +55,7 @@ WITHIN = 0.005
 NEEDED = 25.0
 """How many times cheaper than the full budget it should then be."""
 
-BESIDE = ("angle(angle=cells)", "macs", "naswot", "synflow", "meco", "expressivity")
+BESIDE = ("angle(vector=cells)", "macs", "naswot", "synflow", "meco", "expressivity")
 """Parts of the order by ranks of the presets quick and standard; flatness at (σ, 2σ) orders as the loss at 2σ does."""
 
 BLOCK = 10
@@ -85,14 +86,14 @@ class Losses:
 def measured(session: Session, genotypes: Sequence[Genotype]) -> Losses:
     """The losses of a block of genotypes."""
     config, images = session.config.measure, session.scored_images
+    own, sigma = Flatness(config).options, PerturbedAccuracy(config).options.sigma
     clean_GN, correct_GN = (np.full((len(genotypes), images), np.nan, np.float32) for _ in range(2))
-    noisy_GKTN = np.full((len(genotypes), config.draws, len(config.sigmas), images), np.nan, np.float32)
+    noisy_GKTN = np.full((len(genotypes), config.draws, len(own.sigmas), images), np.nan, np.float32)
     right_GKN = np.full((len(genotypes), config.draws, images), np.nan, np.float32)
-    sigma = config.perturbed_accuracy_sigma
     for place, genotype in enumerate(genotypes):
         with calibrated_subnet(session.supernet, genotype, session.context, config) as path:
             try:
-                clean, noisy_KTN = path.clean, path.losses_under_noise(config)
+                clean, noisy_KTN = path.clean, path.losses_under_noise(own.sigmas, own.levels, config)
                 with by_batch(path_batch_norms(path.supernet, genotype)):
                     signed = outcomes_under_noise(path, config, sigma, config.draws, relative=True)
             except ValueError as error:
@@ -108,10 +109,10 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
     identity = {
         "format": 2,
         "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
-        "measure": session.config.measure.model_dump(mode="json", exclude={"name", "alpha", "gamma", "beta"}),
+        "measure": session.config.measure.model_dump(mode="json", exclude={"name"}),
         "images": session.scored_images,
         "seed": session.config.seed,
-        "precision": session.config.compute.precision,
+        "precision": session.compute.precision,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = work / f"budget-{digest}"
@@ -260,9 +261,10 @@ def judged(
 ) -> dict[str, dict[str, Any]]:
     """By truth column and measure: every budget, and what is enough for all images and draws, or all and one draw."""
     config = session.config.measure
+    own = Flatness(config).options
     calibration = min(config.calibration_images, len(session.data.train))
     found: dict[str, dict[str, Any]] = {column: {} for column in truths}
-    for name, measure in ways(config.sigmas, config.alpha, beside).items():
+    for name, measure in ways(own.sigmas, own.alpha, beside).items():
         tried = budgets(measure, losses, subsets)
         for column, truth_G in truths.items():
             rows = [budget.against(truth_G) for budget in tried]
@@ -310,8 +312,8 @@ def main() -> None:
             "truth": truth.digest,
             "images": session.scored_images,
             "draws": arguments.draws,
-            "sigmas": list(measure.sigmas),
-            "alpha": measure.alpha,
+            "sigmas": list(Flatness(measure).options.sigmas),
+            "alpha": Flatness(measure).options.alpha,
             "calibration_images": measure.calibration_images,
             "columns": columns,
         }

@@ -41,7 +41,7 @@ from whole_runs import Command, content, made, options
         (["--set", "search.population=many"], ["search.population", "many"]),
         (["--set", "seed={a: 1}"], ["seed"]),
         (["--set", "search=3"], ["search"]),
-        (["--set", "measure.sigmas=[0.1, 0.01]"], ["sigmas", "increasing"]),
+        (["--set", "measure.options.flatness.sigmas=[0.1, 0.01]"], ["sigmas", "increasing"]),
         (["--set", "evaluate.corruptions=[fogg]"], ["fogg", "fog"]),
         (["--epochs", "0"], ["supernet.epochs", "0"]),
         (["--retrain-epochs", "-1"], ["retrain.epochs"]),

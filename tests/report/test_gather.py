@@ -21,7 +21,7 @@ SEARCH = {
     "inner_generations": 2,
     "surrogate": "cart",
 }
-MEASURE = {"robustness_sigma": 0.3, "robustness_draws": 2}
+MEASURE = {"options": {"robustness": {"sigma": 0.3, "draws": 2}}}
 
 
 @pytest.mark.slow

@@ -295,7 +295,9 @@ def test_k_that_cannot_be_taken_is_a_setting_to_change(toy) -> None:
             found.details["robustness"]["value"] = 0.0
             return found
 
-    with pytest.raises(ConfigError, match=r"raise measure\.robustness_sigma or set measure\.flatnas_k"):
+    with pytest.raises(
+        ConfigError, match=r"raise measure\.options\.robustness\.sigma or set measure\.options\.flatnas\.k"
+    ):
         run(toy, Unshaken(toy))
 
 

@@ -279,7 +279,7 @@ def test_angle_is_that_of_the_parts_in_use(angle):
     for genotype in [*space.extremes(), *paths(space, 3)]:
         before, after = (vector(n, genotype, angle) for n in (other, net))
         expected = math.acos(float(before @ after / (before.norm() * after.norm())))
-        score = measure(MeasureConfig(name="angle", angle=angle)).score(net, genotype, context)
+        score = measure(MeasureConfig(name="angle", options={"angle": {"vector": angle}})).score(net, genotype, context)
         assert score.value == pytest.approx(expected, rel=1e-9)
 
 

@@ -23,7 +23,7 @@ def test_created_run_opens_with_the_same_settings(run: Run) -> None:
     run.close()
     with Run.open(run.path) as again:
         assert again.config == Config(seed=7)
-        assert again.manifest["format"] == 1
+        assert again.manifest["format"] == 2
         assert not any(again.stage_done(name) for name in STAGES)
         assert again.verify() == []
 
@@ -68,7 +68,7 @@ def test_damaged_or_foreign_manifests_and_settings_are_named(run: Run) -> None:
         (json.dumps({**json.loads(good), "stages": 3}), "'stages' is missing"),
         (
             json.dumps({**json.loads(good), "format": 9, "lowland": "4.2"}),
-            "has format 9, .* reads format 1: use lowl.*4.2",
+            "has format 9, .* reads formats 1 and 2: use lowl.*4.2",
         ),
     ):
         manifest.write_text(content)

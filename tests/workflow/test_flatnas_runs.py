@@ -18,7 +18,7 @@ from lowland.workflow.presets import assemble
 SMALL: dict[str, Any] = {
     "seed": 1,
     "preset": "flatnas",
-    "measure": {"images": 40, "calibration_images": 32, "robustness_draws": 2},
+    "measure": {"images": 40, "calibration_images": 32, "options": {"robustness": {"draws": 2}}},
     "finetune": {"batch_size": 32},
     "search": {
         "initial": 6,

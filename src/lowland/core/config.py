@@ -107,45 +107,33 @@ class SupernetConfig(OptimizationConfig):
 
 
 class MeasureConfig(Section):
-    """How a candidate is judged."""
+    """How a candidate is judged: what measures share. Settings of a single measure stand in `options`."""
 
-    options: Options = Field(
-        default_factory=dict, description="settings of single measures by name; `lowland measures` lists them"
-    )
     name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
     combine: Literal["sum", "rank", "log-rank"] = Field(
         "sum",
         description="a sum's parts weighted and added up, or their ranks (logarithms of ranks) among all candidates",
     )
-    sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
-    alpha: NonNegative = Field(1.0, description="weight of the depth term in flatness (Eq. 4); 0 gives Eq. 3")
-    gamma: NonNegative = Field(16.0, description="weight of flatness in a sum (Eq. 5)")
-    beta: Rate | None = Field(None, description="scale of flatness in a sum; default 1/σ₁")
-    draws: Positive = Field(1, description="independent noise draws per σ")
-    noise: Literal["shared", "independent"] = Field(
-        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    options: Options = Field(
+        default_factory=dict, description="settings of single measures by name; `lowland measures` lists them"
     )
-    levels: Literal["absolute", "incremental"] = Field(
-        "absolute", description="noise of std σᵢ each time, or increments σᵢ − σᵢ₋₁ added up as in the public code"
-    )
-    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
-    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
     calibration: Literal["cumulative", "batch", "ema-14"] = Field(
         "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
     )
     calibration_images: Positive = 512
-    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    draws: Positive = Field(1, description="independent noise draws per σ")
+    noise: Literal["shared", "independent"] = Field(
+        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    )
     noise_images: Positive | None = Field(
         None,
         description="flatness, perturbed_accuracy: noise on this many of the scored images; default: all of them",
     )
-    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    angle: Literal["cells+fixed", "cells"] = Field(
-        "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
-    )
-    angle_bn_scale: Literal["once", "twice"] = Field(
-        "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
-    )
+    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
+    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
     untrained_channels: Positive | None = Field(
         None, description="initial width of the network behind untrained measures; default: the supernet's"
     )
@@ -155,32 +143,6 @@ class MeasureConfig(Section):
     untrained_batch: Positive = Field(
         64, description="training images (of calibration_images) that an untrained measure looks at; zico: twice that"
     )
-
-    direction: Literal["random", "hessian"] = Field(
-        "random", description="flatness along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
-    )
-    hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
-    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
-    robustness_sigma: Rate = Field(0.05, description="relative noise of robustness, R(x, σ) of FlatNAS")
-    robustness_draws: Positive = Field(20, description="noise draws M of robustness")
-    flatnas_alpha: Probability = Field(0.5, description="weight of the error in flatnas, F_α = α·err + k·(1−α)·R")
-    flatnas_k: Rate | None = Field(
-        None, description="scale k of R in flatnas; default: mean(err)/mean(R) of 16 random genotypes"
-    )
-    perturbed_loss_sigma: Rate = Field(4e-2, description="noise level of perturbed_loss")
-    perturbed_accuracy_sigma: Rate = Field(0.4, description="relative noise of perturbed_accuracy")
-    filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
-    adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
-    hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")
-    training_speed_steps: Positive = Field(50, description="steps of training behind training_speed")
-    training_speed_batch: Annotated[int, Field(ge=2)] = 64
-    training_speed_learning_rate: Rate = Field(0.1, description="constant; high, so that sharp minima are left")
-
-    @model_validator(mode="after")
-    def _increasing(self) -> MeasureConfig:
-        if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
-            raise ValueError(f"sigmas must be at least two increasing values, got {list(self.sigmas)}")
-        return self
 
 
 class SearchConfig(Section):

@@ -110,13 +110,14 @@ def _measure(config: Config) -> str:
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:
     config = run.config
+    sigmas = config.measure.options.get("flatness", {}).get("sigmas", ())
     return (
         ("preset", config.preset),
         (
             "supernet",
             f"{config.supernet.channels} channels, {config.supernet.cells} cells, {config.supernet.epochs} epochs",
         ),
-        ("noise levels σ", ", ".join(f"{sigma:g}" for sigma in config.measure.sigmas)),
+        *((("noise levels σ", ", ".join(f"{sigma:g}" for sigma in sigmas)),) if sigmas else ()),
         (
             "under noise",
             f"{config.measure.draws} draw{'s' if config.measure.draws > 1 else ''}, "

@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.files import explained, write_json
+from lowland.core.files import explained, sha256, write_json, write_text
 from lowland.store import lock
-from lowland.store.manifest import MANIFEST, STAGES
+from lowland.store.manifest import CONFIG, FORMAT, MANIFEST, STAGES, renewal
 
 
 class Ledger:
@@ -76,8 +76,24 @@ class Ledger:
         if self._lock is None:
             raise RunError(f"run {self.path} was opened for reading only, or is closed: nothing can be written to it")
 
+    def _renew(self) -> None:
+        """Make a run of an earlier format one of today, before anything else is written."""
+        if self.manifest["format"] != FORMAT:
+            self.manifest |= renewal(self.path, self.manifest, self.config)
+            write_json(self.path / MANIFEST, self.manifest)
+            self._finish_settings()
+
+    def _finish_settings(self) -> None:
+        """Write the settings noted in the manifest; a stop within is made good when the run is next opened."""
+        if "config" in self.manifest:
+            write_text(self.path / CONFIG, self.manifest["config"])
+            self.manifest["files"][CONFIG] = sha256(self.path / CONFIG)
+            del self.manifest["config"]
+            self._write_manifest()
+
     def _write_manifest(self) -> None:
         self._require_writer()
+        self._renew()
         if self._running is not None:
             spent = time.monotonic() - self._resumed
             self.manifest["stages"][self._running]["seconds"] = round(self._earlier_seconds + spent, 3)

@@ -10,7 +10,7 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.files import checked_json, explained, sha256, sync_file, sync_folder, write_text
+from lowland.core.files import checked_json, explained, sha256, sync_file, sync_folder
 from lowland.core.settings import dump
 from lowland.store import lock
 from lowland.store.checkpoints import Checkpoints
@@ -179,6 +179,8 @@ class Run(Checkpoints, Results):
         """
         if self._running is not None:
             raise RunError(f"the settings of {self.path} cannot change while stage {self._running} is running")
+        self._require_writer()
+        self._renew()
         self.manifest["config"] = dump(settings)
         if reset is not None:
             self._stage(reset)
@@ -190,11 +192,9 @@ class Run(Checkpoints, Results):
 
     def _finish_changes(self) -> None:
         """Carry out what the manifest notes as begun; a stop within is made good when the run is next opened."""
-        if "config" in self.manifest:
-            write_text(self.path / CONFIG, self.manifest["config"])
-            self.manifest["files"][CONFIG] = sha256(self.path / CONFIG)
-            del self.manifest["config"]
-            self._write_manifest()
+        if "config" in self.manifest or "reset" in self.manifest:
+            self._renew()
+        self._finish_settings()
         if "reset" in self.manifest:
             self._finish_reset()
 

@@ -40,7 +40,7 @@ def identity(session: Session) -> str:
         "limits": [config.search.max_params, config.search.max_macs] if config.network.channels == "fit" else None,
         "images": len(session.data.search),
         "seed": config.seed,
-        "precision": config.compute.precision,
+        "precision": session.compute.precision,
     }
     if config.retrain.inherit:
         parts["supernet"] = session.run.manifest["files"]["supernet/trained.safetensors"]
@@ -63,7 +63,7 @@ def shortlisted(
     """
     config = session.config
     measure = shortlist_measure(config)
-    name = measure_identity(config.model_copy(update={"measure": measure}), session.supernet_digest)
+    name = measure_identity(session, measure)
     first = list(ranking[: config.search.shortlist])
     evaluator = Evaluator(session.space, scorer(measure), archive, name, session.cost)
     found = evaluated(evaluator, first, "shortlist", session)

@@ -31,7 +31,7 @@ from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
 from lowland.workflow import finalists, plugins
 from lowland.workflow.network_size import check_limits, network_shape
-from lowland.workflow.presets import recipe
+from lowland.workflow.presets import complete, recipe
 from lowland.workflow.recorded import Recorded
 from lowland.workflow.session import Session
 from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
@@ -87,7 +87,7 @@ def run(
     data = check(config)
     folder = Path(path) if path is not None else new_run_folder(config, data)
     if world.main:
-        Run.create(folder, with_absolute_paths(config)).close()
+        Run.create(folder, with_absolute_paths(complete(config))).close()
     barrier(world)
     return resume(folder, monitor=monitor, last=last, data=data)
 
@@ -263,13 +263,15 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
     """
     if restart is not None and restart not in STAGES:
         raise ConfigError(f"unknown stage {restart!r}; the stages are {', '.join(STAGES)}")
-    old = opened.config.model_dump(mode="json")
+    before = complete(opened.config) if changes else opened.config
+    old = before.model_dump(mode="json")
     new = old
     for change in changes:
         retrain = change.get("retrain")
         named = {"retrain": recipe(retrain["recipe"])} if isinstance(retrain, dict) and "recipe" in retrain else {}
         new = merge(merge(new, named), change)
-    config = plugins.kept(with_absolute_paths(build(new)), opened.config)
+    built = complete(build(new)) if changes else build(new)
+    config = plugins.kept(with_absolute_paths(built), opened.config)
     new = config.model_dump(mode="json")
     affected = [
         section

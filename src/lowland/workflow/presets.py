@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
+from lowland.core.options import completed
+from lowland.core.registry import MEASURES
 from lowland.core.settings import merge
+from lowland.measures import expression
 
 Values = dict[str, Any]
 
 # GeNAS §5 and the public README: σ per space; §6: evolution. RLNAS: evolution on NAS-Bench-201.
-_DARTS_SIGMAS = [1e-3, 3e-3, 6e-3]
+_DARTS_FLATNESS: Values = {"sigmas": [1e-3, 3e-3, 6e-3]}
 
 # Small supernets learn to rank sooner at a higher learning rate, in more steps and with a path per cell; and by the
 # turn of their searched weights more than by flatness, which so enters a sum with less weight than on the published
@@ -26,15 +30,15 @@ _SMALL_SUPERNET: Values = {
     "weight_decay": 5e-4,
     "path": "per-cell",
 }
-_SMALL_MEASURE: Values = {"angle": "cells", "gamma": 0.1}
+_SMALL_DARTS: Values = {"flatness": {**_DARTS_FLATNESS, "gamma": 0.1}, "angle": {"vector": "cells"}}
 _RANKED_MEASURE: Values = {
     "name": "flatness+angle+macs+naswot+synflow+meco+expressivity",
     "combine": "log-rank",
     # One draw of the noise orders candidates by chance as much as by flatness; images matter less (docs/log.md).
-    "sigmas": [2e-2, 4e-2],
     "draws": 8,
     "noise_images": 125,
-} | _SMALL_MEASURE
+    "options": {"flatness": {"sigmas": [2e-2, 4e-2], "gamma": 0.1}, "angle": {"vector": "cells"}},
+}
 
 # Elastic spaces: the largest, the smallest and two random networks in every step (BigNAS). The angle does not serve
 # them well: most of it is the turn of weights that all candidates share.
@@ -57,7 +61,7 @@ QUICK: dict[str, Values] = {
     },
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
-        "measure": {"sigmas": _DARTS_SIGMAS, "images": 250, "calibration_images": 256} | _SMALL_MEASURE,
+        "measure": {"images": 250, "calibration_images": 256, "options": _SMALL_DARTS},
         "search": {"generations": 3},
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
@@ -89,7 +93,7 @@ STANDARD: dict[str, Values] = {
     },
     "darts": {
         "supernet": {"channels": 16, "cells": 5, "epochs": 60} | _SMALL_SUPERNET,
-        "measure": {"sigmas": _DARTS_SIGMAS} | _SMALL_MEASURE,
+        "measure": {"options": _SMALL_DARTS},
         "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
         "network": {"channels": 16, "cells": 8},
         "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
@@ -128,7 +132,7 @@ PAPER: dict[str, Values] = {
         "retrain": {"recipe": "nasbench201"},
     },
     "darts": {
-        "measure": {"sigmas": _DARTS_SIGMAS},
+        "measure": {"options": {"flatness": _DARTS_FLATNESS}},
         "supernet": {
             "cells": 8,
             "epochs": 250,
@@ -148,10 +152,9 @@ COMPAT: dict[str, Values] = {
     space: {
         "supernet": {"zero_grad": "zeros"},
         "measure": {
-            "levels": "incremental",
             "calibration": "ema-14",
             "noise": "independent",
-            "angle_bn_scale": "twice",
+            "options": {"flatness": {"levels": "incremental"}, "angle": {"bn_scale": "twice"}},
         },
         "search": {"mutated_genes": "first-half" if space == "darts" else "all"},
     }
@@ -168,7 +171,12 @@ _FLATNAS: Values = {
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
     "search": {"initial": 20, "iterations": 5, "proposals": 4},
-    "measure": {"name": "robustness", "combine": "sum", "images": 500, "robustness_sigma": 0.2, "robustness_draws": 10},
+    "measure": {
+        "name": "robustness",
+        "combine": "sum",
+        "images": 500,
+        "options": {"robustness": {"sigma": 0.2, "draws": 10}},
+    },
 }
 
 FLATNAS: dict[str, Values] = {space: reduce(merge, (_FLATNAS, _FLATNAS_SMALL), QUICK[space]) for space in QUICK}
@@ -243,7 +251,31 @@ def assemble(*layers: Values) -> Config:
     base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
-    return build(merge(base, values))
+    return complete(build(merge(base, values)))
+
+
+def complete(config: Config, also: Iterable[str] = ()) -> Config:
+    """The settings with those of every measure that the search asks, so that a run does not depend on later defaults.
+
+    Args:
+        config: The settings.
+        also: Further measures whose settings are to be there.
+
+    Raises:
+        ConfigError: settings of a measure that does not exist, or wrong ones.
+    """
+    texts = [config.measure.name]
+    if config.search.shortlist:
+        texts.append(config.search.shortlist_measure)
+    if config.search.strategy == "pareto":
+        texts += config.search.objectives
+    aliases = {"error": "accuracy"}
+    named = {aliases.get(name, name) for text in texts for name in expression.names(text)}
+    # What does not exist is refused where the measure is made, with all that is wrong about it.
+    asked = named & set(MEASURES.names())
+    asked |= {*also} | {used for name in asked for used in MEASURES.load(name).uses}
+    options = completed(MEASURES, asked, config.measure.options, "measure.options")
+    return config.model_copy(update={"measure": config.measure.model_copy(update={"options": options})})
 
 
 def recipe(name: Any) -> Values:

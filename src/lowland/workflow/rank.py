@@ -26,14 +26,14 @@ from lowland.store.manifest import ARCHIVE, LOCK, MANIFEST
 from lowland.store.run import Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline, plugins
-from lowland.workflow.presets import assemble
-from lowland.workflow.ranking.document import judged
+from lowland.workflow.presets import assemble, complete
+from lowland.workflow.ranking.document import RESULT, judged
 from lowland.workflow.ranking.request import LEAST, MEASURES, RankingRequest, checked
 from lowland.workflow.session import Session
 
 __all__ = ["LEAST", "MEASURES", "RankingRequest", "rank", "settings"]
 
-RUN, RESULT, PAGE = "run", "rank.json", "rank.html"
+RUN, PAGE = "run", "rank.html"
 
 FIXED = ("seed", "preset", "space", "data", "supernet")
 """Sections of the settings that decide the supernet; the others may differ from those it was trained with."""
@@ -145,8 +145,10 @@ def require_alike(supernets: Sequence[Path], config: Config, others: Mapping[Pat
     if twice is not None:
         raise ConfigError(f"--supernet {twice} is given twice; give each run once")
     for path, other in others.items():
+        # A run keeps settings of the measures that it was asked for; they differ only where values do.
+        theirs, ours = complete(other, config.measure.options), complete(config, other.measure.options)
         for section in ("space", "data", "measure"):
-            if getattr(other, section) != getattr(config, section):
+            if getattr(theirs, section) != getattr(ours, section):
                 raise ConfigError(
                     f"{section} of {path} differs from that of {supernets[0]}; supernets that judge together must "
                     "differ only in how they were trained and in their seed"

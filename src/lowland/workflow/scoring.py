@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,23 +59,29 @@ ScoreRequest = MeasureConfig | RacingMeasure | ShortTraining
 """What is asked of every genotype."""
 
 
-def measure_identity(config: Config, supernet_digest: str, raced: int | None = None) -> str:
-    """What makes two scores comparable: the measure's settings, the supernet's weights, the seed and the precision.
+def measure_identity(session: Session, measure: MeasureConfig, raced: int | None = None) -> str:
+    """What makes two scores comparable: the settings that decide them, the supernet's weights, seed and precision.
 
-    Where candidates are fine-tuned, the recipe too; of a first look, how many images it takes (`raced`). The data need
-    no part of their own: they decide the weights.
+    The precision is what the arithmetic really runs in, whatever `compute.precision` leaves to the machine. Where
+    candidates are fine-tuned, the recipe counts too; of a first look, how many images it takes (`raced`). The data need
+    no part of their own: they decide the weights. How a sum's parts are combined is none either: an archive keeps them.
     """
-    parts: dict[str, Any] = {
-        "measure": config.measure.model_dump(mode="json"),
-        "supernet": supernet_digest,
+    config = session.config
+    facts: dict[str, Any] = {
+        "supernet": session.supernet_digest,
         "seed": config.seed,
-        "precision": config.compute.precision,
+        "precision": session.compute.precision,
     }
     if config.finetune.epochs:
-        parts["finetune"] = config.finetune.model_dump(mode="json")
+        facts["finetune"] = config.finetune.model_dump(mode="json")
     if raced is not None:
-        parts["raced"] = raced
-    return json.dumps(parts, sort_keys=True)
+        facts["raced"] = raced
+    return identity_text(measure, facts)
+
+
+def identity_text(measure: MeasureConfig, facts: Mapping[str, Any]) -> str:
+    """The identity of a measure's scores, as an archive keeps it, with what decides them besides its settings."""
+    return json.dumps({"measure": measuring.get(measure).identity(), **facts}, sort_keys=True)
 
 
 @contextmanager

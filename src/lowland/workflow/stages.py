@@ -41,6 +41,7 @@ from lowland.training import supernet as supernet_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
 from lowland.workflow import finalists
+from lowland.workflow.renewal import renew
 from lowland.workflow.scoring import RacingMeasure, measure_identity, scorers
 from lowland.workflow.session import Session
 
@@ -94,15 +95,16 @@ def search_architectures(session: Session) -> None:
         monitor.check()
 
     objectives = objectives_of(config)
-    measured = config if objectives is None else config.model_copy(update={"measure": objectives.measure})
-    identity = measure_identity(measured, session.supernet_digest)
+    measured = config.measure if objectives is None else objectives.measure
+    identity = measure_identity(session, measured)
     with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
-        full = Evaluator(session.space, scorer(measured.measure), archive, identity, session.cost)
+        renew(archive, session, run.manifest.get("renewed", {}).get("precision"))
+        full = Evaluator(session.space, scorer(measured), archive, identity, session.cost)
         evaluator: Evaluator | Racing = full
         if config.search.racing is not None:
             raced = racing_images(config.search.racing, session.scored_images)
             look = scorer(RacingMeasure(config.measure, raced))
-            of_few = measure_identity(config, session.supernet_digest, raced)
+            of_few = measure_identity(session, config.measure, raced)
             first = Evaluator(session.space, look, archive, of_few, session.cost)
             evaluator = Racing(first, full, config.search.parents, monitor.check)
         combine = combination(config.measure)

@@ -20,8 +20,11 @@ from lowland.store.manifest import ARCHIVE, now
 from lowland.workflow.ranking.request import SUMS, RankingRequest
 from lowland.workflow.ranking.scores import scores, summed, valued
 from lowland.workflow.ranking.statistics import Statistics
+from lowland.workflow.renewal import recorded_precision, renew
 from lowland.workflow.scoring import IMAGES, scorers
 from lowland.workflow.session import Session
+
+RESULT = "rank.json"
 
 FORMAT = 2
 """Version of the layout of rank.json."""
@@ -37,6 +40,7 @@ def judged(
     scored: dict[str, list[list[Candidate]]] = {name: [] for name in request.scored}
     with Archive(out / ARCHIVE) as archive:
         for each in sessions:
+            renew(archive, each, recorded_precision(out / RESULT))
             with scorers(each, count_images=True) as scorer:
                 for name, found in scored.items():
                     found.append(scores(name, genotypes, next(iter(columns.values())), each, archive, scorer))

@@ -28,14 +28,14 @@ def scores(
 ) -> list[Candidate]:
     """The candidate of every genotype under one measure, scored now or before; τ-b so far is told on the way."""
     monitor, config = session.monitor, session.config
-    own = config.model_copy(update={"measure": config.measure.model_copy(update={"name": name})})
-    identity = measure_identity(own, session.supernet_digest)
+    own = config.measure.model_copy(update={"name": name})
+    identity = measure_identity(session, own)
     keys = [session.space.key(genotype) for genotype in genotypes]
     known = {key for key in keys if archive.get(identity, key) is not None}
     monitor.start(name, len(set(keys)), "network", len(known))
     found: list[Candidate] = []
     values_N = np.full(len(genotypes), np.nan)
-    evaluator = Evaluator(session.space, scorer(own.measure), archive, identity, session.cost)
+    evaluator = Evaluator(session.space, scorer(own), archive, identity, session.cost)
     proposals = [Proposal(genotype, 0, "sample") for genotype in genotypes]
     for index, (candidate, key) in enumerate(zip(evaluator(proposals), keys, strict=True)):
         found.append(candidate)
