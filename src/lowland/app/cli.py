@@ -375,6 +375,7 @@ def _listing(rows: list[tuple[str, str, str]]) -> None:
 def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
     """Settings from the command line, weakest first: the YAML file, then options, then --set."""
     from lowland.core.errors import ConfigError
+    from lowland.core.registry import STRATEGIES
     from lowland.core.settings import assignment, count, nested, read
 
     keys = {
@@ -397,11 +398,13 @@ def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
     layers = [read(given["config"])] if given.get("config") else []
     layers += [nested(key, _plain(given[name])) for name, key in keys.items() if given.get(name) is not None]
     if given.get("objective"):
-        if given.get("strategy") not in (None, "pareto"):
-            raise ConfigError(
-                f"--objective belongs to --strategy pareto, not {given['strategy']}; leave one of the two out"
-            )
-        layers += [nested("search.strategy", "pareto"), nested("search.objectives", given["objective"])]
+        strategy = given.get("strategy") or "pareto"
+        if "objectives" not in STRATEGIES.load(strategy).Config.model_fields:
+            raise ConfigError(f"--objective belongs to --strategy pareto, not {strategy}; leave one of the two out")
+        layers += [
+            nested("search.strategy", strategy),
+            nested(f"search.options.{strategy}.objectives", given["objective"]),
+        ]
     if given.get("download"):
         layers.append(nested("data.download", True))
     for name in ("max_params", "max_macs"):

@@ -9,8 +9,9 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
+from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
-from lowland.core.errors import RunError
+from lowland.core.errors import ConfigError, RunError
 from lowland.core.genotype import Genotype
 from lowland.measures.measure import Context, Measure, Score, register
 from lowland.spaces.space import AngleTerm, Part, Supernet, is_searched
@@ -63,6 +64,22 @@ class Angle(Measure):
     def __init__(self, config: MeasureConfig) -> None:
         super().__init__(config)
         self._tables: WeakKeyDictionary[Supernet, _Table] = WeakKeyDictionary()
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError for fine-tuned candidates and sorted channels.
+
+        Each weight of the supernet is compared with its own initial value.
+        """
+        if config.finetune.epochs:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle does not exist for fine-tuned candidates; choose another "
+                "measure, or set finetune.epochs=0"
+            )
+        if config.supernet.shrinking:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle means nothing where supernet.shrinking sorts the "
+                "channels; choose another measure or leave supernet.shrinking out"
+            )
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """The angle of one candidate.

@@ -6,8 +6,10 @@ import difflib
 from functools import reduce
 from typing import Any
 
-from lowland.core.config import Config, build
+from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
+from lowland.core.options import completed
+from lowland.core.registry import SEARCHERS, STRATEGIES
 from lowland.core.settings import merge
 
 Values = dict[str, Any]
@@ -49,6 +51,12 @@ _ELASTIC_SUPERNET: Values = {
 _ELASTIC_NETWORK: Values = {"channels": 16, "cells": 1}
 _ELASTIC_MEASURE: Values = {"name": "flatness"}
 
+
+def _evolution(**settings: int) -> Values:
+    """Settings of evolution as a section `search`."""
+    return {"options": {"evolution": settings}}
+
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
@@ -58,7 +66,7 @@ QUICK: dict[str, Values] = {
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
         "measure": {"sigmas": _DARTS_SIGMAS, "images": 250, "calibration_images": 256} | _SMALL_MEASURE,
-        "search": {"generations": 3},
+        "search": _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
         "evaluate": {"random_genotypes": 4, "curve_images": 250},
@@ -66,7 +74,7 @@ QUICK: dict[str, Values] = {
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256} | _ELASTIC_MEASURE,
-        "search": {"generations": 3},
+        "search": _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
         "evaluate": {"random_genotypes": 4, "curve_images": 250},
@@ -83,28 +91,28 @@ STANDARD: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"cells": 5},
         "retrain": {"epochs": 100, "cutout": 0},
     },
     "darts": {
         "supernet": {"channels": 16, "cells": 5, "epochs": 60} | _SMALL_SUPERNET,
         "measure": {"sigmas": _DARTS_SIGMAS} | _SMALL_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 16, "cells": 8},
         "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
     },
     "mobilenetv3": {
         "supernet": {"epochs": 120} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 60} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
@@ -123,7 +131,7 @@ PAPER: dict[str, Values] = {
             "path": "per-cell",
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 100, "generations": 20, "parents": 30, "mutations": 50, "crossovers": 50},
+        "search": _evolution(population=100, generations=20, parents=30, mutations=50, crossovers=50),
         "network": {"cells": 5},
         "retrain": {"recipe": "nasbench201"},
     },
@@ -137,11 +145,13 @@ PAPER: dict[str, Values] = {
             "weight_decay": 3e-4,
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 36, "cells": 20},
         "retrain": {"recipe": "cifar"},
     },
 }
+
+_MUTATED: dict[str, Values] = {"nasbench201": {"mutated_genes": "all"}, "darts": {"mutated_genes": "first-half"}}
 
 # What the public GeNAS code does, fault by fault (spec §2, §3, §5, §6).
 COMPAT: dict[str, Values] = {
@@ -153,7 +163,7 @@ COMPAT: dict[str, Values] = {
             "noise": "independent",
             "angle_bn_scale": "twice",
         },
-        "search": {"mutated_genes": "first-half" if space == "darts" else "all"},
+        "search": {"options": dict.fromkeys(("evolution", "pareto"), _MUTATED[space])},
     }
     for space in ("nasbench201", "darts")
 }
@@ -162,12 +172,12 @@ COMPAT: dict[str, Values] = {
 # The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
-    "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
+    "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["flatnas(alpha=0.5)", "params"]}}},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
-    "search": {"initial": 20, "iterations": 5, "proposals": 4},
+    "search": {"options": {"pareto": {"initial": 20, "iterations": 5, "proposals": 4}}},
     "measure": {"name": "robustness", "combine": "sum", "images": 500, "robustness_sigma": 0.2, "robustness_draws": 10},
 }
 
@@ -243,7 +253,33 @@ def assemble(*layers: Values) -> Config:
     base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
-    return build(merge(base, values))
+    return complete(build(merge(base, values)))
+
+
+def complete(config: Config) -> Config:
+    """The settings with all own settings of what they name, so that a run does not depend on later defaults.
+
+    Raises:
+        ConfigError: naming the first option at fault.
+    """
+    return config.model_copy(update={"search": _complete_search(config.search)})
+
+
+def _complete_search(search: SearchConfig) -> SearchConfig:
+    # Searchers and strategies share `search.options`: what is no searcher's is a strategy's.
+    searchers = SEARCHERS.names()
+    if search.strategy in searchers:
+        raise ConfigError(
+            f"search.strategy={search.strategy} has the name of a searcher, so that search.options.{search.strategy} "
+            "could be of either; register one of the two under another name"
+        )
+    mine = {name: own for name, own in search.options.items() if name in searchers}
+    others = {name: own for name, own in search.options.items() if name not in searchers}
+    options = {
+        **completed(SEARCHERS, [search.searcher], mine, "search.options"),
+        **completed(STRATEGIES, [search.strategy], others, "search.options"),
+    }
+    return search.model_copy(update={"options": options})
 
 
 def recipe(name: Any) -> Values:

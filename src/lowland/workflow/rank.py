@@ -43,8 +43,9 @@ from lowland.store.manifest import LOCK, MANIFEST, now
 from lowland.store.run import ARCHIVE, Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline
+from lowland.workflow.judging import IMAGES
 from lowland.workflow.presets import assemble
-from lowland.workflow.scoring import IMAGES, measure_identity, scorers
+from lowland.workflow.scoring import measure_identity, scorers
 from lowland.workflow.session import Session
 
 MEASURES = ("accuracy", "loss", "angle", "flatness", "angle+flatness")
