@@ -46,7 +46,10 @@ def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
             "search_fraction": arguments.search_fraction,
         },
         "supernet": {"epochs": arguments.supernet_epochs},
-        "search": {"initial": arguments.initial, "iterations": arguments.iterations, "workers": 1},
+        "search": {
+            "options": {"pareto": {"initial": arguments.initial, "iterations": arguments.iterations}},
+            "workers": 1,
+        },
         "compute": {"threads": 1},
     }
     return presets.assemble(layers)
@@ -70,9 +73,8 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
         },
         "finetune": tuned,
         "search": {
-            "objectives": [objective, "params"],
+            "options": {"pareto": {"objectives": [objective, "params"], "pick": arguments.pick}},
             "max_params": arguments.max_params,
-            "pick": arguments.pick,
         },
         "retrain": retrained,
     }

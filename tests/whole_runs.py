@@ -14,11 +14,17 @@ from lowland.spaces import Space
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
 
+
+def evolution(**own: Any) -> dict[str, Any]:
+    """Settings of evolution as a section `search`."""
+    return {"options": {"evolution": own}}
+
+
 TINY: dict[str, Any] = {
     "seed": 3,
     "data": {"name": "digits", "limit": 400},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
-    "search": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2},
+    "search": evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
     "measure": {"calibration_images": 64, "images": 40},
     "network": {"channels": 4, "cells": 1},
     "retrain": {"epochs": 6, "batch_size": 32},

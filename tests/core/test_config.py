@@ -38,7 +38,7 @@ def fault(values: dict[str, Any]) -> str:
         ({"search": {"max_param": 3}}, "unknown setting 'search.max_param'; did you mean 'search.max_params'?"),
         ({"compute": {"chanels_last": True}}, "unknown setting 'compute.chanels_last'; did you mean"),
         ({"labelsmoothing": 0.1}, "unknown setting 'labelsmoothing'; did you mean 'retrain.label_smoothing'?"),
-        ({"mutations": 3}, "unknown setting 'mutations'; did you mean 'search.mutations'?"),
+        ({"finalist": 3}, "unknown setting 'finalist'; did you mean 'search.finalists'?"),
         ({"zzz": 1}, "unknown setting 'zzz'; sections are seed, preset, space, data, supernet, measure"),
         ({"data": {"zzz": 1}}, "unknown setting 'data.zzz'"),
         ({1: 2}, "unknown setting '1'; sections are"),
@@ -88,8 +88,6 @@ def test_known_keys_are_those_of_the_settings_file() -> None:
         ({"evaluate": {"severities": [1, 6]}}, ["evaluate.severities=6", "less than or equal to 5"]),
         ({"data": {"image_size": 2}}, ["data.image_size=2", "greater than or equal to 4"]),
         ({"data": {"search_fraction": 1.0}}, ["data.search_fraction=1.0", "less than 1"]),
-        ({"search": {"parents": 21}}, ["search", "parents (21) must not exceed population (20)"]),
-        ({"search": {"mutations": 16}}, ["search", "mutations + crossovers (21) must not exceed population (20)"]),
         ({"supernet": {"nesterov": True, "momentum": 0}}, ["supernet", "nesterov needs momentum above 0"]),
         ({"retrain": {"warmup_epochs": 20}}, ["retrain", "warmup_epochs (20) must be below epochs (20)"]),
         ({"compute": {"threads": 0}}, ["compute.threads=0", "greater than or equal to 1"]),
@@ -130,7 +128,7 @@ def test_settings_cannot_be_changed_in_place() -> None:
     ("text", "values"),
     [
         ("seed=3", {"seed": 3}),
-        ("search.population=30", {"search": {"population": 30}}),
+        ("search.workers=30", {"search": {"workers": 30}}),
         (" measure.name = accuracy+flatness", {"measure": {"name": "accuracy+flatness"}}),
         (
             "measure.options.flatness.sigmas=[0.001, 0.002]",
@@ -197,8 +195,8 @@ def test_counts_begin_at_one(text: str | int) -> None:
 
 def test_a_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
-    path.write_text("# mine\nseed: 3\nsearch:\n  population: 30\n", encoding="utf-8")
-    assert read(path) == {"seed": 3, "search": {"population": 30}}
+    path.write_text("# mine\nseed: 3\nsearch:\n  workers: 30\n", encoding="utf-8")
+    assert read(path) == {"seed": 3, "search": {"workers": 30}}
     path.write_text("# nothing\n")
     assert read(path) == {}
 

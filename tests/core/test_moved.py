@@ -21,7 +21,7 @@ def gone() -> list[str]:
 def test_an_old_key_is_refused_with_its_new_place(key: str) -> None:
     with pytest.raises(ConfigError) as error:
         build(nested(key, 1))
-    assert str(error.value) == f"setting {key} is now {MOVED[key]}"
+    assert str(error.value) == f"setting {key} is now {new_place(key)}"
 
 
 def test_the_new_place_of_a_key() -> None:
@@ -38,6 +38,13 @@ def test_old_settings_in_new_places() -> None:
     }
     assert in_new_places(new) == new
     assert old["measure"]["robustness_sigma"] == 0.1, "what was given stays as it was"
+
+
+def test_a_key_that_two_members_have_goes_to_both() -> None:
+    new = in_new_places({"search": {"mutation_probability": 0.2}})
+    assert new == {
+        "search": {"options": {name: {"mutation_probability": 0.2} for name in ("evolution", "pareto")}},
+    }
 
 
 def test_what_is_no_section_is_left_alone() -> None:

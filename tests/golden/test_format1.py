@@ -20,8 +20,8 @@ from lowland.store import run as store
 from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
 from lowland.workflow import pipeline, rank
+from lowland.workflow.identity import measure_identity
 from lowland.workflow.renewal import renewed
-from lowland.workflow.scoring import measure_identity
 from lowland.workflow.session import Session
 
 GOLDEN = Path(__file__).parent / "format-1"

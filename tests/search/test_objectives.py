@@ -98,7 +98,7 @@ def test_settings_that_equal_the_common_ones_are_no_settings_of_their_own() -> N
 def test_every_wrong_objective_is_one_sentence(texts, said) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         parse(*texts)
-    assert str(caught.value).startswith("search.objectives: ")
+    assert str(caught.value).startswith("search.options.pareto.objectives: ")
     assert "\n" not in str(caught.value)
 
 

@@ -14,6 +14,7 @@ from lowland.core.errors import BudgetError, ConfigError
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
+from whole_runs import evolution
 
 SMALL: dict[str, Any] = {
     "seed": 1,
@@ -21,11 +22,15 @@ SMALL: dict[str, Any] = {
     "measure": {"images": 40, "calibration_images": 32, "options": {"robustness": {"draws": 2}}},
     "finetune": {"batch_size": 32},
     "search": {
-        "initial": 6,
-        "iterations": 1,
-        "proposals": 2,
-        "inner_population": 8,
-        "inner_generations": 2,
+        "options": {
+            "pareto": {
+                "initial": 6,
+                "iterations": 1,
+                "proposals": 2,
+                "inner_population": 8,
+                "inner_generations": 2,
+            }
+        },
         "workers": 1,
     },
     "retrain": {"epochs": 1},
@@ -107,27 +112,25 @@ def test_fault_2_test_images_decide_nothing(tmp_path: Path) -> None:
 
 def test_robustness_is_a_measure_of_evolution_and_fine_tuning_goes_with_every_strategy(tmp_path: Path) -> None:
     data = images(tmp_path / "data.npz", 1)
-    evolution = {
-        "strategy": "evolution",
-        "population": 3,
-        "generations": 2,
-        "parents": 2,
-        "mutations": 1,
-        "crossovers": 1,
-    }
-    layers = ({"search": evolution, "measure": {"name": "flatnas(k=3)+flatness"}}, CELLS)
+    few = evolution(population=3, generations=2, parents=2, mutations=1, crossovers=1)
+    layers = ({"search": {"strategy": "evolution"} | few, "measure": {"name": "flatnas(k=3)+flatness"}}, CELLS)
     with run(tmp_path / "run", data, *layers, last="search") as opened:
         ranking = opened.read_json("search.json")["ranking"]
     assert [row["value"] for row in ranking] == sorted((row["value"] for row in ranking), reverse=True)
     assert all(row["details"]["flatnas(k=3)"]["k"] == 3 for row in ranking)
 
 
+def objectives(*labels: str) -> dict[str, Any]:
+    """A section `search` that trades them off."""
+    return {"options": {"pareto": {"objectives": list(labels)}}}
+
+
 @pytest.mark.parametrize(
     ("layer", "error", "said"),
     [
         ({"search": {"max_params": 10}}, BudgetError, "no network of mobilenetv3-small has at most 10 parameters"),
-        ({"search": {"objectives": ["flatnas(alpha=1.5)", "params"]}}, ConfigError, "less than or equal to 1"),
-        ({"search": {"objectives": ["error"]}}, ConfigError, "two"),
+        ({"search": objectives("flatnas(alpha=1.5)", "params")}, ConfigError, "less than or equal to 1"),
+        ({"search": objectives("error")}, ConfigError, "two"),
         ({"search": {"strategy": "evolution"}, "measure": {"name": "angle"}}, ConfigError, "fine-tuned"),
         ({"network": {"channels": 12}}, ConfigError, "inherit"),
     ],

@@ -11,8 +11,8 @@ import torch
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
 from lowland.workflow import finalists
+from lowland.workflow.identity import measure_identity
 from lowland.workflow.presets import assemble
-from lowland.workflow.scoring import measure_identity
 
 
 def session(precision: str = "fp32", **sections: Any) -> Any:

@@ -25,7 +25,7 @@ from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
-from whole_runs import DARTS, TINY, content, copied, made
+from whole_runs import DARTS, TINY, content, copied, evolution, made
 
 
 def read(path: Path) -> Any:
@@ -150,7 +150,7 @@ def test_another_search_uses_the_scores_that_still_hold(finished: Path) -> None:
         return int(number)
 
     before = scored()
-    pipeline.resume(finished, last="search", changes=[{"search": {"mutation_probability": 0.3, "workers": 1}}])
+    pipeline.resume(finished, last="search", changes=[{"search": evolution(mutation_probability=0.3) | {"workers": 1}}])
     proposed = read(finished / "search.json")["summary"]["proposed"]
     # The first generation is the same, so that its scores are found; the rest is new.
     assert before < scored() < before + proposed
@@ -205,7 +205,8 @@ def test_every_measure_and_sums_go_through_a_search(measure: str, supernet_only:
 
 def test_random_search(supernet_only: Path, tmp_path: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
-    pipeline.resume(run, last="search", changes=[{"search": {"strategy": "random", "candidates": 5}}])
+    few = {"strategy": "random", "options": {"random": {"candidates": 5}}}
+    pipeline.resume(run, last="search", changes=[{"search": few}])
     found = read(run / "search.json")
     assert found["summary"]["proposed"] == len(found["ranking"]) == 5
 
@@ -232,8 +233,8 @@ def test_exhaustive_search_scores_all_within_the_limit(supernet_only: Path, tmp_
 @pytest.mark.parametrize("layer", [{}, DARTS], ids=["nasbench201", "darts"])
 def test_the_delivered_network_keeps_the_limit_and_fit_fills_it(layer: dict[str, Any], tmp_path: Path) -> None:
     limit = 24_000
-    wide = {"network": {"channels": "fit"}, "search": {"max_params": limit, "generations": 1}, "retrain": {"epochs": 1}}
-    run = made(tmp_path / "run", layer, wide, {"supernet": {"epochs": 1}}, last="train")
+    wide = {"network": {"channels": "fit"}, "search": {"max_params": limit} | evolution(generations=1)}
+    run = made(tmp_path / "run", layer, wide, {"supernet": {"epochs": 1}, "retrain": {"epochs": 1}}, last="train")
     network = lowland.load(run)
     assert sum(p.numel() for p in network.parameters()) <= limit
     space = spaces.get(network.genotype.space)

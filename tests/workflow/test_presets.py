@@ -9,12 +9,14 @@ import pytest
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
 from lowland.core.registry import MEASURES
-from lowland.core.settings import merge
+from lowland.core.settings import Section, merge
 from lowland.measures.angle import Angle
 from lowland.measures.noise.flatness import Flatness
 from lowland.measures.noise.robustness import Robustness
+from lowland.search.strategies.strategy import chosen
 from lowland.workflow import presets
 from lowland.workflow.presets import PRESETS, RECIPES, assemble
+from whole_runs import evolution
 
 SPACES = ("nasbench201", "darts")
 SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
@@ -81,14 +83,20 @@ def test_supernet_recipe_of_nasbench201() -> None:
     assert config.data.search_fraction == 0.5
 
 
+def own(config: Config) -> Section:
+    """The own settings of the strategy."""
+    return chosen(config.search).options
+
+
 def test_evolution_as_published() -> None:
     """Spec §6."""
+    assert made("darts", "paper").search.strategy == made("nasbench201", "paper").search.strategy == "evolution"
     expect(
-        made("darts", "paper").search, strategy="evolution", population=50, generations=20, parents=10, mutations=25,
+        own(made("darts", "paper")), population=50, generations=20, parents=10, mutations=25,
         crossovers=25, mutation_probability=0.1, mutated_genes="all",
     )  # fmt: skip
     expect(
-        made("nasbench201", "paper").search, strategy="evolution", population=100, generations=20, parents=30,
+        own(made("nasbench201", "paper")), population=100, generations=20, parents=30,
         mutations=50, crossovers=50, mutation_probability=0.1,
     )  # fmt: skip
 
@@ -122,7 +130,8 @@ def test_flatnas_chooses_its_space_where_none_is_named() -> None:
     """FlatNAS §2 to §4."""
     config = assemble({"preset": "flatnas"})
     assert config.space == "mobilenetv3-small"
-    expect(config.search, strategy="pareto", objectives=("flatnas(alpha=0.5)", "params"))
+    assert config.search.strategy == "pareto"
+    expect(own(config), objectives=("flatnas(alpha=0.5)", "params"))
     expect(
         config.finetune, epochs=1, optimizer="sgd+asam", sam_rho=0.5, momentum=0.9, weight_decay=5e-4, batch_size=128
     )
@@ -140,12 +149,12 @@ def test_compat_is_the_public_code(space: str) -> None:
     expect(compat.measure, calibration="ema-14", noise="independent")
     expect(flatness(compat), levels="incremental")
     expect(Angle(compat.measure).options, bn_scale="twice")
-    assert compat.search.mutated_genes == ("first-half" if space == "darts" else "all")
+    expect(own(compat), mutated_genes="first-half" if space == "darts" else "all")
     assert paper.supernet.zero_grad == "none"
     expect(paper.measure, calibration="cumulative", noise="shared")
     expect(flatness(paper), levels="absolute")
     expect(Angle(paper.measure).options, bn_scale="once")
-    assert paper.search.mutated_genes == "all"
+    expect(own(paper), mutated_genes="all")
     assert compat.supernet.epochs == paper.supernet.epochs
     assert compat.retrain == paper.retrain
 
@@ -194,8 +203,10 @@ def test_what_a_person_sets_wins(space: str, preset: str) -> None:
 
 
 def test_later_layers_win() -> None:
-    config = assemble({"seed": 1, "search": {"population": 30}}, {"seed": 2}, {"search": {"generations": 3}})
-    assert (config.seed, config.search.population, config.search.generations) == (2, 30, 3)
+    first, last = evolution(population=30), evolution(generations=3)
+    config = assemble({"seed": 1, "search": first}, {"seed": 2}, {"search": last})
+    assert config.seed == 2
+    expect(own(config), population=30, generations=3)
     assert assemble({"preset": "paper"}, {"preset": "quick"}) == assemble({})
 
 

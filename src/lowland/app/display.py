@@ -156,6 +156,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
+        if "skipped" in stage["facts"]:
+            text += f", left out: {stage['facts']['skipped']}"
         progress = status["progress"]
         if stage["status"] in ("running", "interrupted") and progress is not None and progress["stage"] == name:
             text += f", {progress['done']} of {progress['total']}"

@@ -151,36 +151,10 @@ class SearchConfig(Section):
     options: Options = Field(
         default_factory=dict, description="settings of single strategies by name; `lowland strategies` lists them"
     )
-    strategy: Literal["evolution", "random", "exhaustive", "pareto"] = "evolution"
-    population: Annotated[int, Field(ge=2)] = 20
-    generations: Positive = 5
-    parents: Positive = 5
-    mutations: Annotated[int, Field(ge=0)] = 10
-    crossovers: Annotated[int, Field(ge=0)] = 5
-    mutation_probability: Probability = 0.1
-    mutated_genes: Literal["all", "first-half"] = Field(
-        "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+    searcher: str = Field(
+        "one-shot", description="what finds networks; one-shot: paths of a trained supernet are scored"
     )
-    candidates: Positive = Field(1000, description="number of genotypes scored by the random strategy")
-    objectives: tuple[str, ...] = Field(
-        ("flatnas(alpha=0.5)", "params"), description="what the pareto strategy trades off; measures, params, macs, …"
-    )
-    initial: Annotated[int, Field(ge=2)] = Field(20, description="pareto: random genotypes scored first")
-    iterations: Annotated[int, Field(ge=0)] = Field(5, description="pareto: rounds of surrogate search")
-    proposals: Positive = Field(4, description="pareto: genotypes scored per round")
-    pick: Literal["knee", "best"] = Field(
-        "knee", description="pareto: the network of the front to deliver, its knee or the best by the first objective"
-    )
-    surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
-        "adaptive", description="pareto: model of each objective; adaptive: the best by cross-validated τ, every round"
-    )
-    inner_population: Annotated[int, Field(ge=4)] = Field(40, description="pareto: NSGA-II population on the surrogate")
-    inner_generations: Positive = Field(20, description="pareto: NSGA-II generations on the surrogate")
-    racing: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None,
-        description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
-        "significantly worse than the parents on them, it is not scored on all; default: no racing",
-    )
+    strategy: str = Field("evolution", description="one-shot: what proposes candidates")
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
         description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",
@@ -201,27 +175,10 @@ class SearchConfig(Section):
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
 
     @model_validator(mode="after")
-    def _fits(self) -> SearchConfig:
-        if self.parents > self.population:
-            raise ValueError(f"parents ({self.parents}) must not exceed population ({self.population})")
-        if self.mutations + self.crossovers > self.population:
-            raise ValueError(
-                f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
-                f"({self.population})"
-            )
-        for name, count, by in (
-            ("finalists", self.finalists, "accuracy"),
-            ("shortlist", self.shortlist, "shortlist_measure"),
-        ):
+    def _compares(self) -> SearchConfig:
+        for name, count in (("finalists", self.finalists), ("shortlist", self.shortlist)):
             if count == 1:
                 raise ValueError(f"{name}=1 compares one candidate with nobody; set {name} to 2 or more, or to 0")
-            if count and self.strategy == "pareto":
-                raise ValueError(
-                    f"{name} orders the best by {by} alone, which would undo a trade-off; leave {name} out or choose "
-                    "another strategy than pareto"
-                )
-        if self.racing is not None and self.strategy != "evolution":
-            raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")
         return self
 
 
@@ -296,6 +253,7 @@ class ComputeConfig(Section):
     channels_last: bool = True
     threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
     checkpoint_seconds: Rate = 30.0
+    executor: str = Field("local", description="what scores candidates where search.workers are several")
 
 
 class Config(Section):

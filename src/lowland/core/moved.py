@@ -28,13 +28,36 @@ MOVED: Mapping[str, str] = {
     "measure.training_speed_steps": "measure.options.training_speed.steps",
     "measure.training_speed_batch": "measure.options.training_speed.batch",
     "measure.training_speed_learning_rate": "measure.options.training_speed.learning_rate",
+    "search.population": "search.options.evolution.population",
+    "search.generations": "search.options.evolution.generations",
+    "search.parents": "search.options.evolution.parents",
+    "search.mutations": "search.options.evolution.mutations",
+    "search.crossovers": "search.options.evolution.crossovers",
+    "search.mutation_probability": "search.options.evolution.mutation_probability",
+    "search.mutated_genes": "search.options.evolution.mutated_genes",
+    "search.racing": "search.options.evolution.racing",
+    "search.candidates": "search.options.random.candidates",
+    "search.objectives": "search.options.pareto.objectives",
+    "search.initial": "search.options.pareto.initial",
+    "search.iterations": "search.options.pareto.iterations",
+    "search.proposals": "search.options.pareto.proposals",
+    "search.pick": "search.options.pareto.pick",
+    "search.surrogate": "search.options.pareto.surrogate",
+    "search.inner_population": "search.options.pareto.inner_population",
+    "search.inner_generations": "search.options.pareto.inner_generations",
 }
 """Dotted keys of run format 1 and what they are called since format 2; a key that is not here stayed where it was."""
+
+ALSO: Mapping[str, str] = {
+    "search.mutation_probability": "search.options.pareto.mutation_probability",
+    "search.mutated_genes": "search.options.pareto.mutated_genes",
+}
+"""The second place of an old key that two members now have each for itself."""
 
 
 def new_place(key: str) -> str | None:
     """Where the setting of the dotted old `key` stands now; None where it did not move."""
-    return MOVED.get(key)
+    return f"{MOVED[key]}, and {ALSO[key]}" if key in ALSO else MOVED.get(key)
 
 
 def in_new_places(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -49,7 +72,9 @@ def in_new_places(values: Mapping[str, Any]) -> dict[str, Any]:
         for name in sections:
             holder = holder.get(name) if isinstance(holder, dict) else None
         if isinstance(holder, dict) and last in holder:
-            _place(found, new.split("."), holder.pop(last))
+            value = holder.pop(last)
+            for place in filter(None, (new, ALSO.get(old))):
+                _place(found, place.split("."), copy.deepcopy(value))
     return found
 
 

@@ -71,7 +71,7 @@ def assignment(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
+        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as retrain.epochs=30")
     try:
         return nested(key.strip(), yaml.safe_load(value))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
@@ -179,6 +179,7 @@ def _sentence(error: ValidationError, kind: type[BaseModel], prefix: str) -> str
     messages = dict.fromkeys(
         fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"], kind) == key
     )
+    place = prefix.rstrip(".") if prefix and not first["loc"] else prefix + key  # a fault of several settings together
     return f"setting {place}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
 
 

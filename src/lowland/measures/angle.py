@@ -11,8 +11,9 @@ from weakref import WeakKeyDictionary
 from pydantic import Field
 from torch import Tensor, nn
 
+from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
-from lowland.core.errors import RunError
+from lowland.core.errors import ConfigError, RunError
 from lowland.core.genotype import Genotype
 from lowland.core.settings import Section
 from lowland.measures.measure import Context, Measure, Score, register
@@ -83,6 +84,22 @@ class Angle(Measure):
     def weight(self) -> float:
         """1/π, so that it is in [0, 1]."""
         return 1.0 / math.pi
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError for fine-tuned candidates and sorted channels.
+
+        Each weight of the supernet is compared with its own initial value.
+        """
+        if config.finetune.epochs:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle does not exist for fine-tuned candidates; choose another "
+                "measure, or set finetune.epochs=0"
+            )
+        if config.supernet.shrinking:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle means nothing where supernet.shrinking sorts the "
+                "channels; choose another measure or leave supernet.shrinking out"
+            )
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """The angle of one candidate.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.core.device import Compute
 from lowland.core.genotype import Genotype
@@ -115,6 +116,14 @@ class Measure(ABC):
             "uses": {name: each.model_dump(mode="json") for name, each in self.used.items()},
             "shared": {name: getattr(self.shared, name) for name in self.needs},
         }
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError where the candidates of a run are none that it can judge. By default all are.
+
+        Args:
+            config: Settings of the run; `config.measure.name` is the whole sum that this measure may be a part of.
+        """
+        del config
 
     @abstractmethod
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:

@@ -26,8 +26,9 @@ from lowland.report.facts import (
     Training,
 )
 from lowland.report.search_facts import Estimate, Pareto, ScoredCandidate, Search
-from lowland.search import Archive, Candidate, parse_objectives
+from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
+from lowland.search.strategies import strategy as strategies
 from lowland.spaces.space import Space
 from lowland.store.run import ARCHIVE, STAGES, Run
 
@@ -42,7 +43,8 @@ def gather(run: Run) -> ReportFacts:
     searched = run.read_json("search.json") if run.stage_done("search") else None
     judged = run.read_json("evaluation.json") if run.stage_done("evaluate") else {}
     best = Genotype(config.space, tuple(searched["ranking"][0]["genes"])) if searched is not None else None
-    search = _search(run, space, searched) if searched is not None else None
+    # A searcher that keeps no archive has a ranking only.
+    search = _search(run, space, searched) if searched is not None and searched["measure"] is not None else None
     pareto = None
     if search is not None and searched is not None and searched.get("pareto") is not None:
         pareto = Pareto.of(searched["pareto"], search.candidates)
@@ -64,9 +66,9 @@ def gather(run: Run) -> ReportFacts:
             space=config.space,
             space_size=space.size,
             measure=_measure(config),
-            strategy=config.search.strategy,
+            strategy=searched["summary"]["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
-            objectives=config.search.objectives if config.search.strategy == "pareto" else (),
+            objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
             finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
@@ -102,10 +104,9 @@ def gather(run: Run) -> ReportFacts:
 
 def _measure(config: Config) -> str:
     """The measure that candidates are scored by, which follows from the objectives where there are several."""
-    if config.search.strategy != "pareto":
-        combine = combination(config.measure)
-        return config.measure.name if combine == "sum" else f"{config.measure.name} (by {combine})"
-    return parse_objectives(config.search.objectives, config.measure).measure.name
+    strategy, combine = strategies.chosen(config.search), combination(config.measure)
+    name = strategy.measure(config.measure).name
+    return name if combine == "sum" or strategy.objectives else f"{name} (by {combine})"
 
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:
@@ -136,6 +137,8 @@ def _environment(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _detail(run: Run, stage: str) -> str:
     facts = run.manifest["stages"][stage]["facts"]
+    if "skipped" in facts:
+        return f"left out: {facts['skipped']}"
     if stage == "supernet":
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":

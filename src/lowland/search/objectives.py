@@ -189,7 +189,7 @@ def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
     try:
         return _parsed(texts, config)
     except ConfigError as error:
-        raise ConfigError(f"search.objectives: {error}") from error
+        raise ConfigError(f"search.options.pareto.objectives: {error}") from error
 
 
 def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:

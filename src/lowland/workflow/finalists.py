@@ -15,7 +15,8 @@ from lowland.core.config import Config, MeasureConfig, RetrainConfig
 from lowland.measures.combined import combination
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
-from lowland.workflow.scoring import ScoreRequest, ShortTraining, measure_identity
+from lowland.workflow.identity import measure_identity
+from lowland.workflow.requests import ScoreRequest, ShortTraining
 from lowland.workflow.session import Session
 
 

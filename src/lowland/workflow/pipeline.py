@@ -12,29 +12,26 @@ from typing import Any
 
 import torch
 
-from lowland import measures as measuring
 from lowland import spaces
 from lowland.core.config import Config, build
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
+from lowland.core.registry import EXECUTORS
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import merge
 from lowland.data import DataSet, catalogue, load
-from lowland.measures.combined import combination, parts_of
-from lowland.measures.measure import Measure
-from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import ARCHIVE, STAGES, Run
 from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import barrier, join
-from lowland.workflow import finalists, plugins
+from lowland.workflow import finalists, plugins, searchers
 from lowland.workflow.network_size import check_limits, network_shape
 from lowland.workflow.presets import complete, recipe
 from lowland.workflow.recorded import Recorded
 from lowland.workflow.session import Session
-from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
+from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder
 
 AFFECTS = {
     "measure": "search",
@@ -169,17 +166,26 @@ def run_stage(session: Session, stage: str, monitor: Monitor) -> None:
 def check(config: Config) -> DataSet:
     """Everything that can be wrong before the first step, found before anything is written; gives the data set."""
     space = spaces.get(config.space)
-    supernet_paths.check(space, config)
-    check_measures(config)
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet:
+        supernet_paths.check(space, config)
+    searcher.require(config)
+    EXECUTORS.load(config.compute.executor)
     corruption_names(config.evaluate.corruptions)
     compute = resolve(config.compute)
     data = load(config.data, seed=config.seed, device=compute.device)
     corrupted_images(config, data)
-    space.check(supernet_training.shape(config, data))
+    if searcher.supernet:
+        space.check(supernet_training.shape(config, data))
     check_limits(config, data)
     genotype = space.sample(numpy_rng(config.seed))
     with torch.device("meta"):  # what the recipe asks of the network, such as an auxiliary head, without its weights
         network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
+    if config.retrain.inherit and not searcher.supernet:
+        raise ConfigError(
+            f"retrain.inherit needs a supernet, but search.searcher={searcher.name} trains none; leave retrain.inherit "
+            "out"
+        )
     network_training.check_inheritance(
         config.retrain,
         config.network.channels,
@@ -187,57 +193,6 @@ def check(config: Config) -> DataSet:
         supernet_training.shape(config, data),
     )
     return data
-
-
-def check_measures(config: Config) -> None:
-    """Raise ConfigError for a measure or an objective that does not exist or cannot judge these candidates."""
-    objectives = objectives_of(config)
-    asked = config.measure if objectives is None else objectives.measure
-    parts = parts_of(measuring.get(asked))
-    if config.search.racing is not None:
-        check_racing(config, any(isinstance(part, SubnetMeasure) for part in parts))
-    check_angle(config, asked.name, parts)
-    if config.search.shortlist:
-        second = finalists.shortlist_measure(config)
-        check_angle(config, second.name, parts_of(measuring.get(second)))
-
-
-def check_angle(config: Config, name: str, parts: Sequence[Measure]) -> None:
-    """Raise ConfigError where `parts` of the measure `name` hold an angle that these candidates do not have.
-
-    It compares each weight of the supernet with its own initial value.
-    """
-    if not any(part.name == "angle" for part in parts):
-        return
-    if config.finetune.epochs:
-        raise ConfigError(
-            f"measure {name!r}: the angle does not exist for fine-tuned candidates; choose another measure, or "
-            "set finetune.epochs=0"
-        )
-    if config.supernet.shrinking:
-        raise ConfigError(
-            f"measure {name!r}: the angle means nothing where supernet.shrinking sorts the channels; choose "
-            "another measure or leave supernet.shrinking out"
-        )
-
-
-def check_racing(config: Config, looks: bool) -> None:
-    """Raise ConfigError where `search.racing` could save nothing; `looks`: whether a part of the measure does."""
-    if not looks:
-        raise ConfigError(
-            f"search.racing={config.search.racing:g} needs a measure that looks at images, such as flatness, but "
-            f"measure.name={config.measure.name!r} does not; leave search.racing out"
-        )
-    if combination(config.measure) != "sum":
-        raise ConfigError(
-            f"search.racing={config.search.racing:g} compares values, but measure.combine={config.measure.combine} "
-            "orders by ranks; set measure.combine=sum or leave search.racing out"
-        )
-    if config.finetune.epochs:
-        raise ConfigError(
-            f"search.racing={config.search.racing:g} would fine-tune every candidate for its first look already; set "
-            "finetune.epochs=0 or leave search.racing out"
-        )
 
 
 def with_absolute_paths(config: Config) -> Config:
@@ -286,6 +241,8 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
             "another --out"
         )
     again = [AFFECTS[section] for section in affected] + ([restart] if restart else [])
+    if searchers.chosen(config.search).supernet != searchers.chosen(opened.config.search).supernet:
+        again.append("supernet")
     if config.search.finalists and finalists.recipe(config) != finalists.recipe(opened.config):
         again.append("search")  # finalists are trained as the winner is
     first = min(again, key=STAGES.index) if again else None
@@ -306,8 +263,10 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
 
 
 def deciding(section: Any) -> Any:
-    """A section of the settings without what changes no result: the number of worker processes."""
-    return {key: value for key, value in section.items() if key != "workers"} if isinstance(section, dict) else section
+    """A section of the settings without what changes no result: where scores are computed, in how many processes."""
+    if not isinstance(section, dict):
+        return section
+    return {key: value for key, value in section.items() if key not in ("workers", "executor")}
 
 
 def new_run_folder(config: Config, data: DataSet) -> Path:

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from lowland.core.config import Config, build
+from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
 from lowland.core.options import completed
-from lowland.core.registry import MEASURES
+from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES
 from lowland.core.settings import merge
 from lowland.measures import expression
+from lowland.search.strategies.strategy import chosen
 
 Values = dict[str, Any]
 
@@ -53,6 +54,12 @@ _ELASTIC_SUPERNET: Values = {
 _ELASTIC_NETWORK: Values = {"channels": 16, "cells": 1}
 _ELASTIC_MEASURE: Values = {"name": "flatness"}
 
+
+def _evolution(**settings: int) -> Values:
+    """Settings of evolution as a section `search`."""
+    return {"options": {"evolution": settings}}
+
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
@@ -62,7 +69,7 @@ QUICK: dict[str, Values] = {
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256, "options": _SMALL_DARTS},
-        "search": {"generations": 3},
+        "search": _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
         "evaluate": {"random_genotypes": 4, "curve_images": 250},
@@ -70,7 +77,7 @@ QUICK: dict[str, Values] = {
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256} | _ELASTIC_MEASURE,
-        "search": {"generations": 3},
+        "search": _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
         "evaluate": {"random_genotypes": 4, "curve_images": 250},
@@ -87,28 +94,28 @@ STANDARD: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"cells": 5},
         "retrain": {"epochs": 100, "cutout": 0},
     },
     "darts": {
         "supernet": {"channels": 16, "cells": 5, "epochs": 60} | _SMALL_SUPERNET,
         "measure": {"options": _SMALL_DARTS},
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 16, "cells": 8},
         "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
     },
     "mobilenetv3": {
         "supernet": {"epochs": 120} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 60} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
@@ -127,7 +134,7 @@ PAPER: dict[str, Values] = {
             "path": "per-cell",
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 100, "generations": 20, "parents": 30, "mutations": 50, "crossovers": 50},
+        "search": _evolution(population=100, generations=20, parents=30, mutations=50, crossovers=50),
         "network": {"cells": 5},
         "retrain": {"recipe": "nasbench201"},
     },
@@ -141,11 +148,13 @@ PAPER: dict[str, Values] = {
             "weight_decay": 3e-4,
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 36, "cells": 20},
         "retrain": {"recipe": "cifar"},
     },
 }
+
+_MUTATED: dict[str, Values] = {"nasbench201": {"mutated_genes": "all"}, "darts": {"mutated_genes": "first-half"}}
 
 # What the public GeNAS code does, fault by fault (spec §2, §3, §5, §6).
 COMPAT: dict[str, Values] = {
@@ -156,7 +165,7 @@ COMPAT: dict[str, Values] = {
             "noise": "independent",
             "options": {"flatness": {"levels": "incremental"}, "angle": {"bn_scale": "twice"}},
         },
-        "search": {"mutated_genes": "first-half" if space == "darts" else "all"},
+        "search": {"options": dict.fromkeys(("evolution", "pareto"), _MUTATED[space])},
     }
     for space in ("nasbench201", "darts")
 }
@@ -165,12 +174,12 @@ COMPAT: dict[str, Values] = {
 # The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
-    "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
+    "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["flatnas(alpha=0.5)", "params"]}}},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
-    "search": {"initial": 20, "iterations": 5, "proposals": 4},
+    "search": {"options": {"pareto": {"initial": 20, "iterations": 5, "proposals": 4}}},
     "measure": {
         "name": "robustness",
         "combine": "sum",
@@ -255,27 +264,44 @@ def assemble(*layers: Values) -> Config:
 
 
 def complete(config: Config, also: Iterable[str] = ()) -> Config:
-    """The settings with those of every measure that the search asks, so that a run does not depend on later defaults.
+    """The settings with all own settings of what they name, so that a run does not depend on later defaults.
 
     Args:
         config: The settings.
         also: Further measures whose settings are to be there.
 
     Raises:
-        ConfigError: settings of a measure that does not exist, or wrong ones.
+        ConfigError: settings of a measure, strategy or searcher that does not exist, or wrong ones.
     """
-    texts = [config.measure.name]
-    if config.search.shortlist:
-        texts.append(config.search.shortlist_measure)
-    if config.search.strategy == "pareto":
-        texts += config.search.objectives
+    search = _complete_search(config.search)
+    texts = [config.measure.name, *chosen(search).objectives]
+    if search.shortlist:
+        texts.append(search.shortlist_measure)
     aliases = {"error": "accuracy"}
     named = {aliases.get(name, name) for text in texts for name in expression.names(text)}
     # What does not exist is refused where the measure is made, with all that is wrong about it.
     asked = named & set(MEASURES.names())
     asked |= {*also} | {used for name in asked for used in MEASURES.load(name).uses}
     options = completed(MEASURES, asked, config.measure.options, "measure.options")
-    return config.model_copy(update={"measure": config.measure.model_copy(update={"options": options})})
+    measure = config.measure.model_copy(update={"options": options})
+    return config.model_copy(update={"measure": measure, "search": search})
+
+
+def _complete_search(search: SearchConfig) -> SearchConfig:
+    # Searchers and strategies share `search.options`: what is no searcher's is a strategy's.
+    searchers = SEARCHERS.names()
+    if search.strategy in searchers:
+        raise ConfigError(
+            f"search.strategy={search.strategy} has the name of a searcher, so that search.options.{search.strategy} "
+            "could be of either; register one of the two under another name"
+        )
+    mine = {name: own for name, own in search.options.items() if name in searchers}
+    others = {name: own for name, own in search.options.items() if name not in searchers}
+    options = {
+        **completed(SEARCHERS, [search.searcher], mine, "search.options"),
+        **completed(STRATEGIES, [search.strategy], others, "search.options"),
+    }
+    return search.model_copy(update={"options": options})
 
 
 def recipe(name: Any) -> Values:

@@ -11,7 +11,7 @@ from lowland.core.errors import ConfigError
 from lowland.core.settings import section
 from lowland.search import Archive
 from lowland.store.translation import from_format_1
-from lowland.workflow.scoring import identity_text
+from lowland.workflow.identity import identity_text
 from lowland.workflow.session import Session
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, replace
@@ -12,6 +12,7 @@ from torch import nn
 
 from lowland.core.config import Config
 from lowland.core.device import Compute, environment
+from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import derive
@@ -28,21 +29,17 @@ from lowland.data import (
 from lowland.delivery import network as export
 from lowland.evaluation import classification, corruption_accuracy, loss_curve, predict
 from lowland.measures import calibrated_subnet
-from lowland.measures.combined import combination
 from lowland.measures.landscape import ImageResults, evaluator, loss_under_noise
 from lowland.report import write
 from lowland.report.gather import gather
-from lowland.search import Archive, Candidate, Evaluator, Limits, Objectives, Racing, parse_objectives, search
-from lowland.search.racing import racing_images
+from lowland.search import Limits
+from lowland.search.record import SearchRecord
 from lowland.spaces import Shape
-from lowland.store.run import ARCHIVE
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
-from lowland.workflow import finalists
-from lowland.workflow.renewal import renew
-from lowland.workflow.scoring import RacingMeasure, measure_identity, scorers
+from lowland.workflow import searchers
 from lowland.workflow.session import Session
 
 RANKED = 100
@@ -50,8 +47,14 @@ RANKED = 100
 
 
 def train_supernet(session: Session) -> None:
-    """Train the one-shot supernet; keep its weights before and after."""
-    run, config, compute = session.run, session.config, session.compute
+    """Train the one-shot supernet, where the searcher needs one; keep its weights before and after."""
+    run, config = session.run, session.config
+    searcher = searchers.chosen(config.search)
+    if not searcher.supernet:
+        if session.world.main:
+            run.finish_stage("supernet", [], {"skipped": f"search.searcher={searcher.name} trains none"})
+        return
+    compute = session.compute
     supernet = compute.prepare(supernet_training.initial(config, session.data))
     if session.world.main:
         run.save_tensors("supernet/initial.safetensors", supernet.state_dict())
@@ -76,85 +79,50 @@ def train_supernet(session: Session) -> None:
 
 
 def search_architectures(session: Session) -> None:
-    """Score candidates on the search split and keep every one in the archive."""
-    run, config, monitor = session.run, session.config, session.monitor
-    began = False
-    evaluated: list[Candidate] = []
+    """Let the searcher find networks, and keep what it found in search.json."""
+    run, config = session.run, session.config
+    found = searchers.chosen(config.search).search(session)
+    if not found.ranking:
+        raise LowlandError(
+            f"search.searcher={config.search.searcher} found no network; change its settings or choose another"
+        )
+    if found.summary.note:
+        session.monitor.note(found.summary.note)
+    content = search_content(session, found)
+    run.write_json("search.json", content)
+    summary = content["summary"]
+    run.finish_stage("search", found.files, {name: summary[name] for name in ("proposed", "failed", "raced_out")})
 
-    def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
-        nonlocal began
-        if candidate.status == "scored":
-            evaluated.append(candidate)
-        if not began:
-            monitor.start("search", total, "network", done - 1)
-            began = True
-        found = {"best": best.value, "genotype": session.space.format(best.genotype)} if best is not None else {}
-        monitor.advance(done, **found)
-        if candidate.status == "failed":
-            monitor.note(f"candidate {session.space.format(candidate.genotype)} failed: {candidate.reason}")
-        monitor.check()
 
-    objectives = objectives_of(config)
-    measured = config.measure if objectives is None else objectives.measure
-    identity = measure_identity(session, measured)
-    with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
-        renew(archive, session, run.manifest.get("renewed", {}).get("precision"))
-        full = Evaluator(session.space, scorer(measured), archive, identity, session.cost)
-        evaluator: Evaluator | Racing = full
-        if config.search.racing is not None:
-            raced = racing_images(config.search.racing, session.scored_images)
-            look = scorer(RacingMeasure(config.measure, raced))
-            of_few = measure_identity(session, config.measure, raced)
-            first = Evaluator(session.space, look, archive, of_few, session.cost)
-            evaluator = Racing(first, full, config.search.parents, monitor.check)
-        combine = combination(config.measure)
-        result = search(session.space, config.search, config.seed, evaluator, report, objectives, combine)
-        monitor.finish()
-        order: list[Candidate] = list(result.ranking)
-        shortlist: dict[str, Mapping[str, Any]] = {}
-        if config.search.shortlist:
-            order, shortlist = finalists.shortlisted(session, order, archive, scorer)
-        finals: dict[str, Mapping[str, Any]] = {}
-        if config.search.finalists:
-            order, finals = finalists.ordered(session, order, archive, scorer)
-    if result.summary.note:
-        monitor.note(result.summary.note)
-    ranking = [
-        {
-            "genotype": session.space.format(candidate.genotype),
-            "genes": list(candidate.genotype.genes),
-            "parameters": candidate.parameters,
-            "macs": candidate.macs,
-            "value": candidate.value,
-            "standard_error": candidate.standard_error,
-            "details": candidate.details,
-            "shortlist": shortlist.get(candidate.key),
-            "finalist": finals.get(candidate.key),
-        }
-        for candidate in order[: max(RANKED, config.retrain.top)]
-    ]
-    images = sum(len(labels_N) for _, labels_N in session.context.scored)
-    summary = asdict(result.summary)
-    # The archive may hold more: what an earlier search scored by the same measure.
+def search_content(session: Session, found: SearchRecord) -> dict[str, Any]:
+    """What search.json holds of a search."""
+    most = max(RANKED, session.config.retrain.top)
     kept = ("generation", "origin", "parameters", "macs")
-    rows = [{"genes": list(each.genotype.genes)} | {name: getattr(each, name) for name in kept} for each in evaluated]
-    found = {
-        "ranking": ranking,
-        "candidates": rows,
-        "summary": summary,
-        "measure": identity,
-        "images": images,
-        "pareto": result.facts,
+    return {
+        "ranking": [
+            {
+                "genotype": session.space.format(each.genotype),
+                "genes": list(each.genotype.genes),
+                "parameters": each.parameters,
+                "macs": each.macs,
+                "value": each.value,
+                "standard_error": each.standard_error,
+                "details": each.details,
+                "shortlist": each.shortlist,
+                "finalist": each.finalist,
+            }
+            for each in found.ranking[:most]
+        ],
+        # The archive may hold more: what an earlier search scored by the same measure.
+        "candidates": [
+            {"genes": list(each.genotype.genes)} | {name: getattr(each, name) for name in kept}
+            for each in found.candidates
+        ],
+        "summary": asdict(found.summary),
+        "measure": found.measure,
+        "images": found.images,
+        "pareto": found.facts,
     }
-    run.write_json("search.json", found)
-    run.finish_stage("search", [ARCHIVE], {name: summary[name] for name in ("proposed", "failed", "raced_out")})
-
-
-def objectives_of(config: Config) -> Objectives | None:
-    """What the pareto strategy trades off; None for the other strategies. Raises ConfigError for a wrong one."""
-    if config.search.strategy != "pareto":
-        return None
-    return parse_objectives(config.search.objectives, config.measure)
 
 
 def train_networks(session: Session) -> None:
@@ -268,15 +236,20 @@ def corrupted_images(config: Config, data: DataSet) -> CorruptedImages:
 def loss_curves(session: Session, winner: nn.Module, judge: Compute) -> list[dict[str, Any]]:
     """Loss against σ: winner and random genotypes with inherited weights, and the retrained winner (Fig. 2 and 3).
 
+    Where there is no supernet, the retrained winner alone.
+
     On the search split, never on test images. (The retrained network may have learned from that split too; its curve
     shows the shape of the minimum, not generalisation.)
     """
     settings, config, monitor = session.config.evaluate, session.config, session.monitor
     scored = order(len(session.data.search), seed=config.seed, keys=("loss curve images",))[: settings.curve_images]
     images, batch_size = len(scored), config.measure.batch_size
-    context = replace(session.context, scored=session.placed(session.data.search, scored, batch_size))
-    entries = [("winner", Genotype(config.space, tuple(session.ranking()[0]["genes"])))]
-    entries += [("random", genotype) for genotype in random_genotypes(session, settings.random_genotypes)]
+    batches = session.placed(session.data.search, scored, batch_size)
+    best = Genotype(config.space, tuple(session.ranking()[0]["genes"]))
+    entries: list[tuple[str, Genotype]] = []
+    if searchers.chosen(config.search).supernet:
+        entries.append(("winner", best))
+        entries += [("random", genotype) for genotype in random_genotypes(session, settings.random_genotypes)]
     curves: list[dict[str, Any]] = []
     monitor.start("loss curves", len(entries) + 1, "network")
 
@@ -287,11 +260,12 @@ def loss_curves(session: Session, winner: nn.Module, judge: Compute) -> list[dic
         monitor.check()
 
     for kind, genotype in entries:
+        context = replace(session.context, scored=batches)
         with calibrated_subnet(session.supernet, genotype, context, config.measure) as path:
             keep(kind, genotype, path.loss_at)
-    evaluate = evaluator(winner, context.scored, judge)
+    evaluate = evaluator(winner, batches, judge)
     parameters = dict(winner.named_parameters())
-    keep("retrained", entries[0][1], lambda s, draw: loss_under_noise(evaluate, parameters, s, draw, config.seed))
+    keep("retrained", best, lambda s, draw: loss_under_noise(evaluate, parameters, s, draw, config.seed))
     monitor.finish()
     return curves
 

@@ -17,11 +17,12 @@ from lowland.evaluation.ranking.truth import Truth
 from lowland.measures.aggregation import rank_sum
 from lowland.search import Archive, Candidate
 from lowland.store.manifest import ARCHIVE, now
+from lowland.workflow.judging import IMAGES
 from lowland.workflow.ranking.request import SUMS, RankingRequest
 from lowland.workflow.ranking.scores import scores, summed, valued
 from lowland.workflow.ranking.statistics import Statistics
 from lowland.workflow.renewal import recorded_precision, renew
-from lowland.workflow.scoring import IMAGES, scorers
+from lowland.workflow.scoring import scorers
 from lowland.workflow.session import Session
 
 RESULT = "rank.json"

@@ -13,8 +13,8 @@ from lowland.evaluation.ranking.statistics import Array
 from lowland.measures.combined import combination
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
+from lowland.workflow.identity import measure_identity
 from lowland.workflow.ranking.request import LEAST
-from lowland.workflow.scoring import measure_identity
 from lowland.workflow.session import Session
 
 
