@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lowland.core.errors import ConfigError
+from lowland.core.moved import new_place
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -138,6 +139,8 @@ def _sentence(error: ValidationError, kind: type[BaseModel], prefix: str) -> str
     first = faults[0]
     if first["type"] in ("extra_forbidden", "invalid_key"):
         key = ".".join(map(str, first["loc"]))
+        if (place := new_place(prefix + key)) is not None:
+            return f"setting {prefix}{key} is now {place}"
         return f"unknown setting {prefix + key!r}{_suggestion(key, kind, prefix)}"
     key = _key(first["loc"], kind)
     shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
