@@ -34,6 +34,7 @@ from lowland.app.options import (
     Settings,
     SpaceName,
     Strategy,
+    Suites,
     Top,
 )
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
@@ -63,6 +64,7 @@ def run(
     recipe: Recipe = None,
     optimizer: Optimizer = None,
     top: Top = None,
+    suite: Suites = None,
     epochs: Epochs = None,
     retrain_epochs: RetrainEpochs = None,
     seed: Seed = None,
@@ -141,10 +143,12 @@ def evaluate(
         Path | None,
         typer.Option("--corrupted", help="Folder of corrupted test images, as CIFAR-10-C.", show_default=False),
     ] = None,
+    suite: Suites = None,
     settings: Settings = None,
 ) -> None:
-    """Judge the delivered networks of a run on its test images."""
-    _continue(run_directory, last="evaluate", changes=_layers({"corrupted": corrupted, "settings": settings}))
+    """Judge the delivered networks of a run; only what is missing or asked for anew is done."""
+    given = {"corrupted": corrupted, "suite": suite, "settings": settings}
+    _continue(run_directory, last="evaluate", changes=_layers(given))
 
 
 @app.command()
@@ -391,7 +395,7 @@ def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
         "seed": "seed",
         "image_size": "data.image_size",
         "data_root": "data.root",
-        "corrupted": "evaluate.corrupted",
+        "corrupted": "evaluate.options.corruptions.folder",
         "device": "compute.device",
     }
     layers = [read(given["config"])] if given.get("config") else []
@@ -402,6 +406,9 @@ def _layers(given: dict[str, Any]) -> list[dict[str, Any]]:
                 f"--objective belongs to --strategy pareto, not {given['strategy']}; leave one of the two out"
             )
         layers += [nested("search.strategy", "pareto"), nested("search.objectives", given["objective"])]
+    if given.get("suite"):
+        names = [name.strip() for text in given["suite"] for name in text.split(",")]
+        layers.append(nested("evaluate.suites", names))
     if given.get("download"):
         layers.append(nested("data.download", True))
     for name in ("max_params", "max_macs"):

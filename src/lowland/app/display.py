@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -18,6 +19,7 @@ from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import Monitor, Rate
 
 if TYPE_CHECKING:
+    from lowland.evaluation.section import Figure
     from lowland.workflow.pipeline import RunResult
 
 
@@ -124,23 +126,29 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 def results(entries: list[dict[str, Any]]) -> Table:
     """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
 
-    `corrupted` is the mean accuracy over corruption types and severities.
+    Each figure of a suite has a column; `corrupted` is the mean accuracy over corruption types and severities.
     """
     table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
-    columns = ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted")
-    for column in columns:
+    labels = list(dict.fromkeys(figure.label for entry in entries for figure in entry["figures"]))
+    for column in ("rank", "genotype", "parameters", "MACs", "score", *map(escape, labels)):
         table.add_column(column, overflow="fold", justify="left" if column == "genotype" else "right")
     for entry in entries:
+        figures = {figure.label: figure for figure in entry["figures"]}
         table.add_row(
             str(entry["rank"]),
             ",".join(map(str, entry["genes"])),
             millions(entry["parameters"]),
             millions(entry["macs"]),
             estimate(entry["score"], entry["score_error"], "{:.4g}"),
-            estimate(entry["top1"], entry["top1_error"], "{:.2f}", " %"),
-            estimate(entry["shift"], entry["shift_error"], "{:.2f}", " %"),
+            *(escape(shown(figures[label])) if label in figures else "–" for label in labels),
         )
     return table
+
+
+def shown(figure: Figure) -> str:
+    """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
+    form = "{:.2f}" if figure.unit == "%" else "{:.4g}"
+    return estimate(figure.value, figure.standard_error, form, f" {figure.unit}".rstrip())
 
 
 def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:

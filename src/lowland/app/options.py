@@ -51,6 +51,14 @@ Optimizer = Annotated[
 Top = Annotated[
     int | None, typer.Option("--top", help="How many of the best genotypes to retrain.", show_default=False)
 ]
+Suites = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--suite",
+        help="What the networks are judged by: classification, corruptions, landscape. Repeatable, or comma-separated.",
+        show_default=False,
+    ),
+]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Supernet training epochs.", show_default=False)]
 RetrainEpochs = Annotated[int | None, typer.Option("--retrain-epochs", help="Retraining epochs.", show_default=False)]
 Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.", show_default=False)]

@@ -13,6 +13,7 @@ from lowland._version import __version__
 from lowland.core import files, settings
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, RunError
+from lowland.core.moved import in_new_places
 
 FORMAT = 1
 """Version of the layout below, written into `manifest.json`; a run of another version is refused."""
@@ -92,11 +93,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
     if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
-        return build(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
+        return build(_followed(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}")))
     file = path / CONFIG
     try:
         intact = files.sha256(file) == manifest["files"].get(CONFIG)
-        config = build(settings.read(file))
+        config = build(_followed(settings.read(file)))
     except (OSError, ConfigError) as error:
         raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
     if not intact:
@@ -105,6 +106,11 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
             f"the original, or start another run with the changed settings"
         )
     return config
+
+
+def _followed(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a run of any age with those of the evaluation in their new places."""
+    return values | in_new_places({"evaluate": values.get("evaluate", {})})
 
 
 def inside(root: Path, relative: Path | str) -> str:

@@ -167,7 +167,7 @@ class Run:
         if self._running is not None:
             raise RunError(f"stage {name} cannot start while stage {self._running} of {self.path} is running")
         fresh = {"status": "running", "started": now(), "seconds": 0.0, "files": [], "facts": {}}
-        self.manifest["stages"][name] = {**fresh, **stage}
+        self.manifest["stages"][name] = {**fresh, **stage, "status": "running"}
         self._running = name
         self._resumed = time.monotonic()
         self._earlier_seconds = self.manifest["stages"][name]["seconds"]
@@ -252,7 +252,9 @@ class Run:
                 (self.path / file).unlink(missing_ok=True)
             known.pop(file, None)
         for name in gone:
-            stages.pop(name, None)
+            held = [file for file in stages.pop(name, {}).get("files", ()) if file not in doomed]
+            if held:  # still this stage's: the next reset must find them
+                stages[name] = {"status": "pending", "files": held}
         checkpoints = self.manifest["checkpoints"]
         for name in [name for name, kept in checkpoints.items() if kept[0]["stage"] in gone]:
             del checkpoints[name]
@@ -343,6 +345,19 @@ class Run:
     def read_json(self, relative: str) -> Any:
         """The value written with `write_json`; RunError where missing or damaged."""
         return json.loads(self._load(relative))
+
+    def delete(self, files: Sequence[str]) -> None:
+        """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
+        self._require_writer()
+        gone = {inside(self.path, file) for file in files}
+        known = {file for file in gone if self.manifest["files"].pop(file, None) is not None}
+        for stage in self.manifest["stages"].values():
+            stage["files"] = [file for file in stage["files"] if file not in known]
+        if known:
+            self._write_manifest()
+        for file in gone:
+            with explained(self.path / file):
+                (self.path / file).unlink(missing_ok=True)
 
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""

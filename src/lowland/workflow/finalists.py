@@ -43,7 +43,7 @@ def identity(session: Session) -> str:
         "precision": config.compute.precision,
     }
     if config.retrain.inherit:
-        parts["supernet"] = session.run.manifest["files"]["supernet/trained.safetensors"]
+        parts["supernet"] = session.supernet_digest
     return json.dumps(parts, sort_keys=True)
 
 

@@ -49,6 +49,8 @@ _ELASTIC_SUPERNET: Values = {
 _ELASTIC_NETWORK: Values = {"channels": 16, "cells": 1}
 _ELASTIC_MEASURE: Values = {"name": "flatness"}
 
+_FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
@@ -61,7 +63,7 @@ QUICK: dict[str, Values] = {
         "search": {"generations": 3},
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
@@ -69,7 +71,7 @@ QUICK: dict[str, Values] = {
         "search": {"generations": 3},
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 16} | _ELASTIC_SUPERNET,

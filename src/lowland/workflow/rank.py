@@ -43,6 +43,8 @@ from lowland.store.manifest import LOCK, MANIFEST, now
 from lowland.store.run import ARCHIVE, Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline
+from lowland.workflow.changes import settled
+from lowland.workflow.checks import check
 from lowland.workflow.presets import assemble
 from lowland.workflow.scoring import IMAGES, measure_identity, scorers
 from lowland.workflow.session import Session
@@ -150,8 +152,8 @@ def rank(
             f"least {LEAST}; add some rows"
         )
     # Before the data's path is made absolute, so that a fault is told in the person's own words.
-    data = None if begun else pipeline.check(config)
-    config = pipeline.with_absolute_paths(config)
+    data = None if begun else check(config)
+    config = settled(config)
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = Lock(out / LOCK)
@@ -190,7 +192,7 @@ def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Co
         if not exact and not opened.stage_done("supernet"):
             raise RunError(f"run {home} has no trained supernet yet; make it with `lowland supernet {home}`")
     new = assemble(*layers) if exact else build(reduce(merge, layers, old.model_dump(mode="json")))
-    new = pipeline.with_absolute_paths(new)
+    new = settled(new)
     for section in FIXED:
         if getattr(new, section) != getattr(old, section):
             remedy = "choose another --out" if exact else "leave that setting out, or train another supernet"
