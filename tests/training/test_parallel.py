@@ -190,7 +190,8 @@ TINY_RUN = [
     *("--set", "supernet.batch_size=32", "--set", "retrain.batch_size=32", "--set", "compute.device=cpu"),
     *("--set", "search.population=4", "--set", "search.generations=1", "--set", "search.parents=2"),
     *("--set", "search.mutations=1", "--set", "search.crossovers=1", "--set", "measure.calibration_images=32"),
-    *("--set", "evaluate.corruptions=none", "--set", "evaluate.random_genotypes=1", "--set", "evaluate.curve_draws=1"),
+    *("--set", "evaluate.options.corruptions.names=none"),
+    *("--set", "evaluate.options.landscape={random_genotypes: 1, draws: 1}"),
 ]
 
 

@@ -30,7 +30,10 @@ def gather(run: Run) -> ReportFacts:
     searched = Searched.read(run) if run.stage_done("search") else None
     records = evaluated(run) if run.stage_done("evaluate") else []
     best = Genotype(config.space, searched.ranking[0].genes) if searched is not None else None
-    search = _search(run, space, searched) if searched is not None else None
+    # A searcher that keeps no archive has a ranking only.
+    search = None
+    if searched is not None and searched.measure is not None:
+        search = _search(run, space, searched, searched.measure)
     pareto = None
     if search is not None and searched is not None and searched.pareto is not None:
         pareto = Pareto.of(searched.pareto, search.candidates)
@@ -141,10 +144,10 @@ def _detail(run: Run, stage: str) -> str:
     return ""
 
 
-def _search(run: Run, space: Space, searched: Searched) -> Search:
+def _search(run: Run, space: Space, searched: Searched, measure: str) -> Search:
     run.require_intact(ARCHIVE)
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
-        archived = {candidate.key: candidate for candidate in archive.candidates(searched.measure)}
+        archived = {candidate.key: candidate for candidate in archive.candidates(measure)}
     found = []
     for row in searched.candidates:
         genotype = Genotype(space.name, tuple(row["genes"]))

@@ -83,16 +83,16 @@ class Searched:
         ranking: The best candidates, best first.
         candidates: Every scored one in order of evaluation: genes, generation, origin, parameters, macs.
         summary: Counts: proposed, scored, failed, raced_out, …
-        measure: Identity of the measure in the archive.
-        images: Search-split images that a candidate was scored on.
+        measure: Identity of the measure in the archive; None where a searcher keeps no archive.
+        images: Search-split images that a candidate was scored on; None where there was no such.
         pareto: What a strategy of several objectives keeps; None for others.
     """
 
     ranking: tuple[Ranked, ...]
     candidates: tuple[Mapping[str, Any], ...]
     summary: Mapping[str, Any]
-    measure: str
-    images: int
+    measure: str | None
+    images: int | None
     pareto: Mapping[str, Any] | None = None
 
     def write(self, run: Run) -> None:

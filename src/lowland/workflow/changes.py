@@ -8,40 +8,32 @@ from typing import Any
 
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
-from lowland.core.options import completed, own_settings
+from lowland.core.options import own_settings
 from lowland.core.registry import SUITES
 from lowland.core.settings import Options, Section, merge
 from lowland.data import DataSet, catalogue
 from lowland.store.run import Run
 from lowland.workflow.checks import check
-from lowland.workflow.presets import recipe
+from lowland.workflow.presets import complete, recipe
 from lowland.workflow.stages.table import STAGES
 
 
-def settled(config: Config) -> Config:
-    """The settings as a run keeps them.
-
-    Paths are absolute, so that it can be resumed from any current folder, and suites' own settings complete, so that
-    it does not depend on later defaults.
-
-    Raises:
-        ConfigError: a suite or a setting of one does not exist, or a value is wrong.
-    """
+def with_absolute_paths(config: Config) -> Config:
+    """The settings with absolute paths, also of suites, so that a run can be resumed from any current folder."""
     data = config.data
     name = data.name
     if name not in {entry.name for entry in catalogue()}:
         name = str(Path(name).expanduser().absolute())
     root = data.root.expanduser().absolute() if data.root is not None else None
-    options = completed(SUITES, config.evaluate.suites, config.evaluate.options, "evaluate.options")
     parts = {
         "data": data.model_copy(update={"name": name, "root": root}),
-        "evaluate": config.evaluate.model_copy(update={"options": _absolute(options)}),
+        "evaluate": config.evaluate.model_copy(update={"options": _absolute(config.evaluate.options)}),
     }
     return config.model_copy(update=parts)
 
 
 def _absolute(options: Options) -> Options:
-    """Complete options of suites with absolute paths."""
+    """Options of suites, complete and with absolute paths."""
     found = {}
     for name in options:
         own: Section = own_settings(SUITES, name, options, "evaluate.options")
@@ -62,8 +54,8 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         if restart is not None:
             opened.reset_stage(restart)
         return None
-    config = settled(build(_changed(opened.config.model_dump(mode="json"), changes)))
-    old = settled(opened.config).model_dump(mode="json")  # that of an older run may lack what has a default now
+    config = with_absolute_paths(complete(build(_changed(opened.config.model_dump(mode="json"), changes))))
+    old = complete(opened.config).model_dump(mode="json")  # an older run lacks settings that have a default now
     new = config.model_dump(mode="json")
     decided = [
         (stage, section)

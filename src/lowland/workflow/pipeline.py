@@ -18,8 +18,9 @@ from lowland.evaluation.suite import figures_of
 from lowland.store.artifacts import Searched, evaluated, network_folder
 from lowland.store.run import Run
 from lowland.training.parallel import barrier, join
-from lowland.workflow.changes import reconfigure, settled
+from lowland.workflow.changes import reconfigure, with_absolute_paths
 from lowland.workflow.checks import check
+from lowland.workflow.presets import complete
 from lowland.workflow.session import Recorded, Session
 from lowland.workflow.stages.table import STAGES, Stage
 
@@ -62,11 +63,10 @@ def run(
     world = join()
     if path is None and world.size > 1:
         raise ConfigError("under torchrun every process must be told the run directory: add --out")
-    data = check(config)  # before paths are made absolute, so that a fault is told in the person's own words
-    config = settled(config)
+    data = check(config)
     folder = Path(path) if path is not None else new_run_folder(config, data)
     if world.main:
-        Run.create(folder, config).close()
+        Run.create(folder, with_absolute_paths(complete(config))).close()
     barrier(world)
     return resume(folder, monitor=monitor, last=last, data=data)
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
+from lowland.core.options import completed
+from lowland.core.registry import SUITES
 from lowland.core.settings import merge
 
 Values = dict[str, Any]
@@ -246,6 +248,16 @@ def assemble(*layers: Values) -> Config:
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
     return build(merge(base, values))
+
+
+def complete(config: Config) -> Config:
+    """The settings with those of every suite that is asked for, so that a run does not depend on later defaults.
+
+    Raises:
+        ConfigError: settings of a suite that does not exist, or wrong ones.
+    """
+    options = completed(SUITES, config.evaluate.suites, config.evaluate.options, "evaluate.options")
+    return config.model_copy(update={"evaluate": config.evaluate.model_copy(update={"options": options})})
 
 
 def recipe(name: Any) -> Values:

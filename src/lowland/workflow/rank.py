@@ -43,9 +43,9 @@ from lowland.store.manifest import LOCK, MANIFEST, now
 from lowland.store.run import ARCHIVE, Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline
-from lowland.workflow.changes import settled
+from lowland.workflow.changes import with_absolute_paths
 from lowland.workflow.checks import check
-from lowland.workflow.presets import assemble
+from lowland.workflow.presets import assemble, complete
 from lowland.workflow.scoring import IMAGES, measure_identity, scorers
 from lowland.workflow.session import Session
 
@@ -153,7 +153,7 @@ def rank(
         )
     # Before the data's path is made absolute, so that a fault is told in the person's own words.
     data = None if begun else check(config)
-    config = settled(config)
+    config = with_absolute_paths(complete(config))
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = Lock(out / LOCK)
@@ -192,7 +192,7 @@ def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Co
         if not exact and not opened.stage_done("supernet"):
             raise RunError(f"run {home} has no trained supernet yet; make it with `lowland supernet {home}`")
     new = assemble(*layers) if exact else build(reduce(merge, layers, old.model_dump(mode="json")))
-    new = settled(new)
+    new = with_absolute_paths(complete(new))
     for section in FIXED:
         if getattr(new, section) != getattr(old, section):
             remedy = "choose another --out" if exact else "leave that setting out, or train another supernet"

@@ -39,8 +39,8 @@ class CorruptedFolder(CorruptedImages):
     def __init__(self, folder: Path, names: Sequence[str], data: DataSet) -> None:
         if not folder.is_dir():
             raise DataError(
-                f"evaluate.options.corruptions.folder {folder} is not a folder; give one with <corruption>.npy files in "
-                "it"
+                f"evaluate.options.corruptions.folder {folder} is not a folder; give one with <corruption>.npy "
+                "files in it"
             )
         here = sorted(path.stem for path in folder.glob("*.npy"))
         for name in (LABELS, *names):

@@ -81,7 +81,7 @@ STAGES = {
     for stage in (
         Stage(
             name="supernet",
-            decided_by=("seed", "preset", "space", "data", "supernet", "compute", "plugins"),
+            decided_by=("seed", "preset", "space", "data", "supernet", "compute"),
             ranks="all",
             leaves=(INITIAL, TRAINED, HISTORY),
             run=train_supernet,
@@ -113,4 +113,6 @@ STAGES = {
         Stage(name="report", decided_by=(), leaves=("report.html",), run=write_report),
     )
 }
-"""Every stage by name, in order. Each section of the settings decides one of them; the first cannot be changed."""
+"""Every stage by name, in order. Each section of the settings decides one of them; what decides the first is fixed.
+
+`plugins` decide none: they bring what other settings name."""
