@@ -17,6 +17,7 @@ from lowland.core.config import MeasureConfig
 from lowland.core.files import write_json
 from lowland.core.genotype import Genotype
 from lowland.measures import calibrated_subnet
+from lowland.store.artifacts import supernet_digest
 from lowland.workflow.session import Session
 
 SIGMAS = {
@@ -111,7 +112,7 @@ def measured(session: Session, parts: Sequence[Part], work: Path, every: int) ->
     """What every part measured on each of its genotypes, by genotype; kept in `work` every so many genotypes."""
     identity = {
         "format": 1,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
+        "supernet": supernet_digest(session.run),
         "measure": session.config.measure.model_dump(mode="json", exclude={"name", "sigmas", "alpha", "gamma", "beta"}),
         "seed": session.config.seed,
         "precision": session.config.compute.precision,

@@ -35,6 +35,7 @@ from lowland.evaluation.ranking.statistics import agreement
 from lowland.evaluation.ranking.truth import Truth, read_truth
 from lowland.measures.combined import weight
 from lowland.measures.noise.flatness import flatness_value
+from lowland.store.artifacts import supernet_digest
 from lowland.store.manifest import now
 from lowland.store.run import Run
 from lowland.workflow import rank
@@ -269,7 +270,7 @@ def study(arguments: argparse.Namespace) -> Row:
             supernets.append(
                 {
                     "run": home.name,
-                    "sha256": run.manifest["files"]["supernet/trained.safetensors"],
+                    "sha256": supernet_digest(run),
                     "seed": config.seed,
                     "seconds": stage["seconds"],
                     "data": session.data.name,

@@ -45,6 +45,7 @@ from lowland.search import (
 from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.strategy import pareto
 from lowland.spaces import Cost, Space
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.workflow.scoring import scorers
 from lowland.workflow.session import Session
@@ -182,7 +183,7 @@ def source(arguments: argparse.Namespace) -> Iterator[tuple[Source, str]]:
         finetune = run.config.finetune.model_copy(update={"epochs": 0})
         run.config = run.config.model_copy(update={"measure": measure, "finetune": finetune})
         session = Session(run, Monitor())
-        weights = run.manifest["files"]["supernet/trained.safetensors"]
+        weights = supernet_digest(run)
         arguments.work.mkdir(parents=True, exist_ok=True)
         with Archive(arguments.work / f"{weights[:16]}.sqlite") as archive, scorers(session) as scorer:
             identity = measure_identity(run.config, weights)

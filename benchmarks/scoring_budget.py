@@ -42,6 +42,7 @@ from lowland.measures.calibration import by_batch, path_batch_norms
 from lowland.measures.noise.draws import outcomes_under_noise
 from lowland.measures.noise.flatness import flatness_value
 from lowland.search import Scored
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.workflow.scoring import scorers, single_thread
 from lowland.workflow.session import Session
@@ -107,7 +108,7 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
     """The losses of all genotypes: read from `work`, or measured and written there, block by block."""
     identity = {
         "format": 2,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
+        "supernet": supernet_digest(session.run),
         "measure": session.config.measure.model_dump(mode="json", exclude={"name", "alpha", "gamma", "beta"}),
         "images": session.scored_images,
         "seed": session.config.seed,
@@ -151,7 +152,7 @@ class Way:
 
 def exact(session: Session, genotypes: Sequence[Genotype], work: Path) -> list[Array]:
     """Scores (G,) of what stands beside the loss under noise in the default order and looks at few images or none."""
-    weights = session.run.manifest["files"]["supernet/trained.safetensors"]
+    weights = supernet_digest(session.run)
     path = work / f"beside-{weights[:16]}.json"
     known: dict[str, dict[str, float]] = read(path)
     with scorers(session) as scorer:
@@ -303,7 +304,7 @@ def main() -> None:
         results = read(arguments.out) or {"benchmark": "scoring_budget", "supernets": {}}
         results["supernets"][run.path.name] = {
             "supernet": session.config.supernet.model_dump(mode="json", include={"channels", "cells", "epochs"}),
-            "weights": run.manifest["files"]["supernet/trained.safetensors"],
+            "weights": supernet_digest(run),
             "seed": session.config.seed,
             "genotypes": len(genotypes),
             "sample_seed": arguments.sample_seed,

@@ -140,7 +140,7 @@ class Judged:
         suite: Its name.
         results: What it found, as its own `Results` reads it.
         figures: Its few figures, by rank of the network.
-        section: Its report section in plain values; None for a suite that has a section module here.
+        section: Its report section in plain values; None in runs of format 1.
     """
 
     suite: str
@@ -176,7 +176,7 @@ class ReportFacts:
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
-        judged: What suites found that are not told by the fields above.
+        judged: What further suites found, which no field above tells.
         training: Training curves of the retrained network.
         loading: Python code that loads the delivered network, or empty.
     """

@@ -10,7 +10,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.facts import Asked, Network, ReportFacts
-from lowland.report.sections import classification, corruptions, generic, landscape, of_suite, pareto
+from lowland.report.sections import classification, corruptions, generic, landscape, own, pareto
 from lowland.report.tiles import Tile
 
 MOST_CLASSES = 12
@@ -33,9 +33,9 @@ def render(facts: ReportFacts) -> str:
     search = facts.search if facts.search is not None and facts.search.candidates else None
     winner = facts.networks[0] if facts.networks else None
     # A section of a suite stands where the page has a place for it, or else behind the others.
-    own = [judged.suite for judged in facts.judged if of_suite(judged.suite) is not generic]
+    further = {judged.suite: module for judged in facts.judged if (module := own(judged.suite)) is not None}
     sections: dict[str, Any] = {}
-    for module in (landscape, corruptions, generic, *map(of_suite, own)):
+    for module in (landscape, corruptions, generic, *further.values()):
         sections |= module.values(facts)
     return filled(
         "template.html",
@@ -54,7 +54,7 @@ def render(facts: ReportFacts) -> str:
         robust=robust_errors.robust_errors(search, facts.pareto.mark if facts.pareto else "winner") if search else None,
         training=plots.training(facts.training) if facts.training else [],
         shown_points=len(plots.thinned(search)) if search else 0,
-        own_sections=[f"sections/{name}.html" for name in own],
+        own_sections=[f"sections/{name}.html" for name in further],
         **sections,
     )
 

@@ -11,6 +11,9 @@ from typing import Any, Protocol, cast
 
 from lowland.report.facts import Judged, ReportFacts
 
+GENERIC = "generic"
+"""The module that shows suites without one of their own."""
+
 
 class SuiteSectionModule(Protocol):
     """What the section module of a suite holds."""
@@ -22,7 +25,14 @@ class SuiteSectionModule(Protocol):
         """What its template needs beyond the facts; the names are its own."""
 
 
-def of_suite(name: str) -> SuiteSectionModule:
+def own(suite: str) -> SuiteSectionModule | None:
+    """The section module of a suite; None where it has none."""
+    if suite == GENERIC or not Path(__file__).with_name(f"{suite}.py").is_file():
+        return None
+    module = import_module(f"{__name__}.{suite}")
+    return cast(SuiteSectionModule, module) if hasattr(module, "fill") else None  # or a section of another subject
+
+
+def of_suite(suite: str) -> SuiteSectionModule:
     """The section module of a suite, or the one for suites that have none."""
-    own = Path(__file__).with_name(f"{name}.py")
-    return cast(SuiteSectionModule, import_module(f"{__name__}.{name if own.is_file() else 'generic'}"))
+    return own(suite) or cast(SuiteSectionModule, import_module(f"{__name__}.{GENERIC}"))

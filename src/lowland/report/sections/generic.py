@@ -8,6 +8,7 @@ from typing import Any
 from lowland.evaluation.section import Figure
 from lowland.report import text
 from lowland.report.facts import Judged, ReportFacts
+from lowland.report.sections import own
 from lowland.report.tiles import Tile
 
 
@@ -20,7 +21,7 @@ def values(facts: ReportFacts) -> dict[str, Any]:
     """Each suite's section with its plots drawn."""
     from lowland.report.figures import plots
 
-    told = [judged.section for judged in facts.judged if judged.section is not None]
+    told = [judged.section for judged in facts.judged if judged.section is not None and own(judged.suite) is None]
     return {
         "told": [
             (section, [plots.lines(each, f"told-{place}-{at}") for at, each in enumerate(section.series)])
