@@ -27,6 +27,7 @@ from lowland.core.config import Config
 from lowland.core.device import resolve
 from lowland.core.genotype import Genotype
 from lowland.search import Archive
+from lowland.store.artifacts import evaluated
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline, presets
 
@@ -94,7 +95,8 @@ def scoring_seconds(folder: Path, genes: Sequence[Sequence[int]]) -> float:
 
 def judged(folder: Path) -> dict[str, Any]:
     with Run.open(folder, read_only=True) as run:
-        evaluation = run.read_json("evaluation.json")["networks"]["1"]
+        records = {record.suite: record.results.get("networks", {}).get("1") for record in evaluated(run)}
+        evaluation = {"test": records["classification"], "shift": records["corruptions"]}
         found = run.read_json("search.json")
         seconds = {name: stage["seconds"] for name, stage in run.manifest["stages"].items() if "seconds" in stage}
     best = found["ranking"][0]

@@ -19,6 +19,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.settings import merge
 from lowland.measures import calibrated_subnet
 from lowland.measures.noise.flatness import Flatness
+from lowland.store.artifacts import supernet_digest
 from lowland.workflow.session import Session
 
 SIGMAS = {
@@ -119,7 +120,7 @@ def measured(session: Session, parts: Sequence[Part], work: Path, every: int) ->
     """What every part measured on each of its genotypes, by genotype; kept in `work` every so many genotypes."""
     identity = {
         "format": 1,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
+        "supernet": supernet_digest(session.run),
         "measure": session.config.measure.model_dump(mode="json", exclude={"name"}),
         "seed": session.config.seed,
         "precision": session.compute.precision,

@@ -34,6 +34,7 @@ from lowland.core.settings import assignment
 from lowland.evaluation.ranking.statistics import agreement
 from lowland.evaluation.ranking.truth import Truth, read_truth
 from lowland.measures.noise.flatness import Flatness, flatness_value
+from lowland.store.artifacts import supernet_digest
 from lowland.store.manifest import now
 from lowland.store.run import Run
 from lowland.workflow import rank
@@ -268,7 +269,7 @@ def study(arguments: argparse.Namespace) -> Row:
             supernets.append(
                 {
                     "run": home.name,
-                    "sha256": run.manifest["files"]["supernet/trained.safetensors"],
+                    "sha256": supernet_digest(run),
                     "seed": config.seed,
                     "seconds": stage["seconds"],
                     "data": session.data.name,

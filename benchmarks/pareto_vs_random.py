@@ -46,6 +46,7 @@ from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.strategy import Pareto
 from lowland.search.strategies.random import Random
 from lowland.spaces import Cost, Space
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.workflow.identity import measure_identity
 from lowland.workflow.scoring import scorers
@@ -180,7 +181,7 @@ def source(arguments: argparse.Namespace) -> Iterator[tuple[Source, str]]:
         finetune = run.config.finetune.model_copy(update={"epochs": 0})
         run.config = run.config.model_copy(update={"measure": measure, "finetune": finetune})
         session = Session(run, Monitor())
-        weights = run.manifest["files"]["supernet/trained.safetensors"]
+        weights = supernet_digest(run)
         arguments.work.mkdir(parents=True, exist_ok=True)
         with Archive(arguments.work / f"{weights[:16]}.sqlite") as archive, scorers(session) as scorer:
             identity = measure_identity(session, measure)

@@ -43,6 +43,7 @@ from lowland.measures.noise.draws import outcomes_under_noise
 from lowland.measures.noise.flatness import Flatness, flatness_value
 from lowland.measures.noise.perturbed_accuracy import PerturbedAccuracy
 from lowland.search import Scored
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.workflow.scoring import scorers, single_thread
 from lowland.workflow.session import Session
@@ -108,7 +109,7 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
     """The losses of all genotypes: read from `work`, or measured and written there, block by block."""
     identity = {
         "format": 2,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
+        "supernet": supernet_digest(session.run),
         "measure": session.config.measure.model_dump(mode="json", exclude={"name"}),
         "images": session.scored_images,
         "seed": session.config.seed,
@@ -152,7 +153,7 @@ class Way:
 
 def exact(session: Session, genotypes: Sequence[Genotype], work: Path) -> list[Array]:
     """Scores (G,) of what stands beside the loss under noise in the default order and looks at few images or none."""
-    weights = session.run.manifest["files"]["supernet/trained.safetensors"]
+    weights = supernet_digest(session.run)
     path = work / f"beside-{weights[:16]}.json"
     known: dict[str, dict[str, float]] = read(path)
     with scorers(session) as scorer:
@@ -305,7 +306,7 @@ def main() -> None:
         results = read(arguments.out) or {"benchmark": "scoring_budget", "supernets": {}}
         results["supernets"][run.path.name] = {
             "supernet": session.config.supernet.model_dump(mode="json", include={"channels", "cells", "epochs"}),
-            "weights": run.manifest["files"]["supernet/trained.safetensors"],
+            "weights": supernet_digest(run),
             "seed": session.config.seed,
             "genotypes": len(genotypes),
             "sample_seed": arguments.sample_seed,

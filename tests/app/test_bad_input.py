@@ -47,7 +47,7 @@ from whole_runs import Command, content, made, options
         (["--set", "seed={a: 1}"], ["seed"]),
         (["--set", "search=3"], ["search"]),
         (["--set", "measure.options.flatness.sigmas=[0.1, 0.01]"], ["sigmas", "increasing"]),
-        (["--set", "evaluate.corruptions=[fogg]"], ["fogg", "fog"]),
+        (["--set", "evaluate.options.corruptions.names=[fogg]"], ["fogg", "fog"]),
         (["--epochs", "0"], ["supernet.epochs", "0"]),
         (["--retrain-epochs", "-1"], ["retrain.epochs"]),
         (["--top", "0"], ["retrain.top"]),
@@ -188,7 +188,7 @@ def spoil(file: Path) -> None:
         ("network/network.safetensors", "missing", ["evaluate"]),
         ("network/network.json", "changed", ["evaluate"]),
         ("network/network.json", "missing", ["export"]),
-        ("evaluation.json", "changed", ["report"]),
+        ("evaluation/classification.json", "changed", ["report"]),
         ("training.json", "missing", ["report"]),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
@@ -222,7 +222,7 @@ def test_a_damaged_file_is_named_and_the_advice_helps(
     with Run.open(finished, read_only=True) as run:
         assert run.verify() == []
     if "--retrain-epochs" not in verb and "--measure" not in verb:
-        assert (finished / "evaluation.json").read_bytes() == (pristine / "evaluation.json").read_bytes()
+        assert content(finished / "evaluation") == content(pristine / "evaluation")
 
 
 def test_damaged_settings_and_manifests_are_put_right_by_a_copy(finished: Path, lowland: Command) -> None:
@@ -289,7 +289,7 @@ def test_a_full_disk_loses_nothing(
     again = ["resume", str(run)] if (run / "manifest.json").exists() else ["run", *options("--out", str(run))]
     said = lowland(*again)
     assert said.code == 0, said.err
-    assert (run / "evaluation.json").read_bytes() == (pristine / "evaluation.json").read_bytes()
+    assert content(run / "evaluation") == content(pristine / "evaluation")
     assert (run / "network/network.safetensors").read_bytes() == (pristine / "network/network.safetensors").read_bytes()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import lowland as package
 from lowland import data, measures, spaces
-from whole_runs import Command, content, options
+from whole_runs import Command, content, options, results
 
 
 def test_help_answers_without_importing_torch() -> None:
@@ -80,7 +80,9 @@ def test_verb_after_verb_ends_where_run_does(tmp_path: Path, pristine: Path, low
         assert said.code == 0, said.err
         assert stages() == expected, verb
     assert (run / "report.html").is_file()
-    for file in ("evaluation.json", "network/network.safetensors"):
+    for folder in ("evaluation", "network"):
+        assert content(run / folder).keys() == content(pristine / folder).keys()
+    for file in (*(f"evaluation/{name}" for name in content(run / "evaluation")), "network/network.safetensors"):
         assert (run / file).read_bytes() == (pristine / file).read_bytes()
 
 
@@ -92,7 +94,7 @@ def test_train_top_on_a_finished_run(finished: Path, lowland: Command) -> None:
     assert package.load(finished / "networks" / "2").facts["rank"] == 2
     rows = [line.split()[0] for line in said.out.splitlines() if line[:5].strip() in ("1", "2")]
     assert rows == ["1", "2"]
-    assert set(json.loads((finished / "evaluation.json").read_text())["networks"]) == {"1", "2"}
+    assert set(results(finished, "classification")["networks"]) == {"1", "2"}
 
 
 def own(strategy: str, *settings: str) -> list[str]:

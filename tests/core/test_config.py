@@ -84,8 +84,7 @@ def test_known_keys_are_those_of_the_settings_file() -> None:
         ({"retrain": {"weight_decay": math.nan}}, ["retrain.weight_decay=nan", "finite"]),
         ({"network": {"channels": "wide"}}, ["network.channels='wide'", "valid integer", "'fit'"]),
         ({"network": {"channels": 0}}, ["network.channels=0", "greater than or equal to 1", "'fit'"]),
-        ({"evaluate": {"corruptions": 5}}, ["evaluate.corruptions=5", "valid tuple", "'all' or 'none'"]),
-        ({"evaluate": {"severities": [1, 6]}}, ["evaluate.severities=6", "less than or equal to 5"]),
+        ({"evaluate": {"suites": 5}}, ["evaluate.suites=5", "valid tuple"]),
         ({"data": {"image_size": 2}}, ["data.image_size=2", "greater than or equal to 4"]),
         ({"data": {"search_fraction": 1.0}}, ["data.search_fraction=1.0", "less than 1"]),
         ({"supernet": {"nesterov": True, "momentum": 0}}, ["supernet", "nesterov needs momentum above 0"]),
@@ -109,11 +108,6 @@ def test_wrong_values_are_named_with_what_is_allowed(values: dict[str, Any], par
 )
 def test_width_is_a_number_or_fit(values: dict[str, Any], found: object) -> None:
     assert build(values).network.channels == found
-
-
-def test_corruptions_are_a_list_or_a_word() -> None:
-    assert build({"evaluate": {"corruptions": "none"}}).evaluate.corruptions == "none"
-    assert build({"evaluate": {"corruptions": ["fog"]}}).evaluate.corruptions == ("fog",)
 
 
 def test_settings_cannot_be_changed_in_place() -> None:
@@ -257,7 +251,7 @@ def test_dumped_settings_are_the_settings(
             "measure": {"options": {"flatness": {"sigmas": sigmas}}, "antithetic": flag},
             "supernet": {"learning_rate": rate},
             "network": {"channels": channels},
-            "evaluate": {"corruptions": corruptions},
+            "evaluate": {"options": {"corruptions": {"names": corruptions}}},
         }
     )
     assert build(parse(dump(config), "the dump")) == config

@@ -190,7 +190,8 @@ TINY_RUN = [
     *("--set", "supernet.batch_size=32", "--set", "retrain.batch_size=32", "--set", "compute.device=cpu"),
     *("--set", "search.options.evolution={population: 4, generations: 1, parents: 2, mutations: 1, crossovers: 1}"),
     *("--set", "measure.calibration_images=32"),
-    *("--set", "evaluate.corruptions=none", "--set", "evaluate.random_genotypes=1", "--set", "evaluate.curve_draws=1"),
+    *("--set", "evaluate.options.corruptions.names=none"),
+    *("--set", "evaluate.options.landscape={random_genotypes: 1, draws: 1}"),
 ]
 
 

@@ -19,6 +19,7 @@ from lowland.core.monitor import Monitor, Rate
 from lowland.core.registry import OWN, Entry
 
 if TYPE_CHECKING:
+    from lowland.evaluation.section import Figure
     from lowland.workflow.pipeline import RunResult
 
 
@@ -125,22 +126,30 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
     """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
 
-    `corrupted` is the mean accuracy over corruption types and severities.
+    Each figure of a suite has a column; `corrupted` is the mean accuracy over corruption types and severities.
     """
-    header = ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted")
-    rows = [
-        (
-            str(entry["rank"]),
-            ",".join(map(str, entry["genes"])),
-            millions(entry["parameters"]),
-            millions(entry["macs"]),
-            estimate(entry["score"], entry["score_error"], "{:.4g}"),
-            estimate(entry["top1"], entry["top1_error"], "{:.2f}", " %"),
-            estimate(entry["shift"], entry["shift_error"], "{:.2f}", " %"),
+    labels = list(dict.fromkeys(figure.label for entry in entries for figure in entry["figures"]))
+    header = ("rank", "genotype", "parameters", "MACs", "score", *labels)
+    rows = []
+    for entry in entries:
+        figures = {figure.label: figure for figure in entry["figures"]}
+        rows.append(
+            (
+                str(entry["rank"]),
+                ",".join(map(str, entry["genes"])),
+                millions(entry["parameters"]),
+                millions(entry["macs"]),
+                estimate(entry["score"], entry["score_error"], "{:.4g}"),
+                *(shown(figures[label]) if label in figures else "–" for label in labels),
+            )
         )
-        for entry in entries
-    ]
     return table(header, rows, width, name=1)
+
+
+def shown(figure: Figure) -> str:
+    """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
+    form = "{:.2f}" if figure.unit == "%" else "{:.4g}"
+    return estimate(figure.value, figure.standard_error, form, f" {figure.unit}".rstrip())
 
 
 def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:

@@ -86,6 +86,16 @@ class Assignments(Option):
         return [assignment(text) for text in value]
 
 
+class Names(Option):
+    """Names, given one by one or separated by commas."""
+
+    def layers(self, value: Any) -> Layers:
+        """All of them."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, [name.strip() for text in value for name in text.split(",")])]
+
+
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
     "data": Option("--data", "Data set name, image folder or .npz file.", "data.name"),
@@ -107,7 +117,18 @@ OPTIONS: Mapping[str, Option] = {
     "seed": Option("--seed", "Run seed.", "seed", int),
     "image_size": Option("--image-size", "Resize images to this square.", "data.image_size", int),
     "data_root": Option("--data-root", "Folder of torchvision data sets.", "data.root", Path),
-    "corrupted": Option("--corrupted", "Folder of corrupted test images, as CIFAR-10-C.", "evaluate.corrupted", Path),
+    "suites": Names(
+        "--suite",
+        "What the networks are judged by (`lowland suites`). Repeatable, or separated by commas.",
+        "evaluate.suites",
+        list[str],
+    ),
+    "corrupted": Option(
+        "--corrupted",
+        "Folder of corrupted test images, as CIFAR-10-C.",
+        "evaluate.options.corruptions.folder",
+        Path,
+    ),
     "device": Option("--device", "auto, cpu, cuda, cuda:N or mps.", "compute.device"),
     "objectives": Option(
         "--objective",

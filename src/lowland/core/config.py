@@ -227,22 +227,9 @@ class EvaluateConfig(Section):
         default_factory=dict, description="settings of single suites by name; `lowland suites` lists them"
     )
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    corruptions: tuple[str, ...] | Literal["all", "none"] = Field(
-        "all", description="corruptions of test images by name; all: the fifteen standard ones"
+    suites: tuple[str, ...] = Field(
+        ("classification", "corruptions", "landscape"), description="what is measured, in this order; `lowland suites`"
     )
-    corrupted: Path | None = Field(
-        None, description="folder of corrupted test images in the official CIFAR-10-C layout, used as they are"
-    )
-    cache_corruptions: bool = Field(
-        False,
-        description="keep generated corrupted images in the user's cache folder, for runs on the same data and seed",
-    )
-    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
-    corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
-    curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
-    curve_draws: Positive = 3
-    curve_images: Positive = Field(500, description="search-split images behind the loss-vs-σ curves")
-    random_genotypes: Annotated[int, Field(ge=0)] = Field(8, description="random genotypes in the loss-vs-σ figure")
 
 
 class ComputeConfig(Section):

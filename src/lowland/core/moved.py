@@ -45,6 +45,15 @@ MOVED: Mapping[str, str] = {
     "search.surrogate": "search.options.pareto.surrogate",
     "search.inner_population": "search.options.pareto.inner_population",
     "search.inner_generations": "search.options.pareto.inner_generations",
+    "evaluate.corruptions": "evaluate.options.corruptions.names",
+    "evaluate.corrupted": "evaluate.options.corruptions.folder",
+    "evaluate.severities": "evaluate.options.corruptions.severities",
+    "evaluate.corruption_images": "evaluate.options.corruptions.images",
+    "evaluate.cache_corruptions": "evaluate.options.corruptions.cache",
+    "evaluate.curve_sigmas": "evaluate.options.landscape.sigmas",
+    "evaluate.curve_draws": "evaluate.options.landscape.draws",
+    "evaluate.curve_images": "evaluate.options.landscape.images",
+    "evaluate.random_genotypes": "evaluate.options.landscape.random_genotypes",
 }
 """Dotted keys of run format 1 and what they are called since format 2; a key that is not here stayed where it was."""
 

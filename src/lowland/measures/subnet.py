@@ -16,8 +16,9 @@ from torch import nn
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
+from lowland.core.inference import evaluating
 from lowland.measures import per_image
-from lowland.measures.calibration import calibrated, evaluating
+from lowland.measures.calibration import calibrated
 from lowland.measures.measure import Batches, Context, Measure, Score
 from lowland.measures.per_image import Array, ImageResults, sampling_error
 from lowland.measures.shared import CALIBRATED

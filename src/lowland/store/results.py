@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import RunError
-from lowland.core.files import checked_json, write_bytes
+from lowland.core.files import checked_json, explained, write_bytes
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import inside, intact
 from lowland.store.tensors import from_safetensors, to_safetensors
@@ -37,6 +37,19 @@ class Results(Ledger):
     def read_json(self, relative: str) -> Any:
         """The value written with `write_json`; RunError where missing or damaged."""
         return json.loads(self._load(relative))
+
+    def delete(self, files: Sequence[str]) -> None:
+        """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
+        self._require_writer()
+        gone = {inside(self.path, file) for file in files}
+        known = {file for file in gone if self.manifest["files"].pop(file, None) is not None}
+        for stage in self.manifest["stages"].values():
+            stage["files"] = [file for file in stage["files"] if file not in known]
+        if known:
+            self._write_manifest()
+        for file in gone:
+            with explained(self.path / file):
+                (self.path / file).unlink(missing_ok=True)
 
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""

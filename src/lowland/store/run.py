@@ -121,7 +121,7 @@ class Run(Checkpoints, Results):
         if self._running is not None:
             raise RunError(f"stage {name} cannot start while stage {self._running} of {self.path} is running")
         fresh = {"status": "running", "started": now(), "seconds": 0.0, "files": [], "facts": {}}
-        self.manifest["stages"][name] = {**fresh, **stage}
+        self.manifest["stages"][name] = {**fresh, **stage, "status": "running"}
         self._running = name
         self._resumed = time.monotonic()
         self._earlier_seconds = self.manifest["stages"][name]["seconds"]
@@ -212,7 +212,9 @@ class Run(Checkpoints, Results):
                 (self.path / file).unlink(missing_ok=True)
             known.pop(file, None)
         for name in gone:
-            stages.pop(name, None)
+            held = [file for file in stages.pop(name, {}).get("files", ()) if file not in doomed]
+            if held:  # still this stage's: the next reset must find them
+                stages[name] = {"status": "pending", "files": held}
         checkpoints = self.manifest["checkpoints"]
         for name in [name for name, kept in checkpoints.items() if kept[0]["stage"] in gone]:
             del checkpoints[name]

@@ -44,7 +44,7 @@ def identity(session: Session) -> str:
         "precision": session.compute.precision,
     }
     if config.retrain.inherit:
-        parts["supernet"] = session.run.manifest["files"]["supernet/trained.safetensors"]
+        parts["supernet"] = session.supernet_digest
     return json.dumps(parts, sort_keys=True)
 
 

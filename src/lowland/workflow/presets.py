@@ -10,7 +10,7 @@ from typing import Any
 from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
 from lowland.core.options import completed
-from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES
+from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES, SUITES
 from lowland.core.settings import merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
@@ -60,6 +60,8 @@ def _evolution(**settings: int) -> Values:
     return {"options": {"evolution": settings}}
 
 
+_FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
@@ -72,7 +74,7 @@ QUICK: dict[str, Values] = {
         "search": _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
@@ -80,7 +82,7 @@ QUICK: dict[str, Values] = {
         "search": _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 16} | _ELASTIC_SUPERNET,
@@ -271,7 +273,7 @@ def complete(config: Config, also: Iterable[str] = ()) -> Config:
         also: Further measures whose settings are to be there.
 
     Raises:
-        ConfigError: settings of a measure, strategy or searcher that does not exist, or wrong ones.
+        ConfigError: settings of a measure, strategy, searcher or suite that does not exist, or wrong ones.
     """
     search = _complete_search(config.search)
     texts = [config.measure.name, *chosen(search).objectives]
@@ -284,7 +286,9 @@ def complete(config: Config, also: Iterable[str] = ()) -> Config:
     asked |= {*also} | {used for name in asked for used in MEASURES.load(name).uses}
     options = completed(MEASURES, asked, config.measure.options, "measure.options")
     measure = config.measure.model_copy(update={"options": options})
-    return config.model_copy(update={"measure": measure, "search": search})
+    judged = completed(SUITES, config.evaluate.suites, config.evaluate.options, "evaluate.options")
+    evaluate = config.evaluate.model_copy(update={"options": judged})
+    return config.model_copy(update={"measure": measure, "search": search, "evaluate": evaluate})
 
 
 def _complete_search(search: SearchConfig) -> SearchConfig:

@@ -26,6 +26,8 @@ from lowland.store.manifest import ARCHIVE, LOCK, MANIFEST
 from lowland.store.run import Run
 from lowland.training.parallel import join
 from lowland.workflow import pipeline, plugins
+from lowland.workflow.changes import with_absolute_paths
+from lowland.workflow.checks import check
 from lowland.workflow.presets import assemble, complete
 from lowland.workflow.ranking.document import RESULT, judged
 from lowland.workflow.ranking.request import LEAST, MEASURES, RankingRequest, checked
@@ -89,8 +91,8 @@ def rank(
             f"least {LEAST}; add some rows"
         )
     # Before the data's path is made absolute, so that a fault is told in the person's own words.
-    data = None if begun else pipeline.check(config)
-    config = pipeline.with_absolute_paths(config)
+    data = None if begun else check(config)
+    config = with_absolute_paths(complete(config))
     with explained(out):
         out.mkdir(parents=True, exist_ok=True)
     lock = Lock(out / LOCK)
@@ -130,7 +132,7 @@ def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Co
         if not exact and not opened.stage_done("supernet"):
             raise RunError(f"run {home} has no trained supernet yet; make it with `lowland supernet {home}`")
     new = assemble(*layers) if exact else build(reduce(merge, layers, old.model_dump(mode="json")))
-    new = pipeline.with_absolute_paths(new)
+    new = with_absolute_paths(complete(new))
     for section in FIXED:
         if getattr(new, section) != getattr(old, section):
             remedy = "choose another --out" if exact else "leave that setting out, or train another supernet"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from lowland.core.monitor import Monitor
 from lowland.data import DataSet, Split, load, order
 from lowland.measures import Context
 from lowland.spaces import Cost, Shape, Space, Supernet
+from lowland.store.artifacts import INITIAL, TRAINED, Ranked, Searched, supernet_digest
 from lowland.store.run import Run
 from lowland.training import supernet as supernet_training
 from lowland.training.parallel import World
@@ -76,14 +76,13 @@ class Session:
     def supernet(self) -> Supernet:
         """The trained supernet, in eval mode."""
         supernet = supernet_training.initial(self.config, self.data)
-        supernet.load_state_dict(self.run.load_tensors("supernet/trained.safetensors")[0])
+        supernet.load_state_dict(self.run.load_tensors(TRAINED)[0])
         return self.compute.prepare(supernet).eval()
 
     @property
     def supernet_digest(self) -> str:
         """SHA-256 of the trained supernet's file."""
-        digest: str = self.run.manifest["files"]["supernet/trained.safetensors"]
-        return digest
+        return supernet_digest(self.run)
 
     @cached_property
     def context(self) -> Context:
@@ -94,7 +93,7 @@ class Session:
             space=self.space,
             scored=self.scored(self.scored_images),
             calibration=self.placed(self.data.train, calibration[: measure.calibration_images], measure.batch_size),
-            initial=self.run.load_tensors("supernet/initial.safetensors")[0],
+            initial=self.run.load_tensors(INITIAL)[0],
             compute=self.compute,
             seed=self.config.seed,
         )
@@ -122,7 +121,6 @@ class Session:
         """Parameters and multiply-accumulates of the delivered network."""
         return self.space.cost(genotype, self.network_shape(genotype))
 
-    def ranking(self) -> list[dict[str, Any]]:
+    def ranking(self) -> tuple[Ranked, ...]:
         """The best candidates of the finished search, best first."""
-        ranking: list[dict[str, Any]] = self.run.read_json("search.json")["ranking"]
-        return ranking
+        return Searched.read(self.run).ranking

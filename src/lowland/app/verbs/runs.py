@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
 @takes(
     *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "recipe", "optimizer"),
-    *("top", "epochs", "retrain_epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *(
+        "top",
+        "suites",
+        "epochs",
+        "retrain_epochs",
+        "seed",
+        "image_size",
+        "data_root",
+        "download",
+        "device",
+        "plugins",
+        "config",
+    ),
     *("settings", "out_path"),
 )
 def run(given: Given) -> None:
@@ -52,7 +64,7 @@ def train(given: Given, run_directory: RunDirectory) -> None:
     _continue(run_directory, given, last="train")
 
 
-@takes("corrupted", "plugins", "settings")
+@takes("suites", "corrupted", "plugins", "settings")
 def evaluate(given: Given, run_directory: RunDirectory) -> None:
     """Judge the delivered networks of a run on its test images."""
     _continue(run_directory, given, last="evaluate")
