@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,11 +19,11 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
 from lowland.core.settings import Positive, Probability, Section
 from lowland.search.archive import Candidate
-from lowland.search.limits import SizeLimits
 from lowland.search.objectives import Array, Objectives, parse
 from lowland.search.problem import CostFunction, SearchProblem
 from lowland.search.scorer import Proposal
-from lowland.search.strategies.pareto.front import Reference, feasible, hypervolume, knee, normalised, ranks
+from lowland.search.strategies.pareto.facts import Round, describe, ranked
+from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.inner import PredictedProblem, nsga2, spread
 from lowland.search.strategies.pareto.surrogates import Surrogate, fit
 from lowland.search.strategies.state import SearchResult, SearchState
@@ -38,43 +37,6 @@ Features = Callable[[Sequence[Genotype]], Array]
 
 FEWEST = 4
 """Scored candidates from which surrogates are fitted; with fewer, a round is random."""
-
-HYPERVOLUME = (
-    "volume dominated by the feasible candidates, all under the final k, normalised by the best and worst feasible "
-    "value of each objective among the initial random candidates, reference point: those worst values"
-)
-"""How the hypervolumes of the facts are to be read."""
-
-
-@dataclass(kw_only=True)
-class _Round:
-    """What one iteration did; iteration 0 is the random sample."""
-
-    iteration: int
-    k: float | None = None
-    surrogates: dict[str, Surrogate] = field(default_factory=dict)
-    proposed: int = 0
-    archive: int = 0
-
-    def facts(self, volume: float) -> dict[str, Any]:
-        """JSON; `volume`: hypervolume of all candidates up to the end of the round."""
-        return {
-            "iteration": self.iteration,
-            "proposed": self.proposed,
-            "scored": self.archive,
-            "k": self.k,
-            "hypervolume": volume,
-            "surrogates": [
-                {
-                    "objective": label,
-                    "kind": surrogate.kind,
-                    "tau": None if surrogate.tau is None else surrogate.tau.mean,
-                    "tau_std": None if surrogate.tau is None else surrogate.tau.std,
-                    "tried": {kind: asdict(agreement) for kind, agreement in surrogate.agreement.items()},
-                }
-                for label, surrogate in self.surrogates.items()
-            ],
-        }
 
 
 @register
@@ -160,9 +122,9 @@ class Pareto(Strategy):
         state = SearchState(dataclasses.replace(problem, report=report, combine="sum"))
         total = own.initial + own.iterations * own.proposals
         scored: list[Candidate] = []
-        rounds: list[_Round] = []
+        rounds: list[Round] = []
         for iteration in range(own.iterations + 1):
-            this = _Round(iteration=iteration)
+            this = Round(iteration=iteration)
             found: list[Genotype] = []
             wanted = own.proposals if iteration else own.initial
             if iteration and len(scored) >= FEWEST:
@@ -182,12 +144,12 @@ class Pareto(Strategy):
         if not scored:
             return result
         k = objectives.scale(scored)
-        order = _ranked(scored, objectives, k, own.pick)
+        order = ranked(scored, objectives, k, own.pick)
         facts = describe(problem, own.pick, objectives, scored, rounds, k)
         return dataclasses.replace(result, ranking=tuple(order), facts=facts)
 
     def _proposals(
-        self, state: SearchState, objectives: Objectives, scored: Sequence[Candidate], this: _Round
+        self, state: SearchState, objectives: Objectives, scored: Sequence[Candidate], this: Round
     ) -> list[Genotype]:
         """New genotypes from the predicted front; notes k and surrogates in `this`."""
         own, cost = self.options, state.problem.cost
@@ -248,75 +210,3 @@ def _prediction(
         return np.stack(columns, axis=1)
 
     return predict
-
-
-def _ranked(
-    scored: Sequence[Candidate], objectives: Objectives, k: float | None, rule: Literal["knee", "best"]
-) -> list[Candidate]:
-    """Candidates, all within the limits: the pick by `rule`, the rest of the front, then the others by rank."""
-    # The order of a draw between equal points: fewer parameters, then genes.
-    candidates = sorted(scored, key=lambda candidate: (candidate.parameters, candidate.genotype.genes))
-    values_NM = objectives.values(candidates, k)
-    rank_N = ranks(values_NM)
-    front_NM = values_NM[rank_N == 0]
-    scaled_NM = normalised(values_NM, front_NM.min(axis=0), front_NM.max(axis=0))
-    pick = knee(front_NM) if rule == "knee" else int(np.lexsort(front_NM.T[::-1])[0])
-    distance_N = np.linalg.norm(scaled_NM - scaled_NM[rank_N == 0][pick], axis=1)
-    return [candidates[index] for index in np.lexsort((distance_N, rank_N))]
-
-
-def describe(
-    limits: SizeLimits,
-    rule: Literal["knee", "best"],
-    objectives: Objectives,
-    scored: Sequence[Candidate],
-    rounds: Sequence[_Round],
-    k: float | None,
-) -> dict[str, Any]:
-    """JSON of the search: everything is under the final `k`, but what an iteration used.
-
-    - `objectives`: label, kind, unit, whether exact, α.
-    - `measure`: the expression behind them; `k`.
-    - `reference`: ideal and nadir of the initial sample, and `hypervolume`: how hypervolumes are taken.
-    - `iterations`: candidates proposed, and scored up to then, the k used, hypervolume, and per objective the kind of
-      surrogate and its cross-validated Kendall τ (`tried`: of every kind).
-    - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
-      errors, non-domination rank, whether within the limits.
-    - `front`: positions in `candidates` of the feasible front, by the first objective.
-    - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
-    """
-    initial = [candidate for candidate in scored if candidate.generation == 0]
-    reference = Reference.of(initial or scored, objectives, limits, k)
-    values_NM = objectives.values(scored, k)
-    errors = objectives.standard_errors(scored, k)
-    rank_N = ranks(values_NM)
-    front = sorted(np.flatnonzero(rank_N == 0).tolist(), key=lambda index: tuple(values_NM[index]))
-    best = _ranked(scored, objectives, k, rule)[0]
-    return {
-        "objectives": [objective.facts for objective in objectives.every],
-        "measure": objectives.measure.name,
-        "k": k,
-        "reference": {
-            "ideal": list(reference.ideal),
-            "nadir": list(reference.nadir),
-            "hypervolume": HYPERVOLUME,
-        },
-        "iterations": [
-            each.facts(hypervolume(scored[: each.archive], objectives, limits, reference)) for each in rounds
-        ],
-        "candidates": [
-            {
-                "genes": list(candidate.genotype.genes),
-                "generation": candidate.generation,
-                "origin": candidate.origin,
-                "objectives": values,
-                "standard_errors": error,
-                "rank": int(rank),
-                "feasible": feasible(candidate, limits),
-            }
-            for candidate, values, error, rank in zip(scored, values_NM.tolist(), errors, rank_N, strict=True)
-        ],
-        "front": front,
-        "pick": next(index for index, candidate in enumerate(scored) if candidate is best),
-        "rule": rule,
-    }
