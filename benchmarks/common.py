@@ -54,5 +54,16 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def save(path: Path, results: dict[str, Any], compute: Compute) -> None:
-    """Write results with the environment they were measured in."""
-    write_json(path, results | {"environment": environment(compute)})
+    """Write results with the environment they were measured in; of a path on this machine only the file's name."""
+    write_json(path, without_folders(results | {"environment": environment(compute)}))
+
+
+def without_folders(value: Any) -> Any:
+    """`value` with its last part alone for every absolute path in it: where files lay is nobody else's concern."""
+    if isinstance(value, dict):
+        return {without_folders(key): without_folders(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_folders(each) for each in value]
+    if isinstance(value, str | Path):
+        return Path(value).name if Path(value).is_absolute() else str(value)
+    return value

@@ -34,7 +34,10 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "lowland", "run", *options, "--out", str(run)], check=True)
         seconds = time.perf_counter() - began
         manifest = json.loads((run / "manifest.json").read_text())
-        judged = json.loads((run / "evaluation.json").read_text())["networks"]["1"]
+        judged = {
+            name: json.loads((run / "evaluation" / f"{suite}.json").read_text())["results"]["networks"]["1"]
+            for name, suite in (("test", "classification"), ("shift", "corruptions"))
+        }
         best = json.loads((run / "search.json").read_text())["ranking"][0]
     results = {
         "benchmark": name,

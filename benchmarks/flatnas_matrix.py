@@ -27,6 +27,7 @@ from lowland.core.config import Config
 from lowland.core.device import resolve
 from lowland.core.genotype import Genotype
 from lowland.search import Archive
+from lowland.store.artifacts import evaluated
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline, presets
 
@@ -46,7 +47,10 @@ def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
             "search_fraction": arguments.search_fraction,
         },
         "supernet": {"epochs": arguments.supernet_epochs},
-        "search": {"initial": arguments.initial, "iterations": arguments.iterations, "workers": 1},
+        "search": {
+            "options": {"pareto": {"initial": arguments.initial, "iterations": arguments.iterations}},
+            "workers": 1,
+        },
         "compute": {"threads": 1},
     }
     return presets.assemble(layers)
@@ -65,15 +69,13 @@ def changes(arm: str, arguments: argparse.Namespace) -> dict[str, Any]:
             retrained = SGD | {"epochs": arguments.sgd_retrain_epochs}
     return {
         "measure": {
-            "robustness_sigma": arguments.sigma,
-            "robustness_draws": arguments.draws,
+            "options": {"robustness": {"sigma": arguments.sigma, "draws": arguments.draws}},
             "images": arguments.score_images,
         },
         "finetune": tuned,
         "search": {
-            "objectives": [objective, "params"],
+            "options": {"pareto": {"objectives": [objective, "params"], "pick": arguments.pick}},
             "max_params": arguments.max_params,
-            "pick": arguments.pick,
         },
         "retrain": retrained,
     }
@@ -93,7 +95,8 @@ def scoring_seconds(folder: Path, genes: Sequence[Sequence[int]]) -> float:
 
 def judged(folder: Path) -> dict[str, Any]:
     with Run.open(folder, read_only=True) as run:
-        evaluation = run.read_json("evaluation.json")["networks"]["1"]
+        records = {record.suite: record.results.get("networks", {}).get("1") for record in evaluated(run)}
+        evaluation = {"test": records["classification"], "shift": records["corruptions"]}
         found = run.read_json("search.json")
         seconds = {name: stage["seconds"] for name, stage in run.manifest["stages"].items() if "seconds" in stage}
     best = found["ranking"][0]

@@ -37,6 +37,7 @@ from lowland.data.splits import Subset
 from lowland.evaluation.ranking.truth import read_truth
 from lowland.measures import calibrated_subnet
 from lowland.measures.noise.draws import outcomes_under_noise
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.training.finetune import finetuned
 from lowland.workflow.presets import assemble
@@ -92,7 +93,7 @@ def measured(home: Path, arguments: argparse.Namespace) -> tuple[list[dict[str, 
         session = Session(run, Monitor())
         truth = read_truth(TRUTH, session.space)
         chosen = [int(place) for place in truth.sample(300, 0)[: arguments.sample]]
-        weights = run.manifest["files"]["supernet/trained.safetensors"]
+        weights = supernet_digest(run)
         folder = arguments.work / f"{weights[:16]}-{arguments.images}-{arguments.score_images}-{arguments.draws}"
         folder.mkdir(parents=True, exist_ok=True)
         train = Subset(session.data.train, torch.arange(arguments.images))

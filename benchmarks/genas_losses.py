@@ -16,7 +16,10 @@ from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.core.files import write_json
 from lowland.core.genotype import Genotype
+from lowland.core.settings import merge
 from lowland.measures import calibrated_subnet
+from lowland.measures.noise.flatness import Flatness
+from lowland.store.artifacts import supernet_digest
 from lowland.workflow.session import Session
 
 SIGMAS = {
@@ -26,6 +29,9 @@ SIGMAS = {
     "{2e-3, 2e-2, 4e-2}": (2e-3, 2e-2, 4e-2),
 }
 """The sets of noise levels of GeNAS, Table 5."""
+
+OWN = set(Flatness.Config.model_fields)
+"""Settings of flatness itself."""
 
 MAIN = "{2e-3, 1e-2, 2e-2}"
 CURVE = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
@@ -72,11 +78,14 @@ def noise(session: Session, genotype: Genotype) -> Row:
 
 
 def flatness_config(config: MeasureConfig, **changes: Any) -> MeasureConfig:
-    plain = {"name": "flatness", "alpha": 1.0, "sigmas": SIGMAS[MAIN], "noise_images": None}
-    return config.model_copy(update=plain | changes)
+    """Flatness as published, but for `changes` of its own settings or of those that measures share."""
+    own = {"alpha": 1.0, "sigmas": SIGMAS[MAIN]} | {name: changes[name] for name in OWN & changes.keys()}
+    shared = {name: value for name, value in changes.items() if name not in OWN}
+    options = merge(config.options, {"flatness": own})
+    return config.model_copy(update={"name": "flatness", "noise_images": None, "options": options} | shared)
 
 
-def flatness(path: measures.Candidate, config: MeasureConfig) -> Row:
+def flatness(path: measures.Subnet, config: MeasureConfig) -> Row:
     estimate = measures.get(config).judge(path)  # type: ignore[attr-defined]  # flatness judges candidates
     return {"value": estimate.value, "losses": estimate.details["losses"]}
 
@@ -85,7 +94,7 @@ def angle(session: Session, genotype: Genotype) -> Row:
     seconds: Row = {}
     found: Row = {}
     for part in ("cells+fixed", "cells"):
-        measure = measures.get(session.config.measure.model_copy(update={"name": "angle", "angle": part}))
+        measure = measures.get(session.config.measure.model_copy(update={"name": f"angle(vector={part})"}))
         with timed(seconds, part):
             found[part] = measure.score(session.supernet, genotype, session.context).value
     return found | {"seconds": seconds}
@@ -111,10 +120,10 @@ def measured(session: Session, parts: Sequence[Part], work: Path, every: int) ->
     """What every part measured on each of its genotypes, by genotype; kept in `work` every so many genotypes."""
     identity = {
         "format": 1,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
-        "measure": session.config.measure.model_dump(mode="json", exclude={"name", "sigmas", "alpha", "gamma", "beta"}),
+        "supernet": supernet_digest(session.run),
+        "measure": session.config.measure.model_dump(mode="json", exclude={"name"}),
         "seed": session.config.seed,
-        "precision": session.config.compute.precision,
+        "precision": session.compute.precision,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     path = work / f"losses-{digest}.json"

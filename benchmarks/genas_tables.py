@@ -33,8 +33,8 @@ from lowland.core.monitor import Monitor
 from lowland.core.settings import assignment
 from lowland.evaluation.ranking.statistics import agreement
 from lowland.evaluation.ranking.truth import Truth, read_truth
-from lowland.measures.combined import weight
-from lowland.measures.noise.flatness import flatness_value
+from lowland.measures.noise.flatness import Flatness, flatness_value
+from lowland.store.artifacts import supernet_digest
 from lowland.store.manifest import now
 from lowland.store.run import Run
 from lowland.workflow import rank
@@ -95,7 +95,7 @@ def columns(rows: Sequence[Row], config: MeasureConfig) -> dict[str, Array]:
     # The Hessian direction is measured on fewer genotypes; this is what it is to be held against.
     found["All weights, the same genotypes"] = np.where(np.isnan(found["Hessian direction"]), np.nan, flat)
     for gamma in GAMMAS:
-        scale = weight("flatness", flatness_config(config, gamma=gamma))
+        scale = Flatness(flatness_config(config, gamma=gamma)).weight
         for name, other in (("angle", turned / math.pi), ("angle (cells)", cells / math.pi), ("accuracy", accuracy)):
             found[f"{name} + flatness, γ = {gamma:g}"] = other + scale * flat
     return found
@@ -269,7 +269,7 @@ def study(arguments: argparse.Namespace) -> Row:
             supernets.append(
                 {
                     "run": home.name,
-                    "sha256": run.manifest["files"]["supernet/trained.safetensors"],
+                    "sha256": supernet_digest(run),
                     "seed": config.seed,
                     "seconds": stage["seconds"],
                     "data": session.data.name,

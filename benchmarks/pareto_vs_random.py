@@ -38,17 +38,19 @@ from lowland.search import (
     Evaluator,
     Proposal,
     Reference,
+    SearchProblem,
     hypervolume,
     parse_objectives,
-    random,
 )
 from lowland.search.strategies.pareto.front import ranks
-from lowland.search.strategies.pareto.strategy import pareto
+from lowland.search.strategies.pareto.strategy import Pareto
+from lowland.search.strategies.random import Random
 from lowland.spaces import Cost, Space
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
+from lowland.workflow.identity import measure_identity
 from lowland.workflow.scoring import scorers
 from lowland.workflow.session import Session
-from lowland.workflow.stages import measure_identity
 
 REFERENCES = ("worst", "median", "nadir")
 
@@ -112,14 +114,11 @@ def front_of(candidates: Sequence[Candidate]) -> list[Candidate]:
     return [each for each, rank in zip(candidates, ranks(values_NM), strict=True) if rank == 0]
 
 
-def compared(config: SearchConfig, seed: int, source: Source) -> dict[str, Any]:
-    space, objectives = source.space, parse_objectives(["error", "params"], MeasureConfig())
-
-    def quiet(*_: object) -> None:
-        pass
-
-    found = pareto(space, config, seed, source, source.cost, quiet, objectives)
-    drawn = random(space, config, seed, source, source.cost, quiet)
+def compared(own: Pareto.Config, config: SearchConfig, seed: int, source: Source) -> dict[str, Any]:
+    objectives = parse_objectives(own.objectives, MeasureConfig())
+    problem = SearchProblem(space=source.space, score=source, cost=source.cost, seed=seed, max_params=config.max_params)
+    found = Pareto(own).search(problem)
+    drawn = Random(Random.Config(candidates=own.initial + own.iterations * own.proposals)).search(problem)
     every = source.all if isinstance(source, Published) else [*found.ranking, *drawn.ranking]
     initial = [each for each in found.ranking if each.generation == 0]
     fronts = [every] if isinstance(source, Published) else [found.ranking, drawn.ranking]
@@ -182,10 +181,10 @@ def source(arguments: argparse.Namespace) -> Iterator[tuple[Source, str]]:
         finetune = run.config.finetune.model_copy(update={"epochs": 0})
         run.config = run.config.model_copy(update={"measure": measure, "finetune": finetune})
         session = Session(run, Monitor())
-        weights = run.manifest["files"]["supernet/trained.safetensors"]
+        weights = supernet_digest(run)
         arguments.work.mkdir(parents=True, exist_ok=True)
         with Archive(arguments.work / f"{weights[:16]}.sqlite") as archive, scorers(session) as scorer:
-            identity = measure_identity(run.config, weights)
+            identity = measure_identity(session, measure)
             yield (
                 Evaluator(session.space, scorer(measure), archive, identity, session.cost),
                 f"{session.space.name}, supernet {weights[:16]}, at most {arguments.max_params} parameters, ",
@@ -197,19 +196,18 @@ def searched(candidates: Source, what: str, arguments: argparse.Namespace) -> No
     path = RESULTS / "pareto_vs_random.json"
     for kind in arguments.surrogates:
         settings = {
-            "strategy": "pareto",
+            "objectives": ["error", "params"],
             "initial": arguments.initial,
             "iterations": arguments.iterations,
             "proposals": arguments.proposals,
             "surrogate": kind,
-            "candidates": arguments.initial + arguments.iterations * arguments.proposals,
-            "max_params": arguments.max_params,
         }
+        limits = SearchConfig(max_params=arguments.max_params)
         name = f"{what}{kind}, {arguments.initial} + {arguments.iterations} x {arguments.proposals}"
         for seed in arguments.seeds:
             results = read(path) or {"benchmark": "pareto_vs_random", "settings": {}}
             entry = results["settings"].setdefault(name, {"seeds": {}})
-            entry["seeds"][str(seed)] = row = compared(SearchConfig(**settings), seed, candidates)
+            entry["seeds"][str(seed)] = row = compared(Pareto.Config(**settings), limits, seed, candidates)
             rows = list(entry["seeds"].values())
             entry["median"] = {
                 **{key: float(np.median([r["hypervolume"][key]["ratio"] for r in rows])) for key in REFERENCES},

@@ -39,14 +39,18 @@ def picked(home: Path, table: dict[str, dict[str, str]], generations: int) -> di
             "images": 500,
             "noise_images": 125,
             "draws": 8,
-            "angle": "cells",
+            "options": {"angle": {"vector": "cells"}},
         },
         "search": {
-            "population": 50,
-            "generations": generations,
-            "parents": 15,
-            "mutations": 25,
-            "crossovers": 15,
+            "options": {
+                "evolution": {
+                    "population": 50,
+                    "generations": generations,
+                    "parents": 15,
+                    "mutations": 25,
+                    "crossovers": 15,
+                }
+            },
             "shortlist": max(SHORTLISTS),
             "shortlist_measure": f"{STEADY}(draws=16, noise_images=250)",
         },

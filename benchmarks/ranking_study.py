@@ -59,7 +59,7 @@ TRAINED = (
     "adaptive_sharpness(sigma=0.1)",
     ROBUSTNESS,
     "angle",
-    "angle(angle=cells+fixed)",
+    "angle(vector=cells+fixed)",
 )
 """Measures of the trained supernet; the angle is over searched weights, or also over stem, reductions and head."""
 
@@ -69,7 +69,7 @@ UNTRAINED = ("meco", "vkdnw", "expressivity", "progressivity", "trainability", "
 ALPHAS = (0.1, 0.5, 0.9)
 """Of F_α, made from accuracy and R as scored, with k = mean(err)/mean(R) over the sample."""
 
-NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(angle=cells+fixed)"
+NOISY, FULL = "perturbed_loss(sigma=2e-2)", "angle(vector=cells+fixed)"
 MERIT = "flatnas(alpha=0.9, sigma=0.1, draws=4)"
 NOISIER = "flatnas(alpha=0.5, sigma=0.2, draws=8)"
 LARGER = "perturbed_loss(sigma=4e-2)"
@@ -117,7 +117,11 @@ COMBINATIONS: dict[str, tuple[str, ...]] = {
 }
 """Loss under noise at σ₂ = 2σ₁ orders as flatness at (σ₁, σ₂) with α = 1 does: F = σ₁/L(σ₂)."""
 
-PLAIN: dict[str, Any] = {"angle": "cells", "combine": "sum", "sigmas": [2e-3, 1e-2, 2e-2], "noise_images": None}
+PLAIN: dict[str, Any] = {
+    "combine": "sum",
+    "noise_images": None,
+    "options": {"angle": {"vector": "cells"}, "flatness": {"sigmas": [2e-3, 1e-2, 2e-2]}},
+}
 """Settings of measures where a name has none of its own, whatever the presets say; σ as published."""
 
 

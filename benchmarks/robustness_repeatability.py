@@ -26,6 +26,7 @@ from lowland.core.seeds import numpy_rng
 from lowland.core.settings import merge
 from lowland.measures import calibrated_subnet
 from lowland.measures.noise.draws import outcomes_under_noise
+from lowland.measures.noise.robustness import Robustness
 from lowland.store.run import Run
 from lowland.training.finetune import finetuned
 from lowland.workflow.presets import assemble
@@ -41,12 +42,13 @@ Array = NDArray[np.float64]
 def measured(session: Session, number: int, draws: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether each image is classified correctly: clean (G, N), and under every draw (G, D, N)."""
     config = session.config.measure
+    sigma = Robustness(config).options.sigma
     clean, noisy = [], []
     for place in range(number):
         genotype = session.space.sample(numpy_rng(0, "robustness repeatability", place))
         network = finetuned(session.supernet, genotype, session.config, session.data, session.compute)
         with calibrated_subnet(network, genotype, session.context, config) as path:
-            found = outcomes_under_noise(path, config, config.robustness_sigma, draws, relative=True)
+            found = outcomes_under_noise(path, config, sigma, draws, relative=True)
             clean.append(path.clean.correct_N > 0.5)
             noisy.append([signed[0].correct_N > 0.5 for signed in found])
         print(f"{place + 1} of {number}: accuracy {100 * clean[-1].mean():.1f} %", flush=True)
@@ -103,7 +105,7 @@ def main() -> None:
         with Run.open(arguments.run, read_only=True) as run:
             changed = {
                 "finetune": {"epochs": arguments.finetune_epochs, "sam_rho": arguments.rho},
-                "measure": {"images": arguments.images, "robustness_sigma": sigma},
+                "measure": {"images": arguments.images, "options": {"robustness": {"sigma": sigma}}},
             }
             run.config = assemble(merge(run.config.model_dump(mode="json"), changed))
             session = Session(run, Monitor())

@@ -40,8 +40,10 @@ from lowland.measures import calibrated_subnet
 from lowland.measures.aggregation import log_rank_sum
 from lowland.measures.calibration import by_batch, path_batch_norms
 from lowland.measures.noise.draws import outcomes_under_noise
-from lowland.measures.noise.flatness import flatness_value
+from lowland.measures.noise.flatness import Flatness, flatness_value
+from lowland.measures.noise.perturbed_accuracy import PerturbedAccuracy
 from lowland.search import Scored
+from lowland.store.artifacts import supernet_digest
 from lowland.store.run import Run
 from lowland.workflow.scoring import scorers, single_thread
 from lowland.workflow.session import Session
@@ -54,7 +56,7 @@ WITHIN = 0.005
 NEEDED = 25.0
 """How many times cheaper than the full budget it should then be."""
 
-BESIDE = ("angle(angle=cells)", "macs", "naswot", "synflow", "meco", "expressivity")
+BESIDE = ("angle(vector=cells)", "macs", "naswot", "synflow", "meco", "expressivity")
 """Parts of the order by ranks of the presets quick and standard; flatness at (σ, 2σ) orders as the loss at 2σ does."""
 
 BLOCK = 10
@@ -85,14 +87,14 @@ class Losses:
 def measured(session: Session, genotypes: Sequence[Genotype]) -> Losses:
     """The losses of a block of genotypes."""
     config, images = session.config.measure, session.scored_images
+    own, sigma = Flatness(config).options, PerturbedAccuracy(config).options.sigma
     clean_GN, correct_GN = (np.full((len(genotypes), images), np.nan, np.float32) for _ in range(2))
-    noisy_GKTN = np.full((len(genotypes), config.draws, len(config.sigmas), images), np.nan, np.float32)
+    noisy_GKTN = np.full((len(genotypes), config.draws, len(own.sigmas), images), np.nan, np.float32)
     right_GKN = np.full((len(genotypes), config.draws, images), np.nan, np.float32)
-    sigma = config.perturbed_accuracy_sigma
     for place, genotype in enumerate(genotypes):
         with calibrated_subnet(session.supernet, genotype, session.context, config) as path:
             try:
-                clean, noisy_KTN = path.clean, path.losses_under_noise(config)
+                clean, noisy_KTN = path.clean, path.losses_under_noise(own.sigmas, own.levels, config)
                 with by_batch(path_batch_norms(path.supernet, genotype)):
                     signed = outcomes_under_noise(path, config, sigma, config.draws, relative=True)
             except ValueError as error:
@@ -107,11 +109,11 @@ def kept(session: Session, genotypes: Sequence[Genotype], work: Path) -> Losses:
     """The losses of all genotypes: read from `work`, or measured and written there, block by block."""
     identity = {
         "format": 2,
-        "supernet": session.run.manifest["files"]["supernet/trained.safetensors"],
-        "measure": session.config.measure.model_dump(mode="json", exclude={"name", "alpha", "gamma", "beta"}),
+        "supernet": supernet_digest(session.run),
+        "measure": session.config.measure.model_dump(mode="json", exclude={"name"}),
         "images": session.scored_images,
         "seed": session.config.seed,
-        "precision": session.config.compute.precision,
+        "precision": session.compute.precision,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
     folder = work / f"budget-{digest}"
@@ -151,7 +153,7 @@ class Way:
 
 def exact(session: Session, genotypes: Sequence[Genotype], work: Path) -> list[Array]:
     """Scores (G,) of what stands beside the loss under noise in the default order and looks at few images or none."""
-    weights = session.run.manifest["files"]["supernet/trained.safetensors"]
+    weights = supernet_digest(session.run)
     path = work / f"beside-{weights[:16]}.json"
     known: dict[str, dict[str, float]] = read(path)
     with scorers(session) as scorer:
@@ -260,9 +262,10 @@ def judged(
 ) -> dict[str, dict[str, Any]]:
     """By truth column and measure: every budget, and what is enough for all images and draws, or all and one draw."""
     config = session.config.measure
+    own = Flatness(config).options
     calibration = min(config.calibration_images, len(session.data.train))
     found: dict[str, dict[str, Any]] = {column: {} for column in truths}
-    for name, measure in ways(config.sigmas, config.alpha, beside).items():
+    for name, measure in ways(own.sigmas, own.alpha, beside).items():
         tried = budgets(measure, losses, subsets)
         for column, truth_G in truths.items():
             rows = [budget.against(truth_G) for budget in tried]
@@ -303,15 +306,15 @@ def main() -> None:
         results = read(arguments.out) or {"benchmark": "scoring_budget", "supernets": {}}
         results["supernets"][run.path.name] = {
             "supernet": session.config.supernet.model_dump(mode="json", include={"channels", "cells", "epochs"}),
-            "weights": run.manifest["files"]["supernet/trained.safetensors"],
+            "weights": supernet_digest(run),
             "seed": session.config.seed,
             "genotypes": len(genotypes),
             "sample_seed": arguments.sample_seed,
             "truth": truth.digest,
             "images": session.scored_images,
             "draws": arguments.draws,
-            "sigmas": list(measure.sigmas),
-            "alpha": measure.alpha,
+            "sigmas": list(Flatness(measure).options.sigmas),
+            "alpha": Flatness(measure).options.alpha,
             "calibration_images": measure.calibration_images,
             "columns": columns,
         }

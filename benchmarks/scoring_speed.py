@@ -36,13 +36,13 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from common import RESULTS, cifar10_npz, interval, read, save
-from lowland.core.config import Config, MeasureConfig
+from lowland.core.config import Config
 from lowland.core.device import available_cores
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet, Split, order
-from lowland.measures.noise.flatness import flatness_value
+from lowland.measures.noise.flatness import Flatness, flatness_value
 from lowland.search import Scored
 from lowland.spaces import Supernet
 from lowland.store.run import Run
@@ -71,7 +71,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 def published(
-    supernet: Supernet, genotype: Genotype, train: Images, scored: Dataset[tuple[Tensor, int]], config: MeasureConfig
+    supernet: Supernet, genotype: Genotype, train: Images, scored: Dataset[tuple[Tensor, int]], own: Flatness.Config
 ) -> float:
     """Flatness of one candidate by the published procedure, one draw of the noise."""
     network = copy.deepcopy(supernet)
@@ -86,7 +86,7 @@ def published(
             network(x_NCHW, genotype)
         network.eval()
         below = 0.0
-        for sigma in config.sigmas:
+        for sigma in own.sigmas:
             for parameter in network.parameters():
                 parameter.add_(torch.randn_like(parameter), alpha=sigma - below)
             below = sigma
@@ -94,7 +94,7 @@ def published(
             for x_NCHW, labels_N in DataLoader(scored, BATCH, num_workers=2):
                 total += float(cross_entropy(network(x_NCHW, genotype), labels_N, reduction="sum"))
             losses.append(total / len(scored))  # type: ignore[arg-type]
-    return flatness_value(losses, config.sigmas, config.alpha)
+    return flatness_value(losses, own.sigmas, own.alpha)
 
 
 def settings(arguments: argparse.Namespace, folder: Path) -> Config:
@@ -160,6 +160,7 @@ def drawn(session: Session, number: int, *keys: object) -> list[Genotype]:
 def speed(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
     """Candidates per second of both procedures, round by round."""
     config, data, compute = session.config.measure, session.data, session.compute
+    own = Flatness(config).options
     plain = copy.deepcopy(session.supernet).to(memory_format=torch.contiguous_format)
     chosen = order(len(data.search), seed=session.config.seed, keys=("scored images",))[: arguments.images]
     train, scored = Images(data.train, data), Subset(Images(data.search, data), chosen.sort().values.tolist())
@@ -176,7 +177,7 @@ def speed(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
             torch.set_num_threads(compute.threads)
             began = time.perf_counter()
             for genotype in genotypes:
-                published(plain, genotype, train, scored, config)
+                published(plain, genotype, train, scored, own)
             rate = len(genotypes) / (time.perf_counter() - began)
             torch.set_num_threads(1)
             rounds.append({"lowland": lowland, "published": rate, "ratio": lowland / rate})
@@ -187,7 +188,7 @@ def speed(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
         "workers": processes(session),
         "images": arguments.images,
         "calibration_images": BATCH * STEPS,
-        "sigmas": list(config.sigmas),
+        "sigmas": list(own.sigmas),
         "draws": 1,
         "genotypes": arguments.genotypes,
         "supernet": session.config.supernet.model_dump(mode="json", include={"channels", "cells"}),

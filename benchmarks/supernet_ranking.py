@@ -41,7 +41,7 @@ def truth() -> dict[str, tuple[float, float]]:
 def scores(session: Session, genotypes: list[Genotype]) -> dict[str, np.ndarray]:
     config, found = session.config.measure, {}
     for part in ("cells", "cells+fixed"):
-        angle = measures.get(config.model_copy(update={"name": "angle", "angle": part}))
+        angle = measures.get(config.model_copy(update={"name": f"angle(vector={part})"}))
         values = [angle.score(session.supernet, g, session.context).value for g in genotypes]
         found[f"angle, {part}"] = np.asarray(values)
     rows = []

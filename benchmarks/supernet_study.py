@@ -43,7 +43,7 @@ VARIANTS: dict[str, tuple[float, dict[str, Any]]] = {
 
 TOGETHER = "all together"
 STEADY = "perturbed_accuracy(draws=16, noise_images=250)"
-MEASURES = (STEADY, "accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(angle=cells+fixed)")
+MEASURES = (STEADY, "accuracy", "loss", "flatness", "perturbed_loss(sigma=2e-2)", "angle", "angle(vector=cells+fixed)")
 
 
 def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> dict[str, Any]:
@@ -57,7 +57,8 @@ def measured(variant: str, seed: int, work: Path, epochs: int, sample: int) -> d
     else:
         pipeline.run(config, home / "run", last="supernet")
     request = RankingRequest(truth=TRUTH, measures=MEASURES, sample=sample, resamples=2)
-    overlay = {"measure": PLAIN | {"images": 500, "draws": 1, "sigmas": [1e-2, 2e-2]}}
+    noise = {"images": 500, "draws": 1, "options": {"flatness": {"sigmas": [1e-2, 2e-2]}}}
+    overlay = {"measure": merge(PLAIN, noise)}
     return rank(request, home / "rank", [overlay], supernets=[home / "run"], monitor=Monitor())
 
 

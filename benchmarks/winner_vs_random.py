@@ -24,7 +24,9 @@ from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet, Generated
-from lowland.evaluation import classification, corruption_accuracy, predict
+from lowland.evaluation.classification import classification, predict
+from lowland.evaluation.shift.corruptions import corruption_accuracy
+from lowland.evaluation.shift.suite import corruption_names
 from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import fit
@@ -60,7 +62,7 @@ def judge(body: Any, data: DataSet, compute: Compute, config: Config, corruption
     logits_NK, labels_N = predict(body, data.test, data.normalise, compute, 500)
     found = {"top1": classification(logits_NK, labels_N)["top1"]}
     if corruption_images:
-        names = pipeline.corruption_names("all")
+        names = corruption_names("all")
         shift = corruption_accuracy(
             {"network": body},
             Generated(data, config.seed),
@@ -95,7 +97,7 @@ def one_seed(name: str, seed: int, arguments: argparse.Namespace, path: Path, re
         pipeline.run(config, folder, last="search")
     with Run.open(folder, read_only=True) as run:
         session = Session(run, Monitor())
-        winner = Genotype(config.space, tuple(session.ranking()[0]["genes"]))
+        winner = Genotype(config.space, session.ranking()[0].genes)
         others = random_genotypes(session, session.cost(winner).parameters, session.space.key(winner))
         stages = {stage: run.manifest["stages"][stage]["seconds"] for stage in ("supernet", "search")}
         record = results["seeds"].setdefault(str(seed), {"stages": stages, "networks": {}})

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from lowland.app import cli
+from lowland.app import cli, console
 from toy_space import Recorder, ToySpace, toy_value
 from whole_runs import DARTS, Command, Said, copied, made
 
@@ -22,8 +22,8 @@ def lowland(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["lowland", *map(str, arguments)])
         # Tables need room, whatever terminal the tests run in.
-        monkeypatch.setattr(cli, "out", Console(width=200))
-        monkeypatch.setattr(cli, "err", Console(width=200, stderr=True))
+        monkeypatch.setattr(console, "out", Console(width=200))
+        monkeypatch.setattr(console, "err", Console(width=200, stderr=True))
         code = 0
         try:
             cli.main()

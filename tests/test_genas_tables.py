@@ -97,18 +97,18 @@ def test_figures_are_those_of_lowland_rank(
     same = {
         "Accuracy": "accuracy",
         "Loss": "loss",
-        "Angle, all weights": "angle(angle=cells+fixed)",
-        "Angle, search cells": "angle(angle=cells)",
+        "Angle, all weights": "angle(vector=cells+fixed)",
+        "Angle, search cells": "angle(vector=cells)",
         "Flatness": "flatness",
         "{2e-3, 2e-2, 4e-2}": "flatness(sigmas=[2e-3,2e-2,4e-2])",
         "α = 0": "flatness(alpha=0)",
         "α = 16": "flatness(alpha=16)",
         "Search cells only": "flatness(position=cells)",
-        "angle + flatness, γ = 1.5": "angle(angle=cells+fixed)+flatness(gamma=1.5)",
+        "angle + flatness, γ = 1.5": "angle(vector=cells+fixed)+flatness(gamma=1.5)",
         "accuracy + flatness, γ = 16": "accuracy+flatness(gamma=16)",
     }
     request = ranking.RankingRequest(truth=truth, measures=tuple(same.values()), sample=0, resamples=2)
-    published = {"measure": {"sigmas": [2e-3, 1e-2, 2e-2], "combine": "sum"}}
+    published = {"measure": {"options": {"flatness": {"sigmas": [2e-3, 1e-2, 2e-2]}}, "combine": "sum"}}
     found = ranking.rank(request, tmp_path / "rank", [published], supernets=[supernets[1]])
     ours = lines(finished[1])
     for label, row in zip(same, found["measures"], strict=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,22 +15,25 @@ from lowland.spaces import Space
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
 
+
+def evolution(**own: Any) -> dict[str, Any]:
+    """Settings of evolution as a section `search`."""
+    return {"options": {"evolution": own}}
+
+
 TINY: dict[str, Any] = {
     "seed": 3,
     "data": {"name": "digits", "limit": 400},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
-    "search": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2},
+    "search": evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
     "measure": {"calibration_images": 64, "images": 40},
     "network": {"channels": 4, "cells": 1},
     "retrain": {"epochs": 6, "batch_size": 32},
     "evaluate": {
-        "corruptions": ["gaussian_noise", "contrast"],
-        "severities": [1, 5],
-        "corruption_images": 60,
-        "random_genotypes": 1,
-        "curve_sigmas": [0.0, 0.01],
-        "curve_draws": 2,
-        "curve_images": 60,
+        "options": {
+            "corruptions": {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 60},
+            "landscape": {"random_genotypes": 1, "sigmas": [0.0, 0.01], "draws": 2, "images": 60},
+        },
     },
     "compute": {"threads": 1},
 }
@@ -51,7 +55,7 @@ def options(*extra: str) -> list[str]:
     for section, values in TINY.items():
         pairs = {f"{section}.{key}": value for key, value in values.items()} if isinstance(values, dict) else {}
         for key, value in (pairs or {section: values}).items():
-            text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
+            text = json.dumps(value) if isinstance(value, list | dict) else str(value)
             arguments += ["--set", f"{key}={text}"] if key not in left_out else []
     return [*arguments, *extra]
 
@@ -88,6 +92,18 @@ def copied(run: Path, to: Path) -> Path:
     """A copy of a run directory."""
     shutil.copytree(run, to)
     return to
+
+
+def judged(run: Path, rank: str = "1") -> dict[str, Any]:
+    """What the suites found about one network of a run, `test` and `shift`, as they lie on disk."""
+    files = {"test": "classification", "shift": "corruptions"}
+    return {name: results(run, suite)["networks"][rank] for name, suite in files.items()}
+
+
+def results(run: Path, suite: str) -> dict[str, Any]:
+    """What a suite found, as it lies on disk."""
+    found: dict[str, Any] = json.loads((run / "evaluation" / f"{suite}.json").read_text())["results"]
+    return found
 
 
 def content(folder: Path, but: Sequence[str] = (".lock",)) -> dict[str, bytes]:

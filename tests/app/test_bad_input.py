@@ -38,11 +38,16 @@ from whole_runs import Command, content, made, options
         (["--set", "serch.population=1"], ["serch", "did you mean 'search"]),
         (["--set", "population"], ["population", "section.key=value"]),
         (["--set", "search.population=[1"], ["not valid YAML"]),
-        (["--set", "search.population=many"], ["search.population", "many"]),
+        (["--set", "search.population=30"], ["search.population is now search.options.evolution.population"]),
+        (["--set", "search.options.evolution.population=many"], ["search.options.evolution.population", "many"]),
+        (["--set", "search.options.evolution.populatoin=9"], ["did you mean 'search.options.evolution.population'"]),
+        (["--set", "search.options.evolutoin.population=9"], ["search.options.evolutoin", "did you mean evolution"]),
+        (["--set", "search.searcher=one-shoot"], ["one-shoot", "did you mean one-shot"]),
+        (["--set", "compute.executor=locl"], ["locl", "did you mean local"]),
         (["--set", "seed={a: 1}"], ["seed"]),
         (["--set", "search=3"], ["search"]),
-        (["--set", "measure.sigmas=[0.1, 0.01]"], ["sigmas", "increasing"]),
-        (["--set", "evaluate.corruptions=[fogg]"], ["fogg", "fog"]),
+        (["--set", "measure.options.flatness.sigmas=[0.1, 0.01]"], ["sigmas", "increasing"]),
+        (["--set", "evaluate.options.corruptions.names=[fogg]"], ["fogg", "fog"]),
         (["--epochs", "0"], ["supernet.epochs", "0"]),
         (["--retrain-epochs", "-1"], ["retrain.epochs"]),
         (["--top", "0"], ["retrain.top"]),
@@ -183,7 +188,7 @@ def spoil(file: Path) -> None:
         ("network/network.safetensors", "missing", ["evaluate"]),
         ("network/network.json", "changed", ["evaluate"]),
         ("network/network.json", "missing", ["export"]),
-        ("evaluation.json", "changed", ["report"]),
+        ("evaluation/classification.json", "changed", ["report"]),
         ("training.json", "missing", ["report"]),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
@@ -217,7 +222,7 @@ def test_a_damaged_file_is_named_and_the_advice_helps(
     with Run.open(finished, read_only=True) as run:
         assert run.verify() == []
     if "--retrain-epochs" not in verb and "--measure" not in verb:
-        assert (finished / "evaluation.json").read_bytes() == (pristine / "evaluation.json").read_bytes()
+        assert content(finished / "evaluation") == content(pristine / "evaluation")
 
 
 def test_damaged_settings_and_manifests_are_put_right_by_a_copy(finished: Path, lowland: Command) -> None:
@@ -246,7 +251,7 @@ def test_no_permission_to_write(
         with files.explained(path):
             raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("lowland.store.run.write_json", refuse)
+    monkeypatch.setattr("lowland.store.ledger.write_json", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
     assert content(finished) == before
@@ -284,7 +289,7 @@ def test_a_full_disk_loses_nothing(
     again = ["resume", str(run)] if (run / "manifest.json").exists() else ["run", *options("--out", str(run))]
     said = lowland(*again)
     assert said.code == 0, said.err
-    assert (run / "evaluation.json").read_bytes() == (pristine / "evaluation.json").read_bytes()
+    assert content(run / "evaluation") == content(pristine / "evaluation")
     assert (run / "network/network.safetensors").read_bytes() == (pristine / "network/network.safetensors").read_bytes()
 
 
@@ -321,7 +326,7 @@ def test_the_installed_command_speaks_one_sentence(tmp_path: Path) -> None:
             ("run", "--epoch", "3"),
             "no such option: --epoch (Possible options: --epochs, --retrain-epochs); `lowland run -h`",
         ),
-        (("serch",), "no such command 'serch'. Did you mean 'search'? `lowland -h`"),
+        (("flatnes",), "no such command 'flatnes'. Did you mean 'flatness'? `lowland -h`"),
         (("train",), "missing argument 'run_directory'; `lowland train -h`"),
         (("run", "--seed", "x"), "invalid value for '--seed'"),
     ],

@@ -12,7 +12,7 @@ from PIL import Image
 
 import lowland as package
 from lowland import data, measures, spaces
-from whole_runs import Command, content, options
+from whole_runs import Command, content, options, results
 
 
 def test_help_answers_without_importing_torch() -> None:
@@ -80,7 +80,9 @@ def test_verb_after_verb_ends_where_run_does(tmp_path: Path, pristine: Path, low
         assert said.code == 0, said.err
         assert stages() == expected, verb
     assert (run / "report.html").is_file()
-    for file in ("evaluation.json", "network/network.safetensors"):
+    for folder in ("evaluation", "network"):
+        assert content(run / folder).keys() == content(pristine / folder).keys()
+    for file in (*(f"evaluation/{name}" for name in content(run / "evaluation")), "network/network.safetensors"):
         assert (run / file).read_bytes() == (pristine / file).read_bytes()
 
 
@@ -92,12 +94,17 @@ def test_train_top_on_a_finished_run(finished: Path, lowland: Command) -> None:
     assert package.load(finished / "networks" / "2").facts["rank"] == 2
     rows = [line.split()[0] for line in said.out.splitlines() if line[:5].strip() in ("1", "2")]
     assert rows == ["1", "2"]
-    assert set(json.loads((finished / "evaluation.json").read_text())["networks"]) == {"1", "2"}
+    assert set(results(finished, "classification")["networks"]) == {"1", "2"}
+
+
+def own(strategy: str, *settings: str) -> list[str]:
+    """Options that set own settings of a strategy."""
+    return [option for text in settings for option in ("--set", f"search.options.{strategy}.{text}")]
 
 
 def test_a_search_is_done_again_with_other_settings(finished: Path, lowland: Command) -> None:
     supernet = content(finished / "supernet")
-    said = lowland("search", finished, "--strategy", "random", "--set", "search.candidates=4", "--measure", "accuracy")
+    said = lowland("search", finished, "--strategy", "random", *own("random", "candidates=4"), "--measure", "accuracy")
     assert said.code == 0, said.err
     assert json.loads((finished / "search.json").read_text())["summary"]["proposed"] == 4
     assert content(finished / "supernet") == supernet
@@ -106,7 +113,7 @@ def test_a_search_is_done_again_with_other_settings(finished: Path, lowland: Com
 
 
 def test_objectives_ask_for_a_pareto_search(finished: Path, lowland: Command) -> None:
-    few = [option for key in ("initial=4", "iterations=1", "proposals=2") for option in ("--set", f"search.{key}")]
+    few = own("pareto", "initial=4", "iterations=1", "proposals=2")
     said = lowland("search", finished, "--objective", "error", "--objective", "macs", *few)
     assert said.code == 0, said.err
     found = json.loads((finished / "search.json").read_text())
@@ -140,7 +147,8 @@ def test_own_pictures_of_mixed_sizes_and_modes(tmp_path: Path, lowland: Command)
 
 
 def test_settings_from_a_file_give_way_to_options(tmp_path: Path, lowland: Command) -> None:
-    (tmp_path / "settings.yaml").write_text("seed: 5\nmeasure: {name: loss}\nsearch: {population: 6}\n")
+    written = "seed: 5\nmeasure: {name: loss}\nsearch: {options: {evolution: {population: 6}}}\n"
+    (tmp_path / "settings.yaml").write_text(written)
     run = tmp_path / "run"
     said = lowland("search", *options("--config", str(tmp_path / "settings.yaml"), "--seed", "4", "--out", str(run)))
     assert said.code == 0, said.err

@@ -38,7 +38,7 @@ def fault(values: dict[str, Any]) -> str:
         ({"search": {"max_param": 3}}, "unknown setting 'search.max_param'; did you mean 'search.max_params'?"),
         ({"compute": {"chanels_last": True}}, "unknown setting 'compute.chanels_last'; did you mean"),
         ({"labelsmoothing": 0.1}, "unknown setting 'labelsmoothing'; did you mean 'retrain.label_smoothing'?"),
-        ({"mutations": 3}, "unknown setting 'mutations'; did you mean 'search.mutations'?"),
+        ({"finalist": 3}, "unknown setting 'finalist'; did you mean 'search.finalists'?"),
         ({"zzz": 1}, "unknown setting 'zzz'; sections are seed, preset, space, data, supernet, measure"),
         ({"data": {"zzz": 1}}, "unknown setting 'data.zzz'"),
         ({1: 2}, "unknown setting '1'; sections are"),
@@ -84,15 +84,9 @@ def test_known_keys_are_those_of_the_settings_file() -> None:
         ({"retrain": {"weight_decay": math.nan}}, ["retrain.weight_decay=nan", "finite"]),
         ({"network": {"channels": "wide"}}, ["network.channels='wide'", "valid integer", "'fit'"]),
         ({"network": {"channels": 0}}, ["network.channels=0", "greater than or equal to 1", "'fit'"]),
-        ({"evaluate": {"corruptions": 5}}, ["evaluate.corruptions=5", "valid tuple", "'all' or 'none'"]),
-        ({"evaluate": {"severities": [1, 6]}}, ["evaluate.severities=6", "less than or equal to 5"]),
-        ({"measure": {"sigmas": [1e-3, "x"]}}, ["measure.sigmas='x'", "valid number"]),
-        ({"measure": {"sigmas": [2e-3, 1e-3]}}, ["measure", "increasing values, got [0.002, 0.001]"]),
-        ({"measure": {"sigmas": [1e-3]}}, ["measure", "at least two"]),
+        ({"evaluate": {"suites": 5}}, ["evaluate.suites=5", "valid tuple"]),
         ({"data": {"image_size": 2}}, ["data.image_size=2", "greater than or equal to 4"]),
         ({"data": {"search_fraction": 1.0}}, ["data.search_fraction=1.0", "less than 1"]),
-        ({"search": {"parents": 21}}, ["search", "parents (21) must not exceed population (20)"]),
-        ({"search": {"mutations": 16}}, ["search", "mutations + crossovers (21) must not exceed population (20)"]),
         ({"supernet": {"nesterov": True, "momentum": 0}}, ["supernet", "nesterov needs momentum above 0"]),
         ({"retrain": {"warmup_epochs": 20}}, ["retrain", "warmup_epochs (20) must be below epochs (20)"]),
         ({"compute": {"threads": 0}}, ["compute.threads=0", "greater than or equal to 1"]),
@@ -116,11 +110,6 @@ def test_width_is_a_number_or_fit(values: dict[str, Any], found: object) -> None
     assert build(values).network.channels == found
 
 
-def test_corruptions_are_a_list_or_a_word() -> None:
-    assert build({"evaluate": {"corruptions": "none"}}).evaluate.corruptions == "none"
-    assert build({"evaluate": {"corruptions": ["fog"]}}).evaluate.corruptions == ("fog",)
-
-
 def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Config().seed = 3  # type: ignore[misc]
@@ -133,9 +122,12 @@ def test_settings_cannot_be_changed_in_place() -> None:
     ("text", "values"),
     [
         ("seed=3", {"seed": 3}),
-        ("search.population=30", {"search": {"population": 30}}),
+        ("search.workers=30", {"search": {"workers": 30}}),
         (" measure.name = accuracy+flatness", {"measure": {"name": "accuracy+flatness"}}),
-        ("measure.sigmas=[0.001, 0.002]", {"measure": {"sigmas": [0.001, 0.002]}}),
+        (
+            "measure.options.flatness.sigmas=[0.001, 0.002]",
+            {"measure": {"options": {"flatness": {"sigmas": [0.001, 0.002]}}}},
+        ),
         ("compute.channels_last=false", {"compute": {"channels_last": False}}),
         ("data.limit=null", {"data": {"limit": None}}),
         ("data.limit=", {"data": {"limit": None}}),
@@ -197,8 +189,8 @@ def test_counts_begin_at_one(text: str | int) -> None:
 
 def test_a_settings_file(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
-    path.write_text("# mine\nseed: 3\nsearch:\n  population: 30\n", encoding="utf-8")
-    assert read(path) == {"seed": 3, "search": {"population": 30}}
+    path.write_text("# mine\nseed: 3\nsearch:\n  workers: 30\n", encoding="utf-8")
+    assert read(path) == {"seed": 3, "search": {"workers": 30}}
     path.write_text("# nothing\n")
     assert read(path) == {}
 
@@ -256,10 +248,10 @@ def test_dumped_settings_are_the_settings(
         {
             "seed": seed,
             "data": {"name": name, "limit": limit, "root": root},
-            "measure": {"sigmas": sigmas, "antithetic": flag},
+            "measure": {"options": {"flatness": {"sigmas": sigmas}}, "antithetic": flag},
             "supernet": {"learning_rate": rate},
             "network": {"channels": channels},
-            "evaluate": {"corruptions": corruptions},
+            "evaluate": {"options": {"corruptions": {"names": corruptions}}},
         }
     )
     assert build(parse(dump(config), "the dump")) == config
@@ -309,7 +301,6 @@ def test_merging_is_associative_for_layers(a: dict[str, Any], b: dict[str, Any],
 
 def test_defaults_are_what_the_documentation_says() -> None:
     assert DataConfig().name == "fashion-mnist-6k"
-    assert MeasureConfig().gamma == 16.0
-    assert MeasureConfig().sigmas == (2e-3, 1e-2, 2e-2)
+    assert MeasureConfig().calibration_images == 512
     assert OptimizationConfig().zero_grad == "none"
     assert Config().seed == 0

@@ -144,7 +144,7 @@ FAULTS = {
     "no labels": (lambda f: (f / "labels.npy").unlink(), ["has no labels.npy", "fog, gaussian_noise"]),
     "no fog": (
         lambda f: (f / "fog.npy").unlink(),
-        ["has no fog.npy, only gaussian_noise, labels", "evaluate.corruptions"],
+        ["has no fog.npy, only gaussian_noise, labels", "evaluate.options.corruptions.names"],
     ),
     "empty": (lambda f: [p.unlink() for p in f.iterdir()], ["no .npy file at all"]),
     "float": (lambda f: np.save(f / "fog.npy", np.zeros((35, 12, 12, 3))), ["fog.npy", "uint8", "float64"]),

@@ -14,7 +14,7 @@ from torch import nn
 from lowland.core.device import Compute
 from lowland.core.errors import DataError, LowlandError
 from lowland.data import MemorySplit
-from lowland.evaluation import classification, predict
+from lowland.evaluation.classification import classification, predict
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
 

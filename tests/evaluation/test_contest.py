@@ -17,7 +17,7 @@ from lowland.evaluation.contest import ShiftedImages, Terms, Training
 from lowland.evaluation.references import references_result
 from lowland.spaces import Shape
 from lowland.spaces.references import find
-from lowland.store.checkpoints import CheckpointFile
+from lowland.store.checkpoint_file import CheckpointFile
 
 DARTS_RECIPE = RetrainConfig(auxiliary_weight=0.4, drop_path=0.2)
 

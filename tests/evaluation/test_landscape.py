@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lowland.core.errors import ConfigError, LowlandError
-from lowland.evaluation import loss_curve
+from lowland.evaluation.landscape import loss_curve
 
 
 def test_mean_and_error_over_draws() -> None:
@@ -51,7 +51,7 @@ def test_one_draw_has_no_standard_error() -> None:
 
 @pytest.mark.parametrize(("sigmas", "draws"), [([], 1), ([-0.1], 1), ([math.nan], 1), ([0.1], 0)])
 def test_bad_settings(sigmas: list[float], draws: int) -> None:
-    with pytest.raises(ConfigError, match=r"evaluate\.curve_"):
+    with pytest.raises(ConfigError, match=r"evaluate\.options\.landscape\."):
         loss_curve(lambda sigma, draw: 1.0, sigmas, draws)
 
 

@@ -11,8 +11,7 @@ from torch import nn
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
 from lowland.data import STANDARD, CorruptedImages, MemorySplit, corrupt
-from lowland.evaluation import alexnet_normalised, corruption_accuracy
-from lowland.evaluation.shift.corruptions import ALEXNET_ERROR
+from lowland.evaluation.shift.corruptions import ALEXNET_ERROR, alexnet_normalised, corruption_accuracy
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
 NAMES = ["gaussian_noise", "contrast"]
@@ -99,7 +98,7 @@ def test_the_limit_takes_the_first_images(split: MemorySplit) -> None:
 
 
 def test_bad_requests(split: MemorySplit) -> None:
-    with pytest.raises(ConfigError, match=r"evaluate.corruptions: no corruption is called 'rain'; .*known are"):
+    with pytest.raises(ConfigError, match=r"options.corruptions.names: no corruption is called 'rain'; .*known are"):
         evaluate(split, names=["contrast", "rain"])
     with pytest.raises(ConfigError, match="at least one"):
         evaluate(split, severities=[])

@@ -13,7 +13,7 @@ from lowland.core.config import MeasureConfig
 from lowland.measures import Score, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,12 @@ def trained() -> Case:
 
 
 def score(case: Case, name: str = "adaptive_sharpness", **options: object) -> Score:
-    return measures.get(MeasureConfig(name=name, **options)).score(case.supernet, case.genotypes[0], case.context)
+    return measures.get(measure_config(name, **options)).score(case.supernet, case.genotypes[0], case.context)
 
 
 def test_is_the_mean_rise_of_the_loss_under_noise_of_the_size_of_weights(trained: Case):
     """Another sample of w + σ|w| ⊙ z, drawn here: the same mean within both standard errors."""
-    found = score(trained, adaptive_sharpness_sigma=0.5, draws=60)
+    found = score(trained, sigma=0.5, draws=60)
     x = torch.cat([x for x, _ in trained.context.scored])
     labels = torch.cat([labels for _, labels in trained.context.scored])
     generator, rises = torch.Generator().manual_seed(0), []
@@ -47,7 +47,7 @@ def test_is_the_mean_rise_of_the_loss_under_noise_of_the_size_of_weights(trained
 def test_small_noise_sees_the_curvature_in_proportion_to_weights(trained: Case):
     """Mirrored, S = σ²/2 · (w ⊙ z)ᵀ H (w ⊙ z) for a σ at which no unit changes sides."""
     sigma = 1e-7
-    found = score(trained, adaptive_sharpness_sigma=sigma, antithetic=True)
+    found = score(trained, sigma=sigma, antithetic=True)
     with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, MeasureConfig()) as path:
         hessian = LossHessian(path, path.parameters, 60)
         w_P = torch.cat([p.detach().flatten() for p in path.parameters.values()])
@@ -69,7 +69,5 @@ def rescaled(case: Case) -> Case:
 def test_rescaling_what_batch_norm_undoes_changes_nothing(trained: Case, name: str):
     before, after = score(trained, name, draws=3), score(rescaled(trained), name, draws=3)
     assert after.value == pytest.approx(before.value, rel=1e-2)
-    plain = [
-        score(each, "perturbed_loss", perturbed_loss_sigma=0.3, draws=3).value for each in (trained, rescaled(trained))
-    ]
+    plain = [score(each, "perturbed_loss", sigma=0.3, draws=3).value for each in (trained, rescaled(trained))]
     assert plain[1] != pytest.approx(plain[0], rel=1e-2)

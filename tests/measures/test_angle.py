@@ -18,7 +18,7 @@ from lowland.core.genotype import Genotype
 from lowland.measures import Score
 from lowland.spaces import is_searched
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module", params=["tiny", "nasbench201", "darts"])
@@ -27,7 +27,7 @@ def trained(request: pytest.FixtureRequest) -> Case:
 
 
 def angle(case: Case, genotype: Genotype, **options: object) -> Score:
-    return measures.get(MeasureConfig(name="angle", **options)).score(case.supernet, genotype, case.context)
+    return measures.get(measure_config("angle", **options)).score(case.supernet, genotype, case.context)
 
 
 def concatenated(case: Case, genotype: Genotype, kind: str, bn_scale: str) -> float:
@@ -50,7 +50,7 @@ def concatenated(case: Case, genotype: Genotype, kind: str, bn_scale: str) -> fl
 @pytest.mark.parametrize("bn_scale", ["once", "twice"])
 def test_equals_the_concatenated_vectors(trained: Case, kind: str, bn_scale: str):
     for genotype in trained.genotypes:
-        found = angle(trained, genotype, angle=kind, angle_bn_scale=bn_scale)
+        found = angle(trained, genotype, vector=kind, bn_scale=bn_scale)
         assert found.value == pytest.approx(concatenated(trained, genotype, kind, bn_scale), abs=1e-7)
         assert 0 <= found.value < math.pi
         assert found.standard_error is None

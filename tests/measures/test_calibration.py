@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from lowland.core.errors import DataError
-from lowland.measures.calibration import calibrate, calibrated, evaluating, path_batch_norms, preserved
+from lowland.core.inference import evaluating
+from lowland.measures.calibration import calibrate, calibrated, path_batch_norms, preserved
 
 from .tiny import CPU, Case, case
 

@@ -14,9 +14,8 @@ from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.measures import Score, calibrated_subnet
-from lowland.measures.combined import weight
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def trained() -> Case:
 
 
 def score(case: Case, name: str, **options: object) -> Score:
-    config = MeasureConfig(name=name, **options)
+    config = measure_config(name, **options)
     return measures.get(config).score(case.supernet, case.genotypes[0], case.context)
 
 
@@ -43,7 +42,7 @@ def test_gamma_and_beta(trained: Case):
     flat = score(trained, "flatness").value
     total = score(trained, "accuracy+flatness", gamma=2, beta=5)
     assert total.value == pytest.approx(score(trained, "accuracy").value + 2 * 5 * flat)
-    assert weight("flatness", MeasureConfig(sigmas=(1e-3, 3e-3, 6e-3), gamma=1.5)) == pytest.approx(1500)
+    assert measures.get(measure_config("flatness", sigmas=(1e-3, 3e-3, 6e-3), gamma=1.5)).weight == pytest.approx(1500)
 
 
 def test_sums_without_flatness(trained: Case):

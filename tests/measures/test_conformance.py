@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import create_model
 from torch import nn
 
 from lowland import measures
@@ -55,12 +56,12 @@ ROUNDING = {
     "adaptive_sharpness": 0.02,
     "filter_noise": 0.02,
 }
-FEW = {
-    "flatnas_alpha": 0.9,
-    "flatnas_k": 5.0,
-    "robustness_draws": 5,
-    "robustness_sigma": 0.3,
-    "hessian_trace_draws": 2,
+FEW: dict[str, Any] = {
+    "options": {
+        "flatnas": {"alpha": 0.9, "k": 5.0},
+        "robustness": {"draws": 5, "sigma": 0.3},
+        "hessian_trace": {"draws": 2},
+    },
     "hessian_images": 30,
 }
 """Settings that make measures of many evaluations cheap enough to be scored hundreds of times."""
@@ -238,3 +239,115 @@ def test_reduced_precision_and_memory_format_agree_with_plain_fp32(name: str):
     found = measures.get(settings(name)).score(supernet, plain.genotypes[0], context)
     wanted = score(plain, name)
     assert found.value == pytest.approx(wanted.value, rel=0.05, abs=ROUNDING.get(name, 0.0))
+
+
+# --- settings ------------------------------------------------------------------------------------------------------
+
+EVERY = sorted(measures.registered())
+OF_SCORED = {"images", "batch_size"}
+OF_CALIBRATION = {"calibration_images"}
+
+
+class Watched(list):
+    """Batches that note that they were looked at."""
+
+    def __init__(self, batches: Any, seen: set[str], what: str) -> None:
+        super().__init__(batches)
+        self.seen, self.what = seen, what
+
+    def __iter__(self) -> Any:
+        self.seen.add(self.what)
+        return super().__iter__()
+
+    def __getitem__(self, index: Any) -> Any:
+        self.seen.add(self.what)
+        return super().__getitem__(index)
+
+
+def watched_options(seen: set[str], config: MeasureConfig) -> MeasureConfig:
+    """The settings, noting of which measures the own ones are looked up."""
+
+    class Noted(dict):
+        def get(self, name: str, default: Any = None) -> Any:
+            seen.add(name)
+            return super().get(name, default)
+
+    return config.model_copy(update={"options": Noted(config.options)})
+
+
+@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"draws": 2, "noise": "independent", "antithetic": True, "position": "cells", "noise_images": 20},
+        {"options": {**FEW["options"], "flatness": {"direction": "hessian", "hessian_vectors": 2}}, "draws": 2},
+    ],
+    ids=["defaults", "all kinds of noise", "hessian"],
+)
+def test_reads_only_the_settings_it_declares(name: str, options: dict[str, Any]) -> None:
+    """A setting that is read decides scores, so it must be part of their identity (`SharedSettings` refuses others)."""
+    shared, seen, asked = trained("nasbench201", torch.float32), set[str](), set[str]()
+    context = replace(
+        shared.context,
+        scored=Watched(shared.context.scored, seen, "scored"),
+        calibration=Watched(shared.context.calibration, seen, "calibration"),
+    )
+    measure = measures.registered()[name](watched_options(asked, settings(name, **options)))
+    measure.score(shared.supernet, shared.genotypes[0], context)
+    assert asked <= {name, *measure.uses}
+    assert ("scored" in seen) <= (set(measure.needs) >= OF_SCORED)
+    assert ("calibration" in seen) <= (set(measure.needs) >= OF_CALIBRATION)
+
+
+def test_a_setting_that_is_read_but_not_declared_is_an_error() -> None:
+    class Careless(measures.Measure):
+        name, summary, source = "careless", "reads what it does not declare", "nobody et al."
+        needs = ("draws",)
+
+        def score(self, supernet: Any, genotype: Any, context: Any) -> Score:
+            return Score(float(self.shared.draws + len(self.shared.position)))
+
+    shared = trained("tiny", torch.float64)
+    with pytest.raises(AttributeError, match=r"measure careless reads .* measure\.position .* add 'position' to its"):
+        Careless(MeasureConfig()).score(shared.supernet, shared.genotypes[0], shared.context)
+    Careless.needs = ("draw",)
+    with pytest.raises(TypeError, match="'draw' in needs, which is no shared setting"):
+        Careless(MeasureConfig())
+
+
+@pytest.mark.parametrize("name", [*EVERY, *SUMS])
+def test_identity_is_json_and_changes_with_every_setting_that_counts(name: str) -> None:
+    measure = measures.get(settings(name))
+    text = json.dumps(measure.identity(), sort_keys=True)
+    assert json.loads(text) == measure.identity()
+    assert json.dumps(measures.get(settings(name)).identity(), sort_keys=True) == text
+    others = {"images": 7, "batch_size": 7, "calibration": "batch", "calibration_images": 7, "draws": 7,
+              "noise": "independent", "noise_images": 7, "antithetic": True, "position": "cells", "hessian_images": 7,
+              "untrained_channels": 7, "untrained_cells": 7, "untrained_batch": 7}  # fmt: skip
+    assert {"name", "combine", "options", *others} == set(MeasureConfig.model_fields)
+    for key, value in others.items():
+        changed = measures.get(settings(name, **{key: value})).identity() != measure.identity()
+        parts = measure.parts if isinstance(measure, measures.Combined) else [(name, measure)]
+        assert changed == any(key in part.needs for _, part in parts), key
+    assert measures.get(settings(name, combine="rank")).identity() == measure.identity()
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_a_new_setting_of_another_measure_leaves_the_identity_as_it_is(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = measures.get(settings(name)).identity()
+    for other, cls in measures.registered().items():
+        if other != name and other not in measures.registered()[name].uses:
+            new = create_model("Config", __base__=cls.Config, brand_new=(int, 1))
+            monkeypatch.setattr(cls, "Config", new)
+    assert measures.get(settings(name)).identity() == before
+
+
+def test_flatnas_follows_the_settings_of_robustness() -> None:
+    first, second = (measures.get(settings("flatnas", options={"robustness": {"draws": n}})) for n in (2, 3))
+    assert first.identity() != second.identity()
+    assert first.identity()["uses"] == {"robustness": {"sigma": 0.05, "draws": 2}}
+    written = measures.get(MeasureConfig(name="flatnas(draws=2)"))
+    assert written.identity() == first.identity()

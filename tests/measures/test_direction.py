@@ -18,7 +18,7 @@ from lowland.measures import Score, calibrated_subnet
 from lowland.measures.noise.flatness import flatness_value
 
 from .test_hessian import SMALL, dense
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 SIGMAS = (2e-3, 1e-2, 2e-2)
 
@@ -29,15 +29,16 @@ def trained() -> Case:
 
 
 def score(case: Case, genotype: Genotype | None = None, **options: object) -> Score:
-    config = MeasureConfig(name="flatness", direction="hessian", **options)
+    config = measure_config("flatness", direction="hessian", **options)
     return measures.get(config).score(case.supernet, genotype or SMALL, case.context)
 
 
 @pytest.mark.parametrize("options", [{}, {"antithetic": True}, {"position": "cells"}, {"levels": "incremental"}])
 def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, object]):
     found = score(trained, **options)
-    config = MeasureConfig(name="flatness", **options)
-    stds = SIGMAS if config.levels == "absolute" else (2e-3, math.hypot(2e-3, 8e-3), math.hypot(2e-3, 8e-3, 1e-2))
+    config = measure_config("flatness", **options)
+    absolute = options.get("levels", "absolute") == "absolute"
+    stds = SIGMAS if absolute else (2e-3, math.hypot(2e-3, 8e-3), math.hypot(2e-3, 8e-3, 1e-2))
     x = torch.cat([x for x, _ in trained.context.scored])
     labels = torch.cat([labels for _, labels in trained.context.scored])
     with calibrated_subnet(trained.supernet, SMALL, trained.context, config) as path:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowland import measures
-from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.seeds import numpy_rng
 from lowland.measures.noise import flatnas
@@ -19,9 +18,9 @@ from lowland.measures.noise.flatnas import SCALE_GENOTYPES, figure_of_merit, sca
 from lowland.measures.noise.robustness import robustness_of
 from lowland.spaces.space import Single
 
-from .tiny import SHAPE, Case, TinyNetwork, case
+from .tiny import SHAPE, Case, TinyNetwork, case, measure_config
 
-SETTINGS = {"robustness_sigma": 0.4, "robustness_draws": 3}
+NOISE = {"sigma": 0.4, "draws": 3}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def trained() -> Case:
 
 
 def measure(name: str = "flatnas", **options: object) -> measures.Measure:
-    return measures.get(MeasureConfig(**{"name": name, **SETTINGS, **options}))
+    return measures.get(measure_config(name, options={"robustness": NOISE}, **options))
 
 
 def test_the_formula_by_hand():
@@ -58,7 +57,7 @@ def test_a_scale_that_is_no_positive_number_is_a_config_error(errs: list[float],
 
 def test_score_is_minus_the_merit_of_error_and_robustness(trained: Case):
     for genotype in trained.genotypes:
-        found = measure(flatnas_k=3.0, flatnas_alpha=0.25).score(trained.supernet, genotype, trained.context)
+        found = measure(k=3.0, alpha=0.25).score(trained.supernet, genotype, trained.context)
         R = -measure("robustness").score(trained.supernet, genotype, trained.context).value
         accuracy = measure("accuracy").score(trained.supernet, genotype, trained.context).value
         assert found.value == pytest.approx(-figure_of_merit(100 * (1 - accuracy), R, 0.25, 3.0))
@@ -68,11 +67,11 @@ def test_score_is_minus_the_merit_of_error_and_robustness(trained: Case):
 def test_alpha_1_is_the_error_and_0_is_robustness_errors_included(trained: Case):
     genotype = trained.genotypes[0]
     accuracy = measure("accuracy").score(trained.supernet, genotype, trained.context)
-    error = measure(flatnas_alpha=1.0).score(trained.supernet, genotype, trained.context)
+    error = measure(alpha=1.0).score(trained.supernet, genotype, trained.context)
     assert error.value == pytest.approx(100 * (accuracy.value - 1))
     assert error.standard_error == pytest.approx(100 * accuracy.standard_error)
     robustness = measure("robustness").score(trained.supernet, genotype, trained.context)
-    only = measure(flatnas_alpha=0.0, flatnas_k=7.0).score(trained.supernet, genotype, trained.context)
+    only = measure(alpha=0.0, k=7.0).score(trained.supernet, genotype, trained.context)
     assert only.value == pytest.approx(7 * robustness.value)
     assert only.standard_error == pytest.approx(7 * robustness.standard_error)
 
@@ -128,18 +127,19 @@ def test_genotypes_that_cannot_be_judged_are_left_out_of_k(trained: Case, monkey
 
 def test_nothing_changes_under_noise_is_a_config_error_that_says_what_to_do(trained: Case):
     with pytest.raises(
-        ConfigError, match=r"mean R 0 points; raise measure\.robustness_sigma or set measure\.flatnas_k"
+        ConfigError,
+        match=r"mean R 0 points; raise measure\.options\.robustness\.sigma or set measure\.options\.flatnas\.k",
     ):
-        measure(robustness_sigma=1e-9).score(trained.supernet, trained.genotypes[0], trained.context)
+        measure("flatnas(sigma=1e-9)").score(trained.supernet, trained.genotypes[0], trained.context)
 
 
 def test_a_single_network_needs_k(trained: Case):
     genotype = trained.genotypes[0]
     network = TinyNetwork(genotype, SHAPE).double()
     single = Single(network, genotype, SHAPE)
-    with pytest.raises(ConfigError, match=r"set measure\.flatnas_k"):
+    with pytest.raises(ConfigError, match=r"set measure\.options\.flatnas\.k"):
         measure().score(single, genotype, trained.context)
-    assert math.isfinite(measure(flatnas_k=1.0).score(single, genotype, trained.context).value)
+    assert math.isfinite(measure(k=1.0).score(single, genotype, trained.context).value)
 
 
 def test_a_supernet_that_extracts_its_candidates_still_has_k(trained: Case, monkeypatch: pytest.MonkeyPatch):

@@ -15,10 +15,16 @@ from torch import nn
 from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.core.seeds import torch_generator
-from lowland.measures.noise.flatness import estimate_flatness, flatness_gradient, flatness_parts, flatness_value
+from lowland.measures.noise.flatness import (
+    Flatness,
+    estimate_flatness,
+    flatness_gradient,
+    flatness_parts,
+    flatness_value,
+)
 from lowland.spaces import is_searched
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 NB201, DARTS = (2e-3, 1e-2, 2e-2), (1e-3, 3e-3, 6e-3)
 
@@ -80,19 +86,20 @@ def brute_force(case: Case, genotype: measures.measure.Genotype, config: Measure
         for x, _ in case.context.calibration:
             base(x, genotype)
     base.eval()
+    own = Flatness(config).options
     keys = () if config.noise == "shared" else (case.space.key(genotype),)
     x = torch.cat([x for x, _ in case.context.scored])
     labels = torch.cat([labels for _, labels in case.context.scored])
     on_path = set(case.supernet.inherited(genotype).values())
-    found = np.zeros((config.draws, len(config.sigmas)))
+    found = np.zeros((config.draws, len(own.sigmas)))
     for draw in range(config.draws):
         for sign in (1, -1) if config.antithetic else (1,):
             moving = copy.deepcopy(base)
-            for level, sigma in enumerate(config.sigmas):
-                if config.levels == "absolute":
+            for level, sigma in enumerate(own.sigmas):
+                if own.levels == "absolute":
                     moving, std = copy.deepcopy(base), sigma
                 else:
-                    std = sigma - (config.sigmas[level - 1] if level else 0.0)
+                    std = sigma - (own.sigmas[level - 1] if level else 0.0)
                 with torch.no_grad():
                     for name, p in moving.named_parameters():
                         if name in on_path and (config.position == "all" or is_searched(name)):
@@ -116,12 +123,13 @@ def brute_force(case: Case, genotype: measures.measure.Genotype, config: Measure
     ],
 )
 def test_score_equals_the_brute_force_oracle(trained: Case, options: dict[str, object]):
-    config = MeasureConfig(**{"name": "flatness", "sigmas": (0.02, 0.1, 0.2), **options})
+    config = measure_config("flatness", **{"sigmas": (0.02, 0.1, 0.2), **options})
+    own = Flatness(config).options
     for genotype in trained.genotypes:
         score = measures.get(config).score(trained.supernet, genotype, trained.context)
         losses = brute_force(trained, genotype, config).mean(axis=0)
         assert score.details["losses"] == pytest.approx(losses, rel=1e-10)
-        assert score.value == pytest.approx(flatness_value(losses, config.sigmas, config.alpha), rel=1e-9)
+        assert score.value == pytest.approx(flatness_value(losses, own.sigmas, own.alpha), rel=1e-9)
 
 
 def test_independent_noise_is_other_noise(trained: Case):

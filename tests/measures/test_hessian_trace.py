@@ -15,7 +15,7 @@ from lowland.measures.curvature.hessian import LossHessian
 from lowland.measures.curvature.hessian_trace import estimate_trace
 
 from .test_hessian import SMALL, dense, logistic
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def trained() -> Case:
 
 
 def score(case: Case, **options: object) -> Score:
-    config = MeasureConfig(name="hessian_trace", **options)
+    config = measure_config("hessian_trace", **options)
     return measures.get(config).score(case.supernet, SMALL, case.context)
 
 
@@ -39,7 +39,7 @@ def test_all_sign_vectors_give_the_trace_exactly(trained: Case):
 
 
 def test_score_is_minus_the_trace_within_its_error(trained: Case):
-    found = score(trained, hessian_trace_draws=20)
+    found = score(trained, draws=20)
     with calibrated_subnet(trained.supernet, SMALL, trained.context, MeasureConfig(name="hessian_trace")) as path:
         size = sum(p.numel() for p in path.parameters.values())
         exact = float(dense(path, path.parameters, 60).trace())
@@ -52,7 +52,7 @@ def test_score_is_minus_the_trace_within_its_error(trained: Case):
 
 
 def test_influence_on_some_of_the_images_keeps_the_standard_error(trained: Case):
-    found = score(trained, hessian_images=30, hessian_trace_draws=1)
+    found = score(trained, hessian_images=30, draws=1)
     assert found.details["standard_error_noise"] is None
     assert found.details["images"] == 30
     assert found.standard_error == pytest.approx(found.details["standard_error_images"])

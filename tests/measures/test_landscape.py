@@ -18,13 +18,12 @@ from torch.nn.functional import cross_entropy
 
 import lowland
 from lowland import measures
-from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError, DataError
 from lowland.measures import calibrated_subnet
 from lowland.measures.landscape import Flatness, evaluator, flatness, loss_under_noise
 from lowland.measures.perturbation import noise
 
-from .tiny import CPU, SHAPE, batches, case
+from .tiny import CPU, SHAPE, batches, case, measure_config
 
 DATA = batches(SHAPE, 90, 32, 5)
 LEVELS = (0.02, 0.1, 0.2)
@@ -278,7 +277,7 @@ def test_loss_curve_of_a_model():
 
 def test_loss_curve_of_a_candidate_agrees_with_its_flatness():
     trained = case()
-    config = MeasureConfig(name="flatness", sigmas=(0.1, 0.2))
+    config = measure_config("flatness", sigmas=(0.1, 0.2))
     score = measures.get(config).score(trained.supernet, trained.genotypes[0], trained.context)
     with calibrated_subnet(trained.supernet, trained.genotypes[0], trained.context, config) as path:
         assert path.loss_at(0.1, 0).loss == score.details["losses"][0]

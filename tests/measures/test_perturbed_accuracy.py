@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from lowland import measures
-from lowland.core.config import MeasureConfig
 from lowland.measures import Context, Score
 from lowland.measures.perturbation import noise
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 SIGMA = 0.4
 
@@ -26,7 +25,8 @@ def trained() -> Case:
 
 def score(case: Case, context: Context | None = None, **options: object) -> Score:
     settings: dict[str, object] = {"name": "perturbed_accuracy", "draws": 3} | options
-    return measures.get(MeasureConfig(**settings)).score(case.supernet, case.genotypes[0], context or case.context)
+    measure = measures.get(measure_config(**settings))
+    return measure.score(case.supernet, case.genotypes[0], context or case.context)
 
 
 def by_hand(case: Case, draw: int, sign: float = 1.0) -> float:
@@ -72,6 +72,6 @@ def test_looks_at_the_first_noise_images_only(trained: Case):
 
 
 def test_without_noise_it_is_the_accuracy_with_batch_statistics(trained: Case):
-    quiet = score(trained, perturbed_accuracy_sigma=1e-9, draws=1)
+    quiet = score(trained, sigma=1e-9, draws=1)
     clean = score(trained, name="accuracy")
     assert quiet.value == pytest.approx(clean.value, abs=0.1)

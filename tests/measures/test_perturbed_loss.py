@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from lowland import measures
-from lowland.core.config import MeasureConfig
 from lowland.measures import Score
 from lowland.measures.noise.perturbed_loss import negative_mean
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +17,8 @@ def trained() -> Case:
     return case()
 
 
-def score(case: Case, **options: object) -> Score:
-    return measures.get(MeasureConfig(**options)).score(case.supernet, case.genotypes[0], case.context)
+def score(case: Case, name: str, **options: object) -> Score:
+    return measures.get(measure_config(name, **options)).score(case.supernet, case.genotypes[0], case.context)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +34,7 @@ def test_is_minus_the_first_loss_of_flatness(trained: Case, options: dict[str, o
 
 
 def test_more_noise_is_more_loss(trained: Case):
-    losses = [-score(trained, name="perturbed_loss", perturbed_loss_sigma=s, draws=4).value for s in (1e-4, 0.2, 0.5)]
+    losses = [-score(trained, name="perturbed_loss", sigma=s, draws=4).value for s in (1e-4, 0.2, 0.5)]
     clean = -score(trained, name="loss").value
     assert losses[0] == pytest.approx(clean, rel=1e-2)
     assert losses[0] < losses[1] < losses[2]

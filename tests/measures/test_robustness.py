@@ -14,10 +14,10 @@ from lowland.core.config import MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import torch_generator
 from lowland.measures import Score
-from lowland.measures.noise.robustness import estimate_robustness
+from lowland.measures.noise.robustness import Robustness, estimate_robustness
 from lowland.spaces import is_searched
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def trained() -> Case:
 
 
 def score(case: Case, genotype: Genotype | None = None, **options: object) -> Score:
-    config = MeasureConfig(**{"name": "robustness", "robustness_sigma": 0.4, "robustness_draws": 6, **options})
+    config = measure_config("robustness", **{"sigma": 0.4, "draws": 6, **options})
     return measures.get(config).score(case.supernet, genotype or case.genotypes[0], case.context)
 
 
@@ -62,8 +62,9 @@ def oracle(case: Case, genotype: Genotype, config: MeasureConfig) -> list[float]
     x = torch.cat([x for x, _ in case.context.scored])
     labels = torch.cat([labels for _, labels in case.context.scored])
     on_path = set(case.supernet.inherited(genotype).values())
+    own = Robustness(config).options
     found = []
-    for draw in range(-1, config.robustness_draws):
+    for draw in range(-1, own.draws):
         for sign in (1, -1) if config.antithetic and draw >= 0 else (1,):
             moved = copy.deepcopy(base)
             with torch.no_grad():
@@ -71,14 +72,14 @@ def oracle(case: Case, genotype: Genotype, config: MeasureConfig) -> list[float]
                     if draw >= 0 and name in on_path and (config.position == "all" or is_searched(name)):
                         generator = torch_generator(case.context.seed, "noise", draw, 0, *keys, name)
                         z = torch.randn(p.shape, generator=generator).double()
-                        p *= 1 + sign * config.robustness_sigma * z
+                        p *= 1 + sign * own.sigma * z
                 found.append(100 * float((moved(x, genotype).argmax(1) == labels).double().mean()))
     return found
 
 
 @pytest.mark.parametrize("options", [{}, {"position": "cells"}, {"noise": "independent"}, {"antithetic": True}])
 def test_score_equals_the_brute_force_oracle(trained: Case, options: dict[str, object]):
-    config = MeasureConfig(name="robustness", robustness_sigma=0.4, robustness_draws=6, **options)
+    config = measure_config("robustness", sigma=0.4, draws=6, **options)
     for genotype in trained.genotypes[:2]:
         found = score(trained, genotype, **options)
         clean, *noisy = oracle(trained, genotype, config)
@@ -96,7 +97,7 @@ def test_score_equals_the_brute_force_oracle(trained: Case, options: dict[str, o
 
 
 def test_noise_grows_with_sigma_and_vanishes_with_it(trained: Case):
-    found = [-score(trained, robustness_sigma=sigma).value for sigma in (1e-6, 0.1, 1.0)]
+    found = [-score(trained, sigma=sigma).value for sigma in (1e-6, 0.1, 1.0)]
     assert found[0] == 0.0
     assert found[0] < found[1] < found[2]
 

@@ -16,7 +16,7 @@ from lowland.core.seeds import torch_generator
 from lowland.measures import Score
 from lowland.spaces import NetworkOptions, inherit
 
-from .tiny import Case, case
+from .tiny import Case, case, measure_config
 
 STEPS, BATCH, RATE = 7, 16, 0.05
 
@@ -27,8 +27,8 @@ def shared() -> Case:
 
 
 def score(shared: Case, **settings: object) -> Score:
-    chosen = {"training_speed_steps": STEPS, "training_speed_batch": BATCH, "training_speed_learning_rate": RATE}
-    config = MeasureConfig(name="training_speed", **{**chosen, **settings})  # type: ignore[arg-type]
+    chosen = {"steps": STEPS, "batch": BATCH, "learning_rate": RATE}
+    config = measure_config("training_speed", **{**chosen, **settings})
     return measures.get(config).score(shared.supernet, shared.genotypes[0], shared.context)
 
 
@@ -82,8 +82,8 @@ def test_a_trained_start_beats_a_ruined_one(shared: Case) -> None:
 
 
 def test_one_step_has_no_standard_error_and_more_images_than_there_are_are_no_fault(shared: Case) -> None:
-    assert score(shared, training_speed_steps=1).standard_error is None
-    assert math.isfinite(score(shared, training_speed_batch=100_000).value)
+    assert score(shared, steps=1).standard_error is None
+    assert math.isfinite(score(shared, batch=100_000).value)
 
 
 def test_training_images_are_needed_and_losses_must_be_finite(shared: Case) -> None:

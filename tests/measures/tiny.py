@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
+from lowland.core.config import MeasureConfig
 from lowland.core.device import Compute
 from lowland.core.genotype import Genotype
-from lowland.measures import Context
+from lowland.core.registry import MEASURES
+from lowland.measures import Context, expression
 from lowland.spaces import AngleTerm, Cost, Shape, Space, Supernet, is_searched
 from lowland.spaces.operations import ConvBN
 
@@ -110,6 +112,16 @@ class Case:
     supernet: Supernet
     context: Context
     genotypes: list[Genotype]
+
+
+def measure_config(name: str, **settings: Any) -> MeasureConfig:
+    """Settings of the measures of the expression `name`: a key is a measure's own where one has it, else shared."""
+    options: dict[str, dict[str, Any]] = settings.pop("options", {})
+    for key in list(settings):
+        owners = [each for each in expression.names(name) if key in MEASURES.load(each).Config.model_fields]
+        for owner in owners[:1]:
+            options = {**options, owner: {**options.get(owner, {}), key: settings.pop(key)}}
+    return MeasureConfig(name=name, options=options, **settings)
 
 
 def images(shape: Shape, count: int, seed: int, dtype: torch.dtype = torch.float32) -> tuple[Tensor, Tensor]:

@@ -13,15 +13,19 @@ from whole_runs import made
 
 SEARCH = {
     "strategy": "pareto",
-    "objectives": ["flatnas(alpha=0.5)", "params"],
-    "initial": 8,
-    "iterations": 2,
-    "proposals": 3,
-    "inner_population": 8,
-    "inner_generations": 2,
-    "surrogate": "cart",
+    "options": {
+        "pareto": {
+            "objectives": ["flatnas(alpha=0.5)", "params"],
+            "initial": 8,
+            "iterations": 2,
+            "proposals": 3,
+            "inner_population": 8,
+            "inner_generations": 2,
+            "surrogate": "cart",
+        }
+    },
 }
-MEASURE = {"robustness_sigma": 0.3, "robustness_draws": 2}
+MEASURE = {"options": {"robustness": {"sigma": 0.3, "draws": 2}}}
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from lowland.search.strategies.pareto.inner import (
     nsga2,
     spread,
 )
+from lowland.search.strategies.pareto.strategy import Pareto
 
 
 def population(*genotypes) -> Population:
@@ -90,7 +91,7 @@ def test_isomorphs_are_kept_once(toy) -> None:
 
 def test_nsga2_comes_near_the_front_and_is_a_function_of_its_seed(make_toy) -> None:
     space = make_toy(length=8, choices=5)
-    config = SearchConfig(inner_population=40, inner_generations=40, mutation_probability=0.15)
+    config = Pareto.Config(inner_population=40, inner_generations=40, mutation_probability=0.15)
     found = nsga2(space, problem(space, two(space)), [], config, 0)
     best_error = min(values[0] for values in found.values())
     smallest = min(values[1] for values in found.values())
@@ -104,8 +105,8 @@ def test_nsga2_comes_near_the_front_and_is_a_function_of_its_seed(make_toy) -> N
 def test_limits_are_constraints_not_penalties(make_toy) -> None:
     """Even where a random genotype is never within them; whatever is found is, and its values are as predicted."""
     space = make_toy(length=12, choices=6)
-    config = SearchConfig(inner_population=30, inner_generations=25, max_params=60, max_macs=2500)
-    task = PredictedProblem(two(space), space.cost, 2, config)
+    config = Pareto.Config(inner_population=30, inner_generations=25)
+    task = problem(space, two(space), max_params=60, max_macs=2500)
     found = nsga2(space, task, [space.make(*[0] * 12)], config, 0)
     assert len(found) > 20
     for genotype, values in found.items():

@@ -11,6 +11,7 @@ from lowland.core.errors import ConfigError
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.measures.noise.flatnas import figure_of_merit, scale
+from lowland.measures.noise.robustness import Robustness
 from lowland.search import Candidate, parse_objectives
 from measures.tiny import case
 
@@ -48,7 +49,7 @@ def measured(accuracy, r, accuracy_se=0.01, r_se=0.2, **rest) -> Candidate:
         (["latency", "error"], "latency+accuracy", ["latency", "error"]),
         (["accuracy+flatness", "flatness", "params"], "accuracy+flatness", ["measure", "measure", "params"]),
         # One R only, though it is written in two ways.
-        (["robustness(sigma=0.1)", "flatnas(alpha=0.9, robustness_sigma=1e-1)"], "robustness(sigma=0.1)+accuracy",
+        (["robustness(sigma=0.1)", "flatnas(alpha=0.9, sigma=1e-1)"], "robustness(sigma=0.1)+accuracy",
          ["robustness", "flatnas"]),
         (["error(calibration=batch)", "params"], 'accuracy(calibration="batch")', ["error", "params"]),
     ],
@@ -61,17 +62,20 @@ def test_every_part_is_measured_once(texts, measure, kinds) -> None:
 
 
 def test_settings_that_equal_the_common_ones_are_no_settings_of_their_own() -> None:
-    assert parse("error", "robustness(sigma=0.2)", robustness_sigma=0.2).measure.name == "accuracy+robustness"
-    objectives = parse("flatnas(alpha=0.5)", "params", flatnas_alpha=0.5, robustness_draws=3)
-    assert objectives.measure.robustness_draws == 3
-    assert parse("flatnas", "params", flatnas_alpha=0.3).every[0].alpha == 0.3
+    options = {"robustness": {"sigma": 0.2}}
+    assert parse("error", "robustness(sigma=0.2)", options=options).measure.name == "accuracy+robustness"
+    options = {"flatnas": {"alpha": 0.5}, "robustness": {"draws": 3}}
+    objectives = parse("flatnas(alpha=0.5)", "params", options=options)
+    assert objectives.measure.name == "accuracy+robustness"
+    assert Robustness(objectives.measure).options.draws == 3
+    assert parse("flatnas", "params", options={"flatnas": {"alpha": 0.3}}).every[0].alpha == 0.3
 
 
 @pytest.mark.parametrize(
     ("texts", "said"),
     [
-        (["flatnas(alpha=1.2)", "params"], "flatnas_alpha=1.2.*less than or equal to 1"),
-        (["flatnas(alpha=-0.1)", "params"], "flatnas_alpha=-0.1.*greater than or equal to 0"),
+        (["flatnas(alpha=1.2)", "params"], "setting alpha=1.2.*less than or equal to 1"),
+        (["flatnas(alpha=-0.1)", "params"], "setting alpha=-0.1.*greater than or equal to 0"),
         (["accuracies", "params"], "unknown objective 'accuracies'; known: accuracy, "),
         (["error", "error"], "'error' is given twice; leave one out"),
         (["params", "parameters", "error"], "'parameters' is given twice, the other time as 'params'"),
@@ -85,7 +89,8 @@ def test_settings_that_equal_the_common_ones_are_no_settings_of_their_own() -> N
         (["params(x=1)", "error"], "params"),
         (["params(sigmas=[1e-3,2e-3])", "error"], "params in .* has no settings"),
         (["accuracy+accuracy", "params"], "names a measure twice"),
-        (["flatnas(alpha=0.5)", "flatnas(alpha=0.9,robustness_sigma=0.3)"], "let them differ in alpha only"),
+        (["flatnas(alpha=0.5)", "flatnas(alpha=0.9,sigma=0.3)"], "let them differ in alpha only"),
+        (["flatnas(robustness_sigma=0.3)", "params"], "cannot have a setting 'robustness_sigma'.*did you mean sigma"),
         (["error(", "params"], "brackets"),
         (["", "params"], "unknown objective ''"),
     ],
@@ -93,7 +98,7 @@ def test_settings_that_equal_the_common_ones_are_no_settings_of_their_own() -> N
 def test_every_wrong_objective_is_one_sentence(texts, said) -> None:
     with pytest.raises(ConfigError, match=said) as caught:
         parse(*texts)
-    assert str(caught.value).startswith("search.objectives: ")
+    assert str(caught.value).startswith("search.options.pareto.objectives: ")
     assert "\n" not in str(caught.value)
 
 
@@ -149,7 +154,7 @@ def test_figures_of_merit_need_a_k() -> None:
 
 def test_k_may_be_fixed_and_is_absent_where_nothing_needs_it() -> None:
     archive = [measured(0.9, 4.0)]
-    assert parse("flatnas", "params", flatnas_k=3.0).scale(archive) == 3.0
+    assert parse("flatnas", "params", options={"flatnas": {"k": 3.0}}).scale(archive) == 3.0
     assert parse("flatnas(k=3)", "params").scale(archive) == 3.0
     assert parse("error", "robustness").scale(archive) is None
     with pytest.raises(ConfigError, match="k of flatnas"):
@@ -159,7 +164,7 @@ def test_k_may_be_fixed_and_is_absent_where_nothing_needs_it() -> None:
 def test_parts_of_a_real_measurement_are_read_back_from_the_archive() -> None:
     """The labels of the expression are those that the sum keeps, also after JSON."""
     trained = case("tiny")
-    texts = ("flatnas(alpha=0.25, robustness_sigma=0.3, robustness_draws=4)", "accuracy+flatness(draws=2)", "latency",
+    texts = ("flatnas(alpha=0.25, sigma=0.3, draws=4)", "accuracy+flatness(draws=2)", "latency",
              "error", "macs")  # fmt: skip
     objectives = parse(*texts)
     found = measures.get(objectives.measure).score(trained.supernet, trained.genotypes[0], trained.context)

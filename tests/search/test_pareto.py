@@ -18,22 +18,18 @@ from lowland.search import (
     ScoringFailure,
     hypervolume,
     parse_objectives,
-    random,
-    search,
 )
 from lowland.search.strategies.pareto import strategy
 from lowland.search.strategies.pareto.front import ranks
-from lowland.search.strategies.pareto.strategy import _features, pareto
+from lowland.search.strategies.pareto.strategy import _features
 from lowland.search.strategies.pareto.surrogates import fit
 from lowland.spaces.space import Shape
+from toy_search import LIMITS, searched
 
 MERIT = ("flatnas(alpha=0.5)", "params")
-SETTINGS = {"strategy": "pareto", "initial": 16, "iterations": 4, "proposals": 4, "surrogate": "rbf",
-            "inner_population": 20, "inner_generations": 8}  # fmt: skip
-
-
-def quiet(*_: object) -> None:
-    pass
+SETTINGS = {"initial": 16, "iterations": 4, "proposals": 4, "surrogate": "rbf", "inner_population": 20,
+            "inner_generations": 8}  # fmt: skip
+UNLIMITED = SearchConfig()
 
 
 def accuracy_and_r(genotype) -> tuple[float, float]:
@@ -67,11 +63,11 @@ class Measured:
         )  # fmt: skip
 
 
-def run(space, score=None, seed=0, objectives=MERIT, report=quiet, cost=None, **settings):
-    config = SearchConfig(**{**SETTINGS, **settings})
-    parsed = parse_objectives(objectives, MeasureConfig())
+def run(space, score=None, seed=0, objectives=MERIT, cost=None, **given):
+    problem = {key: given.pop(key) for key in (*LIMITS, "report") if key in given}
+    own = {**SETTINGS, "objectives": objectives, **given}
     score = score or Measured(space, cost)
-    return pareto(space, config, seed, score, cost or space.cost, report, parsed)
+    return searched("pareto", space, score, seed, own, cost=cost or space.cost, **problem)
 
 
 def test_proposes_as_published(make_toy) -> None:
@@ -94,13 +90,12 @@ def test_beats_random_search_at_equal_evaluations(make_toy) -> None:
     objectives = parse_objectives(["error", "params"], MeasureConfig())
     ratios, taus = [], []
     for seed in range(3):
-        config = SearchConfig(**{**SETTINGS, "initial": 40, "iterations": 6, "proposals": 8, "inner_population": 40,
-                                 "inner_generations": 20}, candidates=88)  # fmt: skip
-        found = pareto(space, config, seed, Single(space), space.cost, quiet, objectives)
-        drawn = random(space, config, seed, Single(space), space.cost, quiet)
+        found = run(space, Single(space), seed, ["error", "params"], initial=40, iterations=6, proposals=8,
+                    inner_population=40, inner_generations=20)  # fmt: skip
+        drawn = searched("random", space, Single(space), seed, {"candidates": 88})
         initial = [candidate for candidate in found.ranking if candidate.generation == 0]
-        reference = Reference.of(initial, objectives, config, None)
-        volumes = [hypervolume(each.ranking, objectives, config, reference) for each in (found, drawn)]
+        reference = Reference.of(initial, objectives, UNLIMITED, None)
+        volumes = [hypervolume(each.ranking, objectives, UNLIMITED, reference) for each in (found, drawn)]
         assert found.facts["iterations"][-1]["hypervolume"] == pytest.approx(volumes[0])
         assert len(found.ranking) == len(drawn.ranking) == 88
         ratios.append(volumes[0] / volumes[1])
@@ -135,9 +130,6 @@ def test_a_search_stopped_anywhere_ends_the_same(toy, tmp_path, stop) -> None:
     class Stop(BaseException):
         pass
 
-    objectives = parse_objectives(MERIT, MeasureConfig())
-    config = SearchConfig(**{**SETTINGS, "iterations": 3})
-
     def whole(path, stop_after=None):
         done = 0
 
@@ -152,7 +144,7 @@ def test_a_search_stopped_anywhere_ends_the_same(toy, tmp_path, stop) -> None:
 
         with Archive(path) as archive:
             evaluator = Evaluator(toy, LocalScorer(judge), archive, "toy", toy.cost)
-            return search(toy, config, 5, evaluator, quiet, objectives), done
+            return run(toy, evaluator, 5, iterations=3), done
 
     wanted, _ = whole(tmp_path / "straight")
     with pytest.raises(Stop):
@@ -280,12 +272,10 @@ def test_a_search_in_which_nothing_can_be_scored_says_why(toy, tmp_path) -> None
     def judge(genotype):
         raise ScoringFailure("told to")
 
-    objectives = parse_objectives(MERIT, MeasureConfig())
-    config = SearchConfig(**{**SETTINGS, "initial": 8})
     with Archive(tmp_path / "archive") as archive:
         evaluator = Evaluator(toy, LocalScorer(judge), archive, "toy", toy.cost)
         with pytest.raises(LowlandError, match="told to"):
-            search(toy, config, 0, evaluator, quiet, objectives)
+            run(toy, evaluator, initial=8)
 
 
 def test_k_that_cannot_be_taken_is_a_setting_to_change(toy) -> None:
@@ -295,7 +285,9 @@ def test_k_that_cannot_be_taken_is_a_setting_to_change(toy) -> None:
             found.details["robustness"]["value"] = 0.0
             return found
 
-    with pytest.raises(ConfigError, match=r"raise measure\.robustness_sigma or set measure\.flatnas_k"):
+    with pytest.raises(
+        ConfigError, match=r"raise measure\.options\.robustness\.sigma or set measure\.options\.flatnas\.k"
+    ):
         run(toy, Unshaken(toy))
 
 

@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 
 from lowland import measures
-from lowland.core.config import SearchConfig, build
 from lowland.core.errors import ConfigError, LowlandError
 from lowland.core.monitor import Monitor
 from lowland.execution import local as workers_module
-from lowland.search import Archive, Candidate, Evaluator, LocalScorer, Proposal, Racing, search
+from lowland.search import Archive, Candidate, Evaluator, LocalScorer, Proposal, Racing
 from lowland.search.racing import INFLUENCE, difference_error, racing_images, rounded, significantly_worse
+from lowland.search.strategies.evolution import Evolution
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
-from lowland.workflow.scoring import RacingMeasure, scorers
+from lowland.workflow.requests import RacingMeasure
+from lowland.workflow.scoring import scorers
 from lowland.workflow.session import Session
-from whole_runs import TINY, copied, made
+from toy_search import searched as toy_searched
+from whole_runs import TINY, copied, evolution, made
 
-CONFIG = SearchConfig(
+CONFIG = Evolution.Config(
     population=10, generations=6, parents=4, mutations=4, crossovers=4, mutation_probability=0.2, racing=0.2
 )
 ALL, FEW = 300, 60
@@ -65,8 +67,13 @@ def racing(space, archive: Archive, toy_images: Images, influence: bool = True, 
 
 
 def run(space, archive: Archive, toy_images: Images, seed: int = 0, told: list | None = None):
+    return raced(space, racing(space, archive, toy_images), seed, told)
+
+
+def raced(space, race: Racing, seed: int = 0, told: list | None = None):
     report = (lambda *_: None) if told is None else (lambda done, total, candidate, best: told.append(candidate))
-    return search(space, CONFIG, seed, racing(space, archive, toy_images), report)
+    first = {"first_look": lambda share: race.first, "report": report}
+    return toy_searched("evolution", space, race.full, seed, CONFIG.model_dump(), **first)
 
 
 def comparable(result):
@@ -230,7 +237,7 @@ def test_failures_of_a_first_look_are_failed_candidates(tmp_path: Path, make_toy
     with Archive(tmp_path / "a.sqlite") as archive:
         race = racing(space, archive, images)
         race.first.scorer = LocalScorer(judge)
-        result = search(space, CONFIG, 0, race, lambda *_: None)
+        result = raced(space, race)
         failed = sum(c.status == "failed" for c in archive.candidates(f"toy on {FEW}"))
     assert result.summary.failed == failed > 0
     assert result.summary.scored + result.summary.raced_out + failed == 60
@@ -238,11 +245,11 @@ def test_failures_of_a_first_look_are_failed_candidates(tmp_path: Path, make_toy
         race = racing(space, archive, images)
         race.first.scorer = LocalScorer(lambda genotype: judge(space.make(2)))
         with pytest.raises(LowlandError, match=r"none of 20 .* \(20 times: ValueError: loss is"):
-            search(space, CONFIG, 0, race, lambda *_: None)
+            raced(space, race)
 
 
 RACED = {
-    "search": {"racing": 0.4, "population": 8, "generations": 3, "mutations": 4},
+    "search": evolution(racing=0.4, population=8, generations=3, mutations=4),
     # One draw of the noise, so that the standard error is that over images alone.
     "measure": {"name": "angle+flatness", "combine": "sum", "images": 80, "draws": 1},
 }
@@ -305,8 +312,14 @@ def test_a_raced_run_is_the_same_at_any_number_of_workers(trained: Path, tmp_pat
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"measure": {"name": "angle"}}, "search.racing=0.4 needs a measure that looks at images, such as flatness"),
-        ({"measure": {"name": "angle+synflow"}}, "measure.name='angle\\+synflow' does not; leave search.racing out"),
+        (
+            {"measure": {"name": "angle"}},
+            "evolution.racing=0.4 needs a measure that looks at images, such as flatness",
+        ),
+        (
+            {"measure": {"name": "angle+synflow"}},
+            "measure.name='angle\\+synflow' does not; leave search.options",
+        ),
         ({"measure": {"name": "flatness"}, "finetune": {"epochs": 1}}, "would fine-tune every candidate"),
         ({"measure": {"combine": "rank"}}, "measure.combine=rank orders by ranks"),
     ],
@@ -317,7 +330,10 @@ def test_racing_that_could_save_nothing_is_refused(tmp_path: Path, settings: dic
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("settings", [{"racing": 0.0}, {"racing": 1.0}, {"racing": 0.5, "strategy": "random"}])
+@pytest.mark.parametrize(
+    "settings",
+    [evolution(racing=0.0), evolution(racing=1.0), {"strategy": "random", "options": {"random": {"racing": 0.5}}}],
+)
 def test_settings_of_racing_are_checked(settings: dict) -> None:
     with pytest.raises(ConfigError, match="racing"):
-        build({"search": settings})
+        assemble({"search": settings})

@@ -7,13 +7,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lowland.core.config import SearchConfig
 from lowland.core.errors import DataError, InterruptedRun, LowlandError
-from lowland.search import Archive, Evaluator, LocalScorer, Proposal, ScoringFailure, search
+from lowland.search import Archive, Evaluator, LocalScorer, Proposal, ScoringFailure
+from toy_search import searched
 
-CONFIG = SearchConfig(
-    population=10, generations=5, parents=4, mutations=4, crossovers=4, mutation_probability=0.2, candidates=50
-)
+EVOLUTION = {
+    "population": 10, "generations": 5, "parents": 4, "mutations": 4, "crossovers": 4, "mutation_probability": 0.2,
+}  # fmt: skip
+OPTIONS = {"evolution": EVOLUTION, "random": {"candidates": 50}, "exhaustive": {}}
 
 
 def judgement(value: float, **changes: object) -> SimpleNamespace:
@@ -34,10 +35,10 @@ class Judge:
         return judgement(self.value_of(genotype), standard_error=0.5, details={"n": 3})
 
 
-def run(space, archive: Archive, judge, config: SearchConfig = CONFIG, seed: int = 0, told: list | None = None):
+def run(space, archive: Archive, judge, strategy: str = "evolution", told: list | None = None, **own):
     evaluator = Evaluator(space, LocalScorer(judge), archive, "toy v1", space.cost)
     report = (lambda *_: None) if told is None else (lambda done, total, candidate, best: told.append(candidate))
-    return search(space, config, seed, evaluator, report)
+    return searched(strategy, space, evaluator, 0, OPTIONS[strategy] | own, report=report)
 
 
 def comparable(result):
@@ -52,20 +53,19 @@ def test_a_search_stopped_anywhere_and_begun_again_ends_the_same(
     tmp_path: Path, make_toy, value_of, strategy: str, stops: list[int]
 ) -> None:
     space = make_toy(length=3, choices=5)
-    config = CONFIG.model_copy(update={"strategy": strategy})
     with Archive(tmp_path / "whole.sqlite") as archive:
         whole_judge, whole_told = Judge(value_of), []
-        whole = run(space, archive, whole_judge, config, told=whole_told)
+        whole = run(space, archive, whole_judge, strategy, told=whole_told)
 
     scored: list = []
     for stop in stops:
         judge = Judge(value_of, stop)
         with Archive(tmp_path / "parts.sqlite") as archive, pytest.raises(KeyboardInterrupt):
-            run(space, archive, judge, config)
+            run(space, archive, judge, strategy)
         scored += judge.scored
     judge, told = Judge(value_of), []
     with Archive(tmp_path / "parts.sqlite") as archive:
-        resumed = run(space, archive, judge, config, told=told)
+        resumed = run(space, archive, judge, strategy, told=told)
     assert comparable(resumed) == comparable(whole)
     assert [(c.genotype, c.generation, c.origin) for c in told] == [
         (c.genotype, c.generation, c.origin) for c in whole_told
@@ -168,12 +168,11 @@ def test_when_everything_fails_the_commonest_reason_is_named_and_nothing_is_kept
 
 
 def test_a_short_search_that_fails_altogether_is_an_error_too(tmp_path: Path, toy) -> None:
-    config = CONFIG.model_copy(update={"strategy": "random", "candidates": 3})
     with (
         Archive(tmp_path / "a.sqlite") as archive,
         pytest.raises(LowlandError, match=r"none of 3 .* \(3 times: the measure gave nan\)"),
     ):
-        run(toy, archive, lambda genotype: judgement(math.nan), config)
+        run(toy, archive, lambda genotype: judgement(math.nan), "random", candidates=3)
 
 
 def test_twenty_failures_after_a_success_do_not_stop_the_search(tmp_path: Path, toy) -> None:

@@ -7,21 +7,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowland import spaces
-from lowland.core.config import SearchConfig
 from lowland.core.errors import BudgetError, ConfigError
-from lowland.search import evolution, exhaustive, random
+from lowland.core.registry import STRATEGIES
 from lowland.spaces.space import Shape
+from toy_search import LIMITS, searched
 
 SMALL = {"population": 10, "generations": 6, "parents": 4, "mutations": 4, "crossovers": 4, "mutation_probability": 0.2}
 
 
-def quiet(*_: object) -> None:
-    pass
+evolution, random, exhaustive = "evolution", "random", "exhaustive"
 
 
-def run(strategy, space, score, seed=0, report=quiet, **settings_):
-    config = SearchConfig(**{**SMALL, **settings_})
-    return strategy(space, config, seed, score, space.cost, report)
+def run(strategy, space, score, seed=0, **given):
+    """`given`: settings of the problem, and of whichever strategy has them."""
+    problem = {key: given.pop(key) for key in (*LIMITS, "report", "cost") if key in given}
+    own = {**SMALL, **given}
+    own = {key: value for key, value in own.items() if key in STRATEGIES.load(strategy).Config.model_fields}
+    return searched(strategy, space, score, seed, own, **problem)
 
 
 def test_evolution_proposes_as_published(make_toy, recorder) -> None:
@@ -246,7 +248,6 @@ def test_large_space_with_one_legal_network_ends_early(make_toy, recorder) -> No
 def test_nasbench201_within_limits(recorder) -> None:
     space = spaces.get("nasbench201")
     shape = Shape(channels=16, cells=1)
-    config = SearchConfig(**SMALL, max_params=100_000)
     cost = lambda genotype: space.cost(genotype, shape)  # noqa: E731
     calls = []
 
@@ -254,7 +255,7 @@ def test_nasbench201_within_limits(recorder) -> None:
         calls.extend(proposal.genotype for proposal in proposals)
         return recorder(_Costed(space, cost))(proposals)
 
-    result = evolution(space, config, 3, score, cost, quiet)
+    result = run(evolution, space, score, 3, cost=cost, max_params=100_000)
     keys = {space.key(g) for g in calls}
     assert len(keys) == len(calls) == result.summary.proposed == 60
     assert all(cost(g).parameters <= 100_000 for g in calls)
@@ -270,6 +271,6 @@ class _Costed:
 def test_nasbench201_exhaustive_finds_the_published_number_of_functions(recorder) -> None:
     space = spaces.get("nasbench201")
     cost = lambda genotype: space.cost(genotype, Shape(channels=16, cells=1))  # noqa: E731
-    result = exhaustive(space, SearchConfig(), 0, recorder(_Costed(space, cost)), cost, quiet)
+    result = run(exhaustive, space, recorder(_Costed(space, cost)), cost=cost)
     assert result.summary.proposed == 6466
     assert result.summary.isomorphs == 15_625 - 6466

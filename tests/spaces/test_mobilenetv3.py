@@ -17,6 +17,8 @@ from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet
 from lowland.delivery import network as export
+from lowland.delivery import onnx
+from lowland.delivery import program as pt2
 from lowland.measures import Context
 from lowland.measures import get as measure
 from lowland.measures.calibration import calibrated
@@ -277,7 +279,7 @@ def test_angle_is_that_of_the_parts_in_use(angle):
     for genotype in [*space.extremes(), *paths(space, 3)]:
         before, after = (vector(n, genotype, angle) for n in (other, net))
         expected = math.acos(float(before @ after / (before.norm() * after.norm())))
-        score = measure(MeasureConfig(name="angle", angle=angle)).score(net, genotype, context)
+        score = measure(MeasureConfig(name="angle", options={"angle": {"vector": angle}})).score(net, genotype, context)
         assert score.value == pytest.approx(expected, rel=1e-9)
 
 
@@ -346,7 +348,7 @@ def test_delivered_networks_load_and_export(tmp_path):
     with torch.no_grad():
         expected = body(x_NCHW)
         assert torch.equal(network(x_NCHW), expected)
-        export.to_program(network, tmp_path / "n.pt2")
+        pt2.write(network, tmp_path / "n.pt2")
         program = torch.export.load(tmp_path / "n.pt2").module()
         for count in (1, 5):
             torch.testing.assert_close(program(x_NCHW[:count]), expected[:count])
@@ -357,7 +359,7 @@ def test_onnx_resizes_as_torch_does(tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     body, network = delivered(tmp_path, SMALL.parse("k3e3|k3e3|k5e6@40/56"))
-    export.to_onnx(network, tmp_path / "n.onnx")
+    onnx.write(network, tmp_path / "n.onnx")
     session = runtime.InferenceSession(tmp_path / "n.onnx")
     x_NCHW = images(TINY, 5)
     for count in (1, 5):

@@ -196,7 +196,7 @@ def test_a_run_delivers_a_network_trained_on_from_the_supernet(tmp_path: Path, m
     with Run.open(path, read_only=True) as run:
         session = Session(run, Monitor())
         supernet = session.supernet
-        genotype = Genotype("nasbench201", tuple(session.ranking()[0]["genes"]))
+        genotype = Genotype("nasbench201", session.ranking()[0].genes)
         state = network.body.state_dict()
         compared = 0
         for own, name in supernet.inherited(genotype).items():

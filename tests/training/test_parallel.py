@@ -188,9 +188,10 @@ TINY_RUN = [
     *("--data", "digits", "--epochs", "2", "--retrain-epochs", "2"),
     *("--set", "data.limit=120", "--set", "supernet.channels=4", "--set", "network.channels=4"),
     *("--set", "supernet.batch_size=32", "--set", "retrain.batch_size=32", "--set", "compute.device=cpu"),
-    *("--set", "search.population=4", "--set", "search.generations=1", "--set", "search.parents=2"),
-    *("--set", "search.mutations=1", "--set", "search.crossovers=1", "--set", "measure.calibration_images=32"),
-    *("--set", "evaluate.corruptions=none", "--set", "evaluate.random_genotypes=1", "--set", "evaluate.curve_draws=1"),
+    *("--set", "search.options.evolution={population: 4, generations: 1, parents: 2, mutations: 1, crossovers: 1}"),
+    *("--set", "measure.calibration_images=32"),
+    *("--set", "evaluate.options.corruptions.names=none"),
+    *("--set", "evaluate.options.landscape={random_genotypes: 1, draws: 1}"),
 ]
 
 

@@ -298,8 +298,8 @@ def test_losses_of_a_step_add_up() -> None:
 
 
 def test_the_option_decides_retraining() -> None:
-    from lowland.app.cli import _layers
+    from lowland.app.options import layers
 
-    config = assemble(*_layers({"optimizer": "adamw+asam"}))
+    config = assemble(*layers({"optimizer": "adamw+asam"}))
     assert config.retrain.optimizer == "adamw+asam"
     assert config.supernet.optimizer == "sgd"

@@ -83,9 +83,12 @@ def test_every_network_is_trained_for_every_seed_within_the_budget(judged: Path,
     assert (found.images, found.corrupted_images) == (359, 60)
 
     # The delivered network is judged as the run's own evaluation judged it, on the same images, to the last hit.
-    own = json.loads((pristine / "evaluation.json").read_text())["networks"]["1"]
-    assert delivered.seeds[0].top1 == pytest.approx(own["test"]["top1"], abs=1e-12)
-    assert delivered.seeds[0].corrupted == pytest.approx(own["shift"]["mean"], abs=1e-9)
+    clean, shifted = (
+        json.loads((pristine / "evaluation" / f"{suite}.json").read_text())["results"]["networks"]["1"]
+        for suite in ("classification", "corruptions")
+    )
+    assert delivered.seeds[0].top1 == pytest.approx(clean["top1"], abs=1e-12)
+    assert delivered.seeds[0].corrupted == pytest.approx(shifted["mean"], abs=1e-9)
     network = lowland.load(judged / "networks" / "resnet-cell" / "seed-4")
     assert sum(p.numel() for p in network.parameters()) == cell.parameters
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import torch
 from lowland.core.config import DataConfig
 from lowland.data import corrupt, load
 from lowland.store.run import Run
-from whole_runs import Command, content
+from whole_runs import Command, content, results
 
 NAMES = ("gaussian_noise", "contrast")
 
@@ -34,7 +33,7 @@ def folder(finished: Path, tmp_path: Path) -> Path:
 
 
 def judged(run: Path) -> dict[str, object]:
-    shift: dict[str, object] = json.loads((run / "evaluation.json").read_text())["networks"]["1"]["shift"]
+    shift: dict[str, object] = results(run, "corruptions")["networks"]["1"]
     return shift
 
 
@@ -46,8 +45,8 @@ def test_a_folder_of_the_same_images_gives_the_same_result(
     assert lowland("evaluate", finished, "--corrupted", folder.name).code == 0
     assert judged(finished) == before
     config = Run.open(finished, read_only=True).config
-    assert config.evaluate.corrupted == folder.absolute()
-    assert lowland("evaluate", finished, "--set", "evaluate.corruptions=[contrast]").code == 0
+    assert config.evaluate.options["corruptions"]["folder"] == str(folder.absolute())
+    assert lowland("evaluate", finished, "--set", "evaluate.options.corruptions.names=[contrast]").code == 0
     after = judged(finished)
     assert list(after["by"]) == ["contrast"]  # type: ignore[call-overload]
     assert after["by"]["contrast"] == before["by"]["contrast"]  # type: ignore[index]
@@ -59,7 +58,7 @@ def test_the_cache_gives_the_same_result_twice(
 ) -> None:
     before = judged(finished)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    assert lowland("evaluate", finished, "--set", "evaluate.cache_corruptions=true").code == 0
+    assert lowland("evaluate", finished, "--set", "evaluate.options.corruptions.cache=true").code == 0
     kept = content(tmp_path / "cache")
     assert len(kept) == 4
     assert judged(finished) == before

@@ -17,7 +17,7 @@ from lowland.report.gather import gather
 from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import fit
-from lowland.workflow import finalists, pipeline, scoring
+from lowland.workflow import finalists, judging, pipeline
 from lowland.workflow.presets import assemble
 from lowland.workflow.session import Session
 from whole_runs import TINY, copied, made
@@ -81,7 +81,7 @@ def test_a_stop_between_finalists_trains_none_of_them_again(
 ) -> None:
     run = copied(supernet_only, tmp_path / "run")
     trained: list[Genotype] = []
-    train = scoring._trained
+    train = judging.trained
 
     def noted(session: Session, genotype: Genotype, recipe: Any) -> Any:
         trained.append(genotype)
@@ -92,7 +92,7 @@ def test_a_stop_between_finalists_trains_none_of_them_again(
         def stopping(self) -> bool:  # type: ignore[override]
             return len(trained) == 2
 
-    monkeypatch.setattr(scoring, "_trained", noted)
+    monkeypatch.setattr(judging, "trained", noted)
     with pytest.raises(InterruptedRun):
         pipeline.resume(run, last="search", changes=[FOUR], monitor=Stop())
     assert len(trained) == 2
@@ -187,4 +187,4 @@ def test_a_shortlist_measure_that_does_not_exist_is_refused() -> None:
 )
 def test_senseless_finalists_are_refused(change: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        assemble(TINY, {"search": change})
+        pipeline.check(assemble(TINY, {"search": change}))

@@ -14,29 +14,31 @@ from lowland.core.errors import BudgetError, ConfigError
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
+from whole_runs import evolution, judged
 
 SMALL: dict[str, Any] = {
     "seed": 1,
     "preset": "flatnas",
-    "measure": {"images": 40, "calibration_images": 32, "robustness_draws": 2},
+    "measure": {"images": 40, "calibration_images": 32, "options": {"robustness": {"draws": 2}}},
     "finetune": {"batch_size": 32},
     "search": {
-        "initial": 6,
-        "iterations": 1,
-        "proposals": 2,
-        "inner_population": 8,
-        "inner_generations": 2,
+        "options": {
+            "pareto": {
+                "initial": 6,
+                "iterations": 1,
+                "proposals": 2,
+                "inner_population": 8,
+                "inner_generations": 2,
+            }
+        },
         "workers": 1,
     },
     "retrain": {"epochs": 1},
     "evaluate": {
-        "corruptions": ["contrast"],
-        "severities": [1, 5],
-        "corruption_images": 40,
-        "random_genotypes": 1,
-        "curve_sigmas": [0.0, 0.01],
-        "curve_draws": 1,
-        "curve_images": 40,
+        "options": {
+            "corruptions": {"names": ["contrast"], "severities": [1, 5], "images": 40},
+            "landscape": {"random_genotypes": 1, "sigmas": [0.0, 0.01], "draws": 1, "images": 40},
+        },
     },
     "compute": {"threads": 1},
 }
@@ -74,7 +76,7 @@ def test_the_preset_delivers_the_knee_of_a_front_within_the_limit(tmp_path: Path
     with run(tmp_path / "run", data, ELASTIC, {"search": {"max_params": 80_000}}) as opened:
         assert opened.config.space == "mobilenetv3-small"
         found = opened.read_json("search.json")
-        evaluation = opened.read_json("evaluation.json")
+        evaluation = judged(opened.path)
     pareto = found["pareto"]
     knee = pareto["candidates"][pareto["pick"]]
     assert found["ranking"][0]["genes"] == knee["genes"]
@@ -85,7 +87,7 @@ def test_the_preset_delivers_the_knee_of_a_front_within_the_limit(tmp_path: Path
         error, r = 100 * (1 - parts["accuracy"]["value"]), -parts["robustness"]["value"]
         scored = next(each for each in pareto["candidates"] if each["genes"] == row["genes"])
         assert scored["objectives"][0] == pytest.approx(0.5 * error + pareto["k"] * 0.5 * r)
-    assert evaluation["networks"]["1"]["shift"]["mean_corruption_error"] >= 0
+    assert evaluation["shift"]["mean_corruption_error"] >= 0
     network = lowland.load(tmp_path / "run")
     assert sum(p.numel() for p in network.body.parameters()) == found["ranking"][0]["parameters"]
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
@@ -107,27 +109,25 @@ def test_fault_2_test_images_decide_nothing(tmp_path: Path) -> None:
 
 def test_robustness_is_a_measure_of_evolution_and_fine_tuning_goes_with_every_strategy(tmp_path: Path) -> None:
     data = images(tmp_path / "data.npz", 1)
-    evolution = {
-        "strategy": "evolution",
-        "population": 3,
-        "generations": 2,
-        "parents": 2,
-        "mutations": 1,
-        "crossovers": 1,
-    }
-    layers = ({"search": evolution, "measure": {"name": "flatnas(k=3)+flatness"}}, CELLS)
+    few = evolution(population=3, generations=2, parents=2, mutations=1, crossovers=1)
+    layers = ({"search": {"strategy": "evolution"} | few, "measure": {"name": "flatnas(k=3)+flatness"}}, CELLS)
     with run(tmp_path / "run", data, *layers, last="search") as opened:
         ranking = opened.read_json("search.json")["ranking"]
     assert [row["value"] for row in ranking] == sorted((row["value"] for row in ranking), reverse=True)
     assert all(row["details"]["flatnas(k=3)"]["k"] == 3 for row in ranking)
 
 
+def objectives(*labels: str) -> dict[str, Any]:
+    """A section `search` that trades them off."""
+    return {"options": {"pareto": {"objectives": list(labels)}}}
+
+
 @pytest.mark.parametrize(
     ("layer", "error", "said"),
     [
         ({"search": {"max_params": 10}}, BudgetError, "no network of mobilenetv3-small has at most 10 parameters"),
-        ({"search": {"objectives": ["flatnas(alpha=1.5)", "params"]}}, ConfigError, "less than or equal to 1"),
-        ({"search": {"objectives": ["error"]}}, ConfigError, "two"),
+        ({"search": objectives("flatnas(alpha=1.5)", "params")}, ConfigError, "less than or equal to 1"),
+        ({"search": objectives("error")}, ConfigError, "two"),
         ({"search": {"strategy": "evolution"}, "measure": {"name": "angle"}}, ConfigError, "fine-tuned"),
         ({"network": {"channels": 12}}, ConfigError, "inherit"),
     ],

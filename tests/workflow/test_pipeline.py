@@ -18,14 +18,14 @@ from lowland import data, measures, spaces
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.evaluation import classification, predict
+from lowland.evaluation.classification import classification, predict
 from lowland.report.gather import gather
 from lowland.store.manifest import STAGES
 from lowland.store.run import Run
 from lowland.workflow import pipeline
+from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
-from lowland.workflow.session import network_shape
-from whole_runs import DARTS, TINY, content, copied, made
+from whole_runs import DARTS, TINY, content, copied, evolution, judged, made, results
 
 
 def read(path: Path) -> Any:
@@ -49,12 +49,13 @@ def test_a_run_delivers_table_report_and_network(space: str, request: pytest.Fix
     assert outcome.report is not None
     page = outcome.report.read_text()
     (row,) = outcome.networks
-    judged = read(run / "evaluation.json")["networks"]["1"]
-    assert (row["top1"], row["shift"]) == (judged["test"]["top1"], judged["shift"]["mean"])
+    found = judged(run)
+    figures = {figure.label: figure for figure in row["figures"]}
+    assert (figures["test top-1"].value, figures["corrupted"].value) == (found["test"]["top1"], found["shift"]["mean"])
     # Digits are easy: a network that learned anything is far above one in ten, so nothing is mixed up on the way.
-    assert row["top1"] > 25
-    assert f"{row['top1']:.1f}" in page
-    assert {curve["kind"] for curve in read(run / "evaluation.json")["curves"]} == {"winner", "random", "retrained"}
+    assert found["test"]["top1"] > 25
+    assert f"{found['test']['top1']:.1f}" in page
+    assert {curve["kind"] for curve in results(run, "landscape")["curves"]} == {"winner", "random", "retrained"}
 
     network = lowland.load(run)
     assert network.genotype == spaces.get(space).parse(row["genotype"])
@@ -71,12 +72,12 @@ def test_a_loaded_network_is_the_one_that_was_judged(space: str, request: pytest
     x_NCHW, labels_N = held_out_images(run)
     with torch.inference_mode():
         logits_NK = network(x_NCHW)
-    assert classification(logits_NK, labels_N) == read(run / "evaluation.json")["networks"]["1"]["test"]
+    assert classification(logits_NK, labels_N) == judged(run)["test"]
     with Run.open(run, read_only=True) as opened:
         compute = resolve(opened.config.compute.model_copy(update={"precision": "fp32", "channels_last": False}))
         split = data.load(opened.config.data, seed=opened.config.seed)
-    judged = compute.prepare(lowland.load(run / "network").body)
-    judged_NK, _ = predict(judged, split.test, split.normalise, compute, 500)
+    body = compute.prepare(lowland.load(run / "network").body)
+    judged_NK, _ = predict(body, split.test, split.normalise, compute, 500)
     assert torch.equal(logits_NK, judged_NK)
 
 
@@ -111,7 +112,7 @@ def test_more_networks_are_trained_without_training_the_first_again(finished: Pa
     assert content(finished / "network") == first
     assert (finished / "network" / "network.safetensors").stat().st_mtime_ns == trained
     assert [row["rank"] for row in outcome.networks] == [1, 2]
-    assert all(row["top1"] is not None for row in outcome.networks)
+    assert all(row["figures"] for row in outcome.networks)
     second = lowland.load(finished / "networks" / "2")
     assert str(second.genotype) == str(Genotype("nasbench201", tuple(outcome.networks[1]["genes"])))
     with Run.open(finished, read_only=True) as opened:
@@ -121,15 +122,15 @@ def test_more_networks_are_trained_without_training_the_first_again(finished: Pa
     pipeline.resume(finished, changes=[{"retrain": {"top": 1}}])
     assert not (finished / "networks" / "2" / "network.json").exists()
     assert (finished / "network" / "network.safetensors").stat().st_mtime_ns == trained
-    assert list(read(finished / "evaluation.json")["networks"]) == ["1"]
+    assert list(results(finished, "classification")["networks"]) == ["1"]
 
 
 def test_two_networks_at_once_are_those_of_one_after_the_other(finished: Path, pristine: Path, tmp_path: Path) -> None:
     both = made(tmp_path / "both", {"retrain": {"top": 2}})
     pipeline.resume(finished, changes=[{"retrain": {"top": 2}}])
-    for file in ("network/network.safetensors", "networks/2/network.safetensors", "evaluation.json", "search.json"):
-        if file != "search.json":
-            assert (both / file).read_bytes() == (finished / file).read_bytes(), file
+    assert content(both / "evaluation") == content(finished / "evaluation")
+    for file in ("network/network.safetensors", "networks/2/network.safetensors"):
+        assert (both / file).read_bytes() == (finished / file).read_bytes(), file
     assert read(both / "search.json")["ranking"] == read(pristine / "search.json")["ranking"]
 
 
@@ -150,7 +151,7 @@ def test_another_search_uses_the_scores_that_still_hold(finished: Path) -> None:
         return int(number)
 
     before = scored()
-    pipeline.resume(finished, last="search", changes=[{"search": {"mutation_probability": 0.3, "workers": 1}}])
+    pipeline.resume(finished, last="search", changes=[{"search": evolution(mutation_probability=0.3) | {"workers": 1}}])
     proposed = read(finished / "search.json")["summary"]["proposed"]
     # The first generation is the same, so that its scores are found; the rest is new.
     assert before < scored() < before + proposed
@@ -176,7 +177,8 @@ def test_a_refused_change_leaves_the_run_as_it_was(finished: Path) -> None:
         ({"retrain": {"recipe": "cifar"}}, "auxiliary"),
         ({"seed": 4}, "another --out"),
         ({"supernet": {"epochs": 3}}, "another --out"),
-        ({"evaluate": {"corruptions": ["fogg"]}}, "fogg"),
+        ({"evaluate": {"options": {"corruptions": {"names": ["fogg"]}}}}, "fogg"),
+        ({"evaluate": {"suites": ["clasification"]}}, "did you mean classification"),
     ):
         with pytest.raises(lowland.LowlandError, match=word):
             pipeline.resume(finished, changes=[change])
@@ -205,7 +207,8 @@ def test_every_measure_and_sums_go_through_a_search(measure: str, supernet_only:
 
 def test_random_search(supernet_only: Path, tmp_path: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
-    pipeline.resume(run, last="search", changes=[{"search": {"strategy": "random", "candidates": 5}}])
+    few = {"strategy": "random", "options": {"random": {"candidates": 5}}}
+    pipeline.resume(run, last="search", changes=[{"search": few}])
     found = read(run / "search.json")
     assert found["summary"]["proposed"] == len(found["ranking"]) == 5
 
@@ -232,8 +235,8 @@ def test_exhaustive_search_scores_all_within_the_limit(supernet_only: Path, tmp_
 @pytest.mark.parametrize("layer", [{}, DARTS], ids=["nasbench201", "darts"])
 def test_the_delivered_network_keeps_the_limit_and_fit_fills_it(layer: dict[str, Any], tmp_path: Path) -> None:
     limit = 24_000
-    wide = {"network": {"channels": "fit"}, "search": {"max_params": limit, "generations": 1}, "retrain": {"epochs": 1}}
-    run = made(tmp_path / "run", layer, wide, {"supernet": {"epochs": 1}}, last="train")
+    wide = {"network": {"channels": "fit"}, "search": {"max_params": limit} | evolution(generations=1)}
+    run = made(tmp_path / "run", layer, wide, {"supernet": {"epochs": 1}, "retrain": {"epochs": 1}}, last="train")
     network = lowland.load(run)
     assert sum(p.numel() for p in network.parameters()) <= limit
     space = spaces.get(network.genotype.space)

@@ -8,9 +8,15 @@ import pytest
 
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
-from lowland.core.settings import merge
+from lowland.core.registry import MEASURES
+from lowland.core.settings import Section, merge
+from lowland.measures.angle import Angle
+from lowland.measures.noise.flatness import Flatness
+from lowland.measures.noise.robustness import Robustness
+from lowland.search.strategies.strategy import chosen
 from lowland.workflow import presets
 from lowland.workflow.presets import PRESETS, RECIPES, assemble
+from whole_runs import evolution
 
 SPACES = ("nasbench201", "darts")
 SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
@@ -18,6 +24,11 @@ SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
 
 def made(space: str = "nasbench201", preset: str = "quick", **sections: Any) -> Config:
     return assemble({"space": space, "preset": preset}, sections)
+
+
+def flatness(config: Config) -> Flatness.Config:
+    """The settings of flatness that a run would have."""
+    return Flatness(config.measure).options
 
 
 def expect(section: object, **values: object) -> None:
@@ -72,14 +83,20 @@ def test_supernet_recipe_of_nasbench201() -> None:
     assert config.data.search_fraction == 0.5
 
 
+def own(config: Config) -> Section:
+    """The own settings of the strategy."""
+    return chosen(config.search).options
+
+
 def test_evolution_as_published() -> None:
     """Spec §6."""
+    assert made("darts", "paper").search.strategy == made("nasbench201", "paper").search.strategy == "evolution"
     expect(
-        made("darts", "paper").search, strategy="evolution", population=50, generations=20, parents=10, mutations=25,
+        own(made("darts", "paper")), population=50, generations=20, parents=10, mutations=25,
         crossovers=25, mutation_probability=0.1, mutated_genes="all",
     )  # fmt: skip
     expect(
-        made("nasbench201", "paper").search, strategy="evolution", population=100, generations=20, parents=30,
+        own(made("nasbench201", "paper")), population=100, generations=20, parents=30,
         mutations=50, crossovers=50, mutation_probability=0.1,
     )  # fmt: skip
 
@@ -87,33 +104,39 @@ def test_evolution_as_published() -> None:
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper", "paper+compat"])
 def test_flatness_as_published(preset: str) -> None:
     """Spec §2: σ of each space, α and γ."""
-    assert made("darts", preset).measure.sigmas == (1e-3, 3e-3, 6e-3)
+    assert flatness(made("darts", preset)).sigmas == (1e-3, 3e-3, 6e-3)
     if "paper" in preset:
-        assert made("nasbench201", preset).measure.sigmas == (2e-3, 1e-2, 2e-2)
+        assert flatness(made("nasbench201", preset)).sigmas == (2e-3, 1e-2, 2e-2)
     for space in SPACES:
         small = space == "nasbench201" and "paper" not in preset
-        expect(made(space, preset).measure, alpha=1.0, draws=8 if small else 1, position="all")
-    expect(made("nasbench201", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
-    expect(made("darts", "paper").measure, name="angle+flatness", gamma=16.0, beta=None)
+        expect(made(space, preset).measure, draws=8 if small else 1, position="all")
+        expect(flatness(made(space, preset)), alpha=1.0)
+    for space in ("nasbench201", "darts"):
+        expect(made(space, "paper").measure, name="angle+flatness")
+        expect(flatness(made(space, "paper")), gamma=16.0, beta=None)
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard"])
 def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str) -> None:
     """docs/log.md: the measured best; with σ₂ = 2σ₁ and α = 1, F = σ₁/L(σ₂)."""
-    measure = made("nasbench201", preset).measure
+    config = made("nasbench201", preset)
     every = "flatness+angle+macs+naswot+synflow+meco+expressivity"
-    expect(measure, name=every, combine="log-rank", sigmas=(2e-2, 4e-2), draws=8, noise_images=125, angle="cells")
+    expect(config.measure, name=every, combine="log-rank", draws=8, noise_images=125)
+    expect(flatness(config), sigmas=(2e-2, 4e-2), gamma=0.1)
+    expect(Angle(config.measure).options, vector="cells")
 
 
 def test_flatnas_chooses_its_space_where_none_is_named() -> None:
     """FlatNAS §2 to §4."""
     config = assemble({"preset": "flatnas"})
     assert config.space == "mobilenetv3-small"
-    expect(config.search, strategy="pareto", objectives=("flatnas(alpha=0.5)", "params"))
+    assert config.search.strategy == "pareto"
+    expect(own(config), objectives=("flatnas(alpha=0.5)", "params"))
     expect(
         config.finetune, epochs=1, optimizer="sgd+asam", sam_rho=0.5, momentum=0.9, weight_decay=5e-4, batch_size=128
     )
-    expect(config.measure, robustness_sigma=0.2, name="robustness", combine="sum")
+    expect(config.measure, name="robustness", combine="sum")
+    expect(Robustness(config.measure).options, sigma=0.2)
     assert assemble({"preset": "flatnas", "space": "darts"}).space == "darts"
     assert config.retrain.inherit
 
@@ -123,11 +146,15 @@ def test_compat_is_the_public_code(space: str) -> None:
     """Spec §2, §3, §5, §6: [code]; and without it nothing of that is on."""
     compat, paper = made(space, "paper+compat"), made(space, "paper")
     assert compat.supernet.zero_grad == "zeros"
-    expect(compat.measure, levels="incremental", calibration="ema-14", noise="independent", angle_bn_scale="twice")
-    assert compat.search.mutated_genes == ("first-half" if space == "darts" else "all")
+    expect(compat.measure, calibration="ema-14", noise="independent")
+    expect(flatness(compat), levels="incremental")
+    expect(Angle(compat.measure).options, bn_scale="twice")
+    expect(own(compat), mutated_genes="first-half" if space == "darts" else "all")
     assert paper.supernet.zero_grad == "none"
-    expect(paper.measure, levels="absolute", calibration="cumulative", noise="shared", angle_bn_scale="once")
-    assert paper.search.mutated_genes == "all"
+    expect(paper.measure, calibration="cumulative", noise="shared")
+    expect(flatness(paper), levels="absolute")
+    expect(Angle(paper.measure).options, bn_scale="once")
+    expect(own(paper), mutated_genes="all")
     assert compat.supernet.epochs == paper.supernet.epochs
     assert compat.retrain == paper.retrain
 
@@ -164,20 +191,22 @@ def test_what_a_person_sets_wins(space: str, preset: str) -> None:
     own = {
         "seed": 9,
         "supernet": {"epochs": 7, "zero_grad": "none", "weight_decay": 0.5},
-        "measure": {"sigmas": [0.5, 0.75], "noise": "shared"},
+        "measure": {"options": {"flatness": {"sigmas": [0.5, 0.75]}}, "noise": "shared"},
         "retrain": {"epochs": 11, "learning_rate": 0.125},
     }
     config = made(space, preset, **own)
     assert config.seed == 9
     expect(config.supernet, **own["supernet"])
-    assert config.measure.sigmas == (0.5, 0.75)
+    assert flatness(config).sigmas == (0.5, 0.75)
     assert config.measure.noise == "shared"
     expect(config.retrain, **own["retrain"])
 
 
 def test_later_layers_win() -> None:
-    config = assemble({"seed": 1, "search": {"population": 30}}, {"seed": 2}, {"search": {"generations": 3}})
-    assert (config.seed, config.search.population, config.search.generations) == (2, 30, 3)
+    first, last = evolution(population=30), evolution(generations=3)
+    config = assemble({"seed": 1, "search": first}, {"seed": 2}, {"search": last})
+    assert config.seed == 2
+    expect(own(config), population=30, generations=3)
     assert assemble({"preset": "paper"}, {"preset": "quick"}) == assemble({})
 
 
@@ -248,3 +277,53 @@ def test_settings_that_were_dumped_are_not_changed_by_presets_again() -> None:
     assert build(complete) == config
     assert assemble(complete) == config
     assert assemble(merge(complete, {"preset": "quick"})).supernet == config.supernet
+
+
+# --- settings of measures ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("values", "measures"),
+    [
+        ({"measure": {"name": "accuracy"}}, {"accuracy", "angle", "flatness"}),  # the preset sets the other two
+        ({"measure": {"name": "flatnas"}, "preset": "paper"}, {"flatnas", "robustness"}),
+        ({"search": {"shortlist": 3}, "preset": "paper"}, {"angle", "flatness", "perturbed_accuracy"}),
+        (
+            {
+                "search": {"strategy": "pareto", "objectives": ["error", "flatnas", "macs"]},
+                "preset": "paper",
+            },
+            {"accuracy", "angle", "flatness", "flatnas", "robustness", "macs"},
+        ),
+    ],
+)
+def test_options_of_every_measure_asked_are_complete(values: dict[str, Any], measures: set[str]) -> None:
+    """So that a run does not depend on later changes of defaults."""
+    options = assemble(values).measure.options
+    assert set(options) == measures
+    for name, own in options.items():
+        assert own == MEASURES.load(name).Config(**own).model_dump(mode="json")
+
+
+def test_completing_twice_changes_nothing() -> None:
+    config = assemble({"preset": "flatnas"})
+    assert presets.complete(config) == config
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"flatnes": {}}, "setting measure.options.flatnes: unknown measure 'flatnes' (did you mean flatness?)"),
+        (
+            {"flatness": {"alpa": 1}},
+            "unknown setting 'measure.options.flatness.alpa'; did you mean 'measure.options.fl",
+        ),
+        ({"flatness": {"alpha": -1}}, "setting measure.options.flatness.alpha=-1: input should be greater than"),
+        ({"flatness": {"sigmas": [2, 1]}}, "setting measure.options.flatness: sigmas must be at least two increasing"),
+        ({"flatness": {"sigmas": [1, "x"]}}, "setting measure.options.flatness.sigmas='x': input should be a valid n"),
+    ],
+)
+def test_wrong_options_are_one_sentence(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        assemble({"measure": {"options": options}})
+    assert str(caught.value).startswith(sentence)

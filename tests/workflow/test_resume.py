@@ -168,7 +168,7 @@ def results(run: Path) -> dict[str, Any]:
     found = {
         "report": facts,
         "ranking": json.loads((run / "search.json").read_text())["ranking"],
-        "evaluation": json.loads((run / "evaluation.json").read_text()),
+        "evaluation": content(run / "evaluation"),
         "losses": [json.loads((run / file).read_text()) for file in ("supernet/history.json", "training.json")],
     }
     found["losses"][0].pop("images_per_second")

@@ -15,7 +15,8 @@ from lowland.measures.measure import Measure
 from lowland.search import Archive, Scored
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline
-from lowland.workflow.scoring import IMAGES, processes, scorers, single_thread
+from lowland.workflow.judging import IMAGES
+from lowland.workflow.scoring import processes, scorers, single_thread
 from lowland.workflow.session import Session
 from whole_runs import copied, made
 
@@ -23,6 +24,9 @@ from whole_runs import copied, made
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
     return made(tmp_path_factory.mktemp("scoring") / "run", last="supernet")
+
+
+RANDOM = {"strategy": "random", "options": {"random": {"candidates": 24}}}
 
 
 def searched(run: Path, to: Path, **settings: object) -> tuple[list, dict]:
@@ -38,7 +42,7 @@ def searched(run: Path, to: Path, **settings: object) -> tuple[list, dict]:
 
 @pytest.mark.slow
 def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path, tmp_path: Path, monkeypatch) -> None:
-    alone = searched(trained, tmp_path / "alone", workers=1, candidates=24, strategy="random")
+    alone = searched(trained, tmp_path / "alone", workers=1, **RANDOM)
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
     handed = []
     give = workers_module._Worker.give
@@ -52,7 +56,7 @@ def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path
     monkeypatch.setattr(workers_module.Workers, "_hear", patient(workers_module.Workers._hear))
     torch.set_num_threads(2)
     try:
-        several = searched(trained, tmp_path / "several", workers=2, candidates=24, strategy="random")
+        several = searched(trained, tmp_path / "several", workers=2, **RANDOM)
         assert torch.get_num_threads() in (1, 2)
     finally:
         torch.set_num_threads(1)

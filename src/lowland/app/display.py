@@ -1,23 +1,25 @@
-"""Live progress and tables in the terminal (rich), and the handling of Ctrl-C."""
+"""What the terminal shows: live progress, results and listings; and the handling of Ctrl-C."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
+from lowland.app.tables import listing, table, wrapped
 from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import Monitor, Rate
+from lowland.core.registry import OWN, Entry
 
 if TYPE_CHECKING:
+    from lowland.evaluation.section import Figure
     from lowland.workflow.pipeline import RunResult
 
 
@@ -121,26 +123,33 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def results(entries: list[dict[str, Any]]) -> Table:
+def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
     """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
 
-    `corrupted` is the mean accuracy over corruption types and severities.
+    Each figure of a suite has a column; `corrupted` is the mean accuracy over corruption types and severities.
     """
-    table = Table(title=None, header_style="bold", show_edge=False, pad_edge=False, box=box.SIMPLE_HEAD)
-    columns = ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted")
-    for column in columns:
-        table.add_column(column, overflow="fold", justify="left" if column == "genotype" else "right")
+    labels = list(dict.fromkeys(figure.label for entry in entries for figure in entry["figures"]))
+    header = ("rank", "genotype", "parameters", "MACs", "score", *labels)
+    rows = []
     for entry in entries:
-        table.add_row(
-            str(entry["rank"]),
-            ",".join(map(str, entry["genes"])),
-            millions(entry["parameters"]),
-            millions(entry["macs"]),
-            estimate(entry["score"], entry["score_error"], "{:.4g}"),
-            estimate(entry["top1"], entry["top1_error"], "{:.2f}", " %"),
-            estimate(entry["shift"], entry["shift_error"], "{:.2f}", " %"),
+        figures = {figure.label: figure for figure in entry["figures"]}
+        rows.append(
+            (
+                str(entry["rank"]),
+                ",".join(map(str, entry["genes"])),
+                millions(entry["parameters"]),
+                millions(entry["macs"]),
+                estimate(entry["score"], entry["score_error"], "{:.4g}"),
+                *(shown(figures[label]) if label in figures else "–" for label in labels),
+            )
         )
-    return table
+    return table(header, rows, width, name=1)
+
+
+def shown(figure: Figure) -> str:
+    """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
+    form = "{:.2f}" if figure.unit == "%" else "{:.4g}"
+    return estimate(figure.value, figure.standard_error, form, f" {figure.unit}".rstrip())
 
 
 def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:
@@ -156,6 +165,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
+        if "skipped" in stage["facts"]:
+            text += f", left out: {stage['facts']['skipped']}"
         progress = status["progress"]
         if stage["status"] in ("running", "interrupted") and progress is not None and progress["stage"] == name:
             text += f", {progress['done']} of {progress['total']}"
@@ -172,11 +183,11 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     return [f"{name:<12} {text}" for name, text in rows]
 
 
-def result_lines(result: RunResult) -> list[str | Table]:
+def result_lines(result: RunResult, width: int) -> list[str | Text]:
     """What a person sees when a run comes to its end: the table and where things are."""
-    lines: list[str | Table] = []
+    lines: list[str | Text] = []
     if result.networks:
-        lines += ["", results(result.networks)]
+        lines += ["", *results(result.networks, width)]
         lines.append(f"genotype {result.networks[0]['genotype']}")
     lines.append(f"run      {result.path}")
     if result.report is not None:
@@ -186,35 +197,63 @@ def result_lines(result: RunResult) -> list[str | Table]:
     return lines
 
 
-def ranking_lines(document: dict[str, Any], path: Path) -> list[str | Table]:
+def ranking_lines(document: dict[str, Any], path: Path, width: int) -> list[str | Text]:
     """What a person sees when a ranking comes to its end: one table for each truth, over all genotypes."""
-    lines: list[str | Table] = []
+    lines: list[str | Text] = []
+    header = ("measure", "τ-b", "interval", "ρ", "P@10%", "regret", "s each", "images")
     for column in document["truth"]["columns"]:
-        table = Table(
-            title=f"{len(document['genotypes'])} genotypes against {column}",
-            title_justify="left",
-            header_style="bold",
-            show_edge=False,
-            pad_edge=False,
-            box=box.SIMPLE_HEAD,
-        )
-        for name in ("measure", "τ-b", "interval", "ρ", "P@10%", "regret", "s each", "images"):
-            justify: Literal["left", "right"] = "left" if name == "measure" else "right"
-            table.add_column(name, overflow="fold", justify=justify, no_wrap=name == "interval")
+        rows = []
         for row in [*document["measures"], *document["references"]]:
             if column in row["truth"]:
                 found = row["truth"][column]["all"]
                 seconds, images = row.get("seconds"), row.get("images")
-                table.add_row(
-                    row["name"],
-                    _two(found["tau"]["value"]),
-                    between(found["tau"]),
-                    *(_two(found[name]["value"]) for name in ("rho", "precision", "regret")),
-                    "–" if seconds is None else f"{seconds:.2g}",
-                    "–" if images is None else f"{images:,.0f}",
+                rows.append(
+                    (
+                        row["name"],
+                        _two(found["tau"]["value"]),
+                        between(found["tau"]),
+                        *(_two(found[name]["value"]) for name in ("rho", "precision", "regret")),
+                        "–" if seconds is None else f"{seconds:.2g}",
+                        "–" if images is None else f"{images:,.0f}",
+                    )
                 )
-        lines += ["", table]
+        lines += ["", f"{len(document['genotypes'])} genotypes against {column}", *table(header, rows, width)]
     return [*lines, "", f"scores   {path / 'rank.json'}", f"page     {path / 'rank.html'}"]
+
+
+def listing_lines(entries: Sequence[Entry], verb: str, width: int) -> list[str | Text]:
+    """What `lowland measures` and its like say: every member with its source, and whose it is where not lowland's."""
+    if not entries:
+        return [f"There are no {verb} yet: none is built in, and no installed package or --plugin brings one."]
+    rows = [(each.name, each.summary, each.source + _origin(each)) for each in entries]
+    lines: list[str | Text] = [*listing(rows, width)]
+    if any(each.settings for each in entries):
+        lines.append(f"`lowland {verb} NAME` shows the settings that one has of its own.")
+    return lines
+
+
+def member_lines(entry: Entry, options: str | None, width: int) -> list[str | Text]:
+    """What `lowland measures NAME` and its like say: one member with its settings.
+
+    Args:
+        entry: The member.
+        options: Where settings of its kind stand, such as `measure.options`; None: nowhere.
+        width: Width of the terminal in characters.
+    """
+    lines: list[str | Text] = [Text(entry.name, style="bold"), *wrapped(entry.summary, width)]
+    lines += [Text(line, style="dim") for line in wrapped(entry.source + _origin(entry), width)]
+    if not entry.settings:
+        return [*lines, "", "It has no settings of its own."]
+    where = f", as --set {options}.{entry.name}.{entry.settings[0].name}=VALUE" if options else ""
+    lines += ["", f"Settings of its own, with defaults{where}:"]
+    for setting in entry.settings:
+        lines.append(f"  {setting.name} = {setting.default}" if setting.default else f"  {setting.name}")
+        lines += [f"      {line}" for line in wrapped(setting.description, width - 6)]
+    return lines
+
+
+def _origin(entry: Entry) -> str:
+    return "" if entry.origin == OWN else f" (from {entry.origin})"
 
 
 def between(entry: dict[str, float | None]) -> str:

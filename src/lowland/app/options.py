@@ -1,70 +1,213 @@
-"""The options that several verbs of the command line share: their types and their help."""
+"""The options of the command line in one table: how each is written, what it sets, its type and its help.
+
+A verb names those it takes with `@takes(...)` and is given their values as one mapping; `layers` makes settings of
+them. An option of one verb alone stands in that verb's own signature.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-Data = Annotated[
-    str | None, typer.Option("--data", help="Data set name, image folder or .npz file.", show_default=False)
-]
-SpaceName = Annotated[str | None, typer.Option("--space", help="Search space (`lowland spaces`).", show_default=False)]
-MeasureName = Annotated[
-    str | None, typer.Option("--measure", help="Measure or sum of measures (`lowland measures`).", show_default=False)
-]
-Strategy = Annotated[
-    str | None, typer.Option("--strategy", help="evolution, pareto, random or exhaustive.", show_default=False)
-]
-Objective = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--objective",
-        help="What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
-        "measure. Repeatable; implies --strategy pareto.",
-        show_default=False,
-    ),
-]
-MaxParams = Annotated[
-    str | None, typer.Option("--max-params", help="Largest number of parameters, such as 1.0M.", show_default=False)
-]
-MaxMacs = Annotated[
-    str | None, typer.Option("--max-macs", help="Most multiply-accumulates, such as 50M.", show_default=False)
-]
-Preset = Annotated[
-    str | None,
-    typer.Option("--preset", help="quick, standard, paper, flatnas; add +compat for the public code's quirks."),
-]
-Recipe = Annotated[
-    str | None,
-    typer.Option("--recipe", help="Retraining recipe: quick, cifar, imagenet, nasbench201.", show_default=False),
-]
-Optimizer = Annotated[
-    str | None,
-    typer.Option(
-        "--optimizer",
-        help="Retraining optimiser: sgd, adamw, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
-        show_default=False,
-    ),
-]
-Top = Annotated[
-    int | None, typer.Option("--top", help="How many of the best genotypes to retrain.", show_default=False)
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", help="Supernet training epochs.", show_default=False)]
-RetrainEpochs = Annotated[int | None, typer.Option("--retrain-epochs", help="Retraining epochs.", show_default=False)]
-Seed = Annotated[int | None, typer.Option("--seed", help="Run seed.", show_default=False)]
-OutPath = Annotated[Path | None, typer.Option("--out", help="Run directory to make.", show_default=False)]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Folder of torchvision data sets.", show_default=False)
-]
-Download = Annotated[bool, typer.Option("--download", help="Let torchvision download a missing data set.")]
-ImageSize = Annotated[
-    int | None, typer.Option("--image-size", help="Resize images to this square.", show_default=False)
-]
-Device = Annotated[str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", show_default=False)]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of settings.", show_default=False)]
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Any setting: section.key=value. Repeatable.", show_default=False)
-]
+Given = dict[str, Any]
+"""Values of shared options by their names in `OPTIONS`."""
+
+Layers = list[dict[str, Any]]
+"""Nested settings, weakest first."""
+
 RunDirectory = Annotated[Path, typer.Argument(help="Run directory.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option that several verbs take.
+
+    Attributes:
+        flag: How it is written.
+        help: What `--help` says of it.
+        setting: The setting it decides; empty where it decides none, or any.
+        type: Type of its value; a list where it is repeatable, bool for a flag.
+        implies: Name of another option, and the value of it that this option belongs to and brings along.
+    """
+
+    flag: str
+    help: str
+    setting: str = ""
+    type: Any = str
+    implies: tuple[str, str] | None = None
+
+    @property
+    def parameter(self) -> tuple[Any, Any]:
+        """Annotation and default from which typer makes the option."""
+        kind = self.type if self.type is bool else self.type | None
+        default = False if self.type is bool else None
+        return Annotated[kind, typer.Option(self.flag, help=self.help, show_default=False)], default
+
+    def layers(self, value: Any) -> Layers:
+        """The settings that a value of it decides."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, str(value) if isinstance(value, Path) else value)] if self.setting else []
+
+
+class File(Option):
+    """A YAML file of settings."""
+
+    def layers(self, value: Any) -> Layers:
+        """What stands in the file."""
+        from lowland.core.settings import read
+
+        return [read(value)]
+
+
+class Count(Option):
+    """A number of parameters or operations, such as 1.0M."""
+
+    def layers(self, value: Any) -> Layers:
+        """The number as an integer."""
+        from lowland.core.settings import count, nested
+
+        return [nested(self.setting, count(self.flag, value))]
+
+
+class Assignments(Option):
+    """Settings as `section.key=value`."""
+
+    def layers(self, value: Any) -> Layers:
+        """One layer for each."""
+        from lowland.core.settings import assignment
+
+        return [assignment(text) for text in value]
+
+
+class Names(Option):
+    """Names, given one by one or separated by commas."""
+
+    def layers(self, value: Any) -> Layers:
+        """All of them."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, [name.strip() for text in value for name in text.split(",")])]
+
+
+OPTIONS: Mapping[str, Option] = {
+    "config": File("--config", "YAML file of settings.", type=Path),
+    "data": Option("--data", "Data set name, image folder or .npz file.", "data.name"),
+    "space": Option("--space", "Search space (`lowland spaces`).", "space"),
+    "measure": Option("--measure", "Measure or sum of measures (`lowland measures`).", "measure.name"),
+    "strategy": Option("--strategy", "Search strategy (`lowland strategies`).", "search.strategy"),
+    "preset": Option(
+        "--preset", "quick, standard, paper, flatnas; add +compat for the public code's quirks.", "preset"
+    ),
+    "recipe": Option("--recipe", "Retraining recipe: quick, cifar, imagenet, nasbench201.", "retrain.recipe"),
+    "optimizer": Option(
+        "--optimizer",
+        "Retraining optimiser: sgd, adamw, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
+        "retrain.optimizer",
+    ),
+    "top": Option("--top", "How many of the best genotypes to retrain.", "retrain.top", int),
+    "epochs": Option("--epochs", "Supernet training epochs.", "supernet.epochs", int),
+    "retrain_epochs": Option("--retrain-epochs", "Retraining epochs.", "retrain.epochs", int),
+    "seed": Option("--seed", "Run seed.", "seed", int),
+    "image_size": Option("--image-size", "Resize images to this square.", "data.image_size", int),
+    "data_root": Option("--data-root", "Folder of torchvision data sets.", "data.root", Path),
+    "suites": Names(
+        "--suite",
+        "What the networks are judged by (`lowland suites`). Repeatable, or separated by commas.",
+        "evaluate.suites",
+        list[str],
+    ),
+    "corrupted": Option(
+        "--corrupted",
+        "Folder of corrupted test images, as CIFAR-10-C.",
+        "evaluate.options.corruptions.folder",
+        Path,
+    ),
+    "device": Option("--device", "auto, cpu, cuda, cuda:N or mps.", "compute.device"),
+    "objectives": Option(
+        "--objective",
+        "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
+        "measure. Repeatable; implies --strategy pareto.",
+        "search.objectives",
+        list[str],
+        implies=("strategy", "pareto"),
+    ),
+    "download": Option("--download", "Let torchvision download a missing data set.", "data.download", bool),
+    "max_params": Count("--max-params", "Largest number of parameters, such as 1.0M.", "search.max_params"),
+    "max_macs": Count("--max-macs", "Most multiply-accumulates, such as 50M.", "search.max_macs"),
+    "plugins": Option(
+        "--plugin",
+        "Module of your own that registers spaces, measures, …; imported first. Repeatable.",
+        "plugins",
+        list[str],
+    ),
+    "settings": Assignments("--set", "Any setting: section.key=value. Repeatable.", type=list[str]),
+    "out_path": Option("--out", "Run directory to make.", type=Path),
+}
+"""Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""
+
+IMAGES = ("data", "seed", "image_size", "data_root", "download", "device")
+"""Which images, and where the arithmetic runs."""
+
+
+def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator: give a verb these options of the table; it receives their values as its argument `given`.
+
+    Modules of `--plugin` are imported before the verb runs.
+    """
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(verb, eval_str=True)
+        parameters = [each for name, each in signature.parameters.items() if name != "given"]
+        for name in names:
+            annotation, default = OPTIONS[name].parameter
+            parameters.append(
+                inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+            )
+
+        @wraps(verb)
+        def called(**values: Any) -> None:
+            given = {name: values.pop(name) for name in names}
+            if given.get("plugins"):
+                from lowland.core.registry import import_plugins
+
+                import_plugins(tuple(given["plugins"]))
+            verb(given=given, **values)
+
+        # What typer reads.
+        called.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in parameters}
+        return called
+
+    return decorate
+
+
+def layers(given: Mapping[str, Any]) -> Layers:
+    """Settings from the command line, weakest first: the YAML file, then options, then --set.
+
+    Raises:
+        ConfigError: a value that cannot be read, or two options that exclude each other.
+    """
+    from lowland.core.errors import ConfigError
+
+    found: Layers = []
+    for name, option in OPTIONS.items():
+        value = given.get(name)
+        if value is None or value is False or value == []:
+            continue
+        if option.implies is not None:
+            other, wanted = option.implies
+            if given.get(other) not in (None, wanted):
+                raise ConfigError(
+                    f"{option.flag} belongs to {OPTIONS[other].flag} {wanted}, not {given[other]}; leave one of the "
+                    "two out"
+                )
+            found += OPTIONS[other].layers(wanted)
+        found += option.layers(value)
+    return found

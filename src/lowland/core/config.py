@@ -107,45 +107,33 @@ class SupernetConfig(OptimizationConfig):
 
 
 class MeasureConfig(Section):
-    """How a candidate is judged."""
+    """How a candidate is judged: what measures share. Settings of a single measure stand in `options`."""
 
-    options: Options = Field(
-        default_factory=dict, description="settings of single measures by name; `lowland measures` lists them"
-    )
     name: str = Field("angle+flatness", description="a measure, or a sum such as accuracy+flatness")
     combine: Literal["sum", "rank", "log-rank"] = Field(
         "sum",
         description="a sum's parts weighted and added up, or their ranks (logarithms of ranks) among all candidates",
     )
-    sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
-    alpha: NonNegative = Field(1.0, description="weight of the depth term in flatness (Eq. 4); 0 gives Eq. 3")
-    gamma: NonNegative = Field(16.0, description="weight of flatness in a sum (Eq. 5)")
-    beta: Rate | None = Field(None, description="scale of flatness in a sum; default 1/σ₁")
-    draws: Positive = Field(1, description="independent noise draws per σ")
-    noise: Literal["shared", "independent"] = Field(
-        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    options: Options = Field(
+        default_factory=dict, description="settings of single measures by name; `lowland measures` lists them"
     )
-    levels: Literal["absolute", "incremental"] = Field(
-        "absolute", description="noise of std σᵢ each time, or increments σᵢ − σᵢ₋₁ added up as in the public code"
-    )
-    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
-    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
     calibration: Literal["cumulative", "batch", "ema-14"] = Field(
         "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
     )
     calibration_images: Positive = 512
-    images: Positive | None = Field(None, description="score on this many search-split images; default: all")
+    draws: Positive = Field(1, description="independent noise draws per σ")
+    noise: Literal["shared", "independent"] = Field(
+        "shared", description="the same noise for every candidate, or a draw of its own for each"
+    )
     noise_images: Positive | None = Field(
         None,
         description="flatness, perturbed_accuracy: noise on this many of the scored images; default: all of them",
     )
-    batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    angle: Literal["cells+fixed", "cells"] = Field(
-        "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
-    )
-    angle_bn_scale: Literal["once", "twice"] = Field(
-        "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
-    )
+    antithetic: bool = Field(False, description="also evaluate −ε for every draw ε, cancelling the first-order term")
+    position: Literal["all", "cells"] = Field("all", description="perturb all weights or searched operations only")
+    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
     untrained_channels: Positive | None = Field(
         None, description="initial width of the network behind untrained measures; default: the supernet's"
     )
@@ -156,32 +144,6 @@ class MeasureConfig(Section):
         64, description="training images (of calibration_images) that an untrained measure looks at; zico: twice that"
     )
 
-    direction: Literal["random", "hessian"] = Field(
-        "random", description="flatness along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
-    )
-    hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
-    hessian_images: Positive = Field(128, description="search-split images behind eigenvectors and the Hessian trace")
-    robustness_sigma: Rate = Field(0.05, description="relative noise of robustness, R(x, σ) of FlatNAS")
-    robustness_draws: Positive = Field(20, description="noise draws M of robustness")
-    flatnas_alpha: Probability = Field(0.5, description="weight of the error in flatnas, F_α = α·err + k·(1−α)·R")
-    flatnas_k: Rate | None = Field(
-        None, description="scale k of R in flatnas; default: mean(err)/mean(R) of 16 random genotypes"
-    )
-    perturbed_loss_sigma: Rate = Field(4e-2, description="noise level of perturbed_loss")
-    perturbed_accuracy_sigma: Rate = Field(0.4, description="relative noise of perturbed_accuracy")
-    filter_noise_sigma: Rate = Field(0.1, description="noise of filter_noise in units of each filter's norm")
-    adaptive_sharpness_sigma: Rate = Field(0.1, description="relative noise of adaptive_sharpness")
-    hessian_trace_draws: Positive = Field(8, description="random vectors of Hutchinson's trace estimate")
-    training_speed_steps: Positive = Field(50, description="steps of training behind training_speed")
-    training_speed_batch: Annotated[int, Field(ge=2)] = 64
-    training_speed_learning_rate: Rate = Field(0.1, description="constant; high, so that sharp minima are left")
-
-    @model_validator(mode="after")
-    def _increasing(self) -> MeasureConfig:
-        if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
-            raise ValueError(f"sigmas must be at least two increasing values, got {list(self.sigmas)}")
-        return self
-
 
 class SearchConfig(Section):
     """How candidates are chosen."""
@@ -189,36 +151,10 @@ class SearchConfig(Section):
     options: Options = Field(
         default_factory=dict, description="settings of single strategies by name; `lowland strategies` lists them"
     )
-    strategy: Literal["evolution", "random", "exhaustive", "pareto"] = "evolution"
-    population: Annotated[int, Field(ge=2)] = 20
-    generations: Positive = 5
-    parents: Positive = 5
-    mutations: Annotated[int, Field(ge=0)] = 10
-    crossovers: Annotated[int, Field(ge=0)] = 5
-    mutation_probability: Probability = 0.1
-    mutated_genes: Literal["all", "first-half"] = Field(
-        "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+    searcher: str = Field(
+        "one-shot", description="what finds networks; one-shot: paths of a trained supernet are scored"
     )
-    candidates: Positive = Field(1000, description="number of genotypes scored by the random strategy")
-    objectives: tuple[str, ...] = Field(
-        ("flatnas(alpha=0.5)", "params"), description="what the pareto strategy trades off; measures, params, macs, …"
-    )
-    initial: Annotated[int, Field(ge=2)] = Field(20, description="pareto: random genotypes scored first")
-    iterations: Annotated[int, Field(ge=0)] = Field(5, description="pareto: rounds of surrogate search")
-    proposals: Positive = Field(4, description="pareto: genotypes scored per round")
-    pick: Literal["knee", "best"] = Field(
-        "knee", description="pareto: the network of the front to deliver, its knee or the best by the first objective"
-    )
-    surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
-        "adaptive", description="pareto: model of each objective; adaptive: the best by cross-validated τ, every round"
-    )
-    inner_population: Annotated[int, Field(ge=4)] = Field(40, description="pareto: NSGA-II population on the surrogate")
-    inner_generations: Positive = Field(20, description="pareto: NSGA-II generations on the surrogate")
-    racing: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
-        None,
-        description="evolution: share of the scored images (at least 30) that a candidate is looked at first; if it is "
-        "significantly worse than the parents on them, it is not scored on all; default: no racing",
-    )
+    strategy: str = Field("evolution", description="one-shot: what proposes candidates")
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
         description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",
@@ -239,27 +175,10 @@ class SearchConfig(Section):
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
 
     @model_validator(mode="after")
-    def _fits(self) -> SearchConfig:
-        if self.parents > self.population:
-            raise ValueError(f"parents ({self.parents}) must not exceed population ({self.population})")
-        if self.mutations + self.crossovers > self.population:
-            raise ValueError(
-                f"mutations + crossovers ({self.mutations + self.crossovers}) must not exceed population "
-                f"({self.population})"
-            )
-        for name, count, by in (
-            ("finalists", self.finalists, "accuracy"),
-            ("shortlist", self.shortlist, "shortlist_measure"),
-        ):
+    def _compares(self) -> SearchConfig:
+        for name, count in (("finalists", self.finalists), ("shortlist", self.shortlist)):
             if count == 1:
                 raise ValueError(f"{name}=1 compares one candidate with nobody; set {name} to 2 or more, or to 0")
-            if count and self.strategy == "pareto":
-                raise ValueError(
-                    f"{name} orders the best by {by} alone, which would undo a trade-off; leave {name} out or choose "
-                    "another strategy than pareto"
-                )
-        if self.racing is not None and self.strategy != "evolution":
-            raise ValueError(f"racing needs strategy=evolution, got strategy={self.strategy}; leave racing out")
         return self
 
 
@@ -308,22 +227,9 @@ class EvaluateConfig(Section):
         default_factory=dict, description="settings of single suites by name; `lowland suites` lists them"
     )
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    corruptions: tuple[str, ...] | Literal["all", "none"] = Field(
-        "all", description="corruptions of test images by name; all: the fifteen standard ones"
+    suites: tuple[str, ...] = Field(
+        ("classification", "corruptions", "landscape"), description="what is measured, in this order; `lowland suites`"
     )
-    corrupted: Path | None = Field(
-        None, description="folder of corrupted test images in the official CIFAR-10-C layout, used as they are"
-    )
-    cache_corruptions: bool = Field(
-        False,
-        description="keep generated corrupted images in the user's cache folder, for runs on the same data and seed",
-    )
-    severities: tuple[Annotated[int, Field(ge=1, le=5)], ...] = (1, 2, 3, 4, 5)
-    corruption_images: Positive | None = Field(None, description="corrupt at most this many test images; default: all")
-    curve_sigmas: tuple[NonNegative, ...] = (0.0, 2e-3, 5e-3, 1e-2, 2e-2, 4e-2)
-    curve_draws: Positive = 3
-    curve_images: Positive = Field(500, description="search-split images behind the loss-vs-σ curves")
-    random_genotypes: Annotated[int, Field(ge=0)] = Field(8, description="random genotypes in the loss-vs-σ figure")
 
 
 class ComputeConfig(Section):
@@ -334,6 +240,7 @@ class ComputeConfig(Section):
     channels_last: bool = True
     threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
     checkpoint_seconds: Rate = 30.0
+    executor: str = Field("local", description="what scores candidates where search.workers are several")
 
 
 class Config(Section):

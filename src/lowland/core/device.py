@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,12 @@ from lowland.core.config import ComputeConfig
 from lowland.core.errors import ConfigError
 
 M = TypeVar("M", bound=nn.Module)
+
+_PRECISION_NAMES: Mapping[torch.dtype | None, Literal["fp32", "bf16", "fp16"]] = {
+    None: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +39,11 @@ class Compute:
     autocast_dtype: torch.dtype | None = None
     channels_last: bool = True
     threads: int = 1
+
+    @property
+    def precision(self) -> Literal["fp32", "bf16", "fp16"]:
+        """What `autocast_dtype` is called in settings and figures."""
+        return _PRECISION_NAMES[self.autocast_dtype]
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """A context in which convolutions and matrix products run in the chosen precision."""
@@ -155,10 +166,9 @@ def environment(compute: Compute | None = None) -> dict[str, Any]:
         "cores": available_cores(),
     }
     if compute is not None:
-        precision = {None: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[compute.autocast_dtype]
         facts |= {
             "device": str(compute.device),
-            "precision": precision,
+            "precision": compute.precision,
             "channels_last": compute.channels_last,
             "threads": compute.threads,
         }

@@ -22,7 +22,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
-from lowland.core.errors import ConfigError
+from lowland.core.errors import ConfigError, LowlandError
 
 OWN = "lowland"
 """The package whose members are built in."""
@@ -304,7 +304,7 @@ def import_plugins(modules: tuple[str, ...]) -> None:
     """Import modules of the user's, which register what they bring. The current folder may hold them.
 
     Raises:
-        ConfigError: one of them cannot be imported.
+        ConfigError: one of them cannot be imported, or fails while it is.
     """
     here = str(Path.cwd())
     if modules and here not in sys.path and "" not in sys.path:
@@ -317,3 +317,8 @@ def import_plugins(modules: tuple[str, ...]) -> None:
                 f"--plugin {module}: cannot be imported ({error}); give the dotted name of a module that is installed "
                 "or lies below the current folder"
             ) from error
+        except LowlandError:
+            raise
+        except Exception as error:  # anybody's code may raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ConfigError(f"--plugin {module}: fails while it is imported ({reason}); repair it") from error

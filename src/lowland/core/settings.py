@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lowland.core.errors import ConfigError
+from lowland.core.moved import new_place
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -70,7 +71,7 @@ def assignment(text: str) -> dict[str, Any]:
     """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as search.population=30")
+        raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as retrain.epochs=30")
     try:
         return nested(key.strip(), yaml.safe_load(value))
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
@@ -166,22 +167,26 @@ def _sentence(error: ValidationError, kind: type[BaseModel], prefix: str) -> str
     first = faults[0]
     if first["type"] in ("extra_forbidden", "invalid_key"):
         key = ".".join(map(str, first["loc"]))
+        if (place := new_place(prefix + key)) is not None:
+            return f"setting {prefix}{key} is now {place}"
         return f"unknown setting {prefix + key!r}{_suggestion(key, kind, prefix)}"
     key = _key(first["loc"], kind)
+    place = prefix + key if key else prefix.rstrip(".") or "settings"
     shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
     if first["type"] == "model_type":
-        return f"setting {prefix}{key}{shown} must be a section of `key: value` lines"
+        return f"setting {place}{shown} must be a section of `key: value` lines"
     # Where a setting may be one of several kinds, each kind has its own fault.
     messages = dict.fromkeys(
         fault["msg"].removeprefix("Value error, ") for fault in faults if _key(fault["loc"], kind) == key
     )
-    return f"setting {prefix}{key}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
+    place = prefix.rstrip(".") if prefix and not first["loc"] else prefix + key  # a fault of several settings together
+    return f"setting {place}{shown}: " + " or ".join(f"{message[0].lower()}{message[1:]}" for message in messages)
 
 
 def _key(location: tuple[int | str, ...], kind: type[BaseModel]) -> str:
-    """The dotted key a person wrote: pydantic appends union branches and list positions to it."""
+    """The dotted key a person wrote, empty for the whole: pydantic appends union branches and list positions to it."""
     names = {part for key in known_keys(kind) for part in key.split(".")}
-    return ".".join(part for part in map(str, location) if part in names) or "settings"
+    return ".".join(part for part in map(str, location) if part in names)
 
 
 def _suggestion(key: str, kind: type[BaseModel], prefix: str) -> str:

@@ -1,11 +1,10 @@
-"""Delivery: the found network as a folder anyone can load, and as exported programs.
+"""The found network as a folder that anyone can load, with its preprocessing.
 
 A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing).
 """
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -19,8 +18,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lowland.core.errors import DataError, LowlandError, RunError
-from lowland.core.files import replacing, sha256, write_bytes, write_json
+from lowland.core.errors import DataError, RunError
+from lowland.core.files import replacing, sha256, write_json
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, normalise, pixels
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
@@ -105,6 +104,12 @@ class Network(nn.Module):
         channels, size = self.shape.in_channels, self.shape.image_size
         x_NCHW = np.stack([_pixels(index, picture, channels, size) for index, picture in enumerate(pictures)])
         return self.normalise(torch.from_numpy(x_NCHW).to(next(self.parameters()).device))
+
+    @property
+    def example(self) -> Tensor:
+        """Two black images as `body` takes them, from which exporters trace it."""
+        size = self.shape.image_size
+        return torch.zeros(2, self.shape.in_channels, size, size, device=next(self.parameters()).device)
 
     @torch.inference_mode()
     def predict(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> list[tuple[str, float]]:
@@ -221,46 +226,3 @@ def _remedy(folder: Path) -> str:
     """What to do about a damaged network folder: train it again where its run is at hand."""
     runs = [parent for parent in folder.parents[:2] if (parent / "manifest.json").is_file()]
     return f"run `lowland resume {runs[0]} --restart train` to train it again" if runs else "copy it again"
-
-
-def to_program(network: Network, path: Path) -> None:
-    """Write the bare network as a `torch.export` program (.pt2): normalised float images → logits, any batch size."""
-    content = io.BytesIO()
-    torch.export.save(_program(network), content)
-    write_bytes(path, content.getvalue())
-
-
-def to_onnx(network: Network, path: Path) -> None:
-    """Write the bare network as ONNX: input `images` (normalised floats), output `logits`, any batch size.
-
-    Raises:
-        LowlandError: the `onnx` extra is not installed.
-    """
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise LowlandError("ONNX export needs the extra packages: pip install 'lowland[onnx]'") from error
-    with replacing(path) as temporary:
-        torch.onnx.export(
-            network.body,
-            (_example(network),),
-            temporary,
-            input_names=["images"],
-            output_names=["logits"],
-            dynamic_shapes={"x_NCHW": {0: torch.export.Dim("batch")}},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-
-
-def _example(network: Network) -> Tensor:
-    size = network.shape.image_size
-    return torch.zeros(2, network.shape.in_channels, size, size, device=next(network.parameters()).device)
-
-
-def _program(network: Network) -> torch.export.ExportedProgram:
-    return torch.export.export(
-        network.body, (_example(network),), dynamic_shapes={"x_NCHW": {0: torch.export.Dim("batch")}}
-    )

@@ -6,14 +6,17 @@ Tensor names: N images, B images of one batch, C channels, H height, W width, K 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lowland.core.errors import DataError, LowlandError
+from lowland.core.inference import evaluating, outputs
+from lowland.evaluation.results import Classification, ClassificationResults
+from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
+from lowland.evaluation.suite import EvaluationContext, Suite, register
 
 if TYPE_CHECKING:
     from lowland.core.device import Compute
@@ -23,35 +26,12 @@ BINS = 15
 """Confidence bins of the expected calibration error (Guo et al. 2017, section 5)."""
 
 
-@contextmanager
-def evaluating(*models: nn.Module) -> Iterator[None]:
-    """Put networks in evaluation mode without gradients; every submodule's mode is restored afterwards."""
-    modules = [module for model in models for module in model.modules()]
-    modes = [module.training for module in modules]
-    for model in models:
-        model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        for module, mode in zip(modules, modes, strict=True):
-            module.training = mode
-
-
-def batch_logits(
-    model: nn.Module, images_BCHW: Tensor, normalise: Callable[[Tensor], Tensor], compute: Compute
-) -> Tensor:
-    """Run a network on uint8 images; call it inside `evaluating`.
-
-    Returns:
-        Logits (B, K), float32 on the CPU.
+def finite(logits_BK: Tensor) -> Tensor:
+    """The same logits (B, K), float32 on the CPU.
 
     Raises:
         LowlandError: a logit is NaN or infinite, so no accuracy would mean anything.
     """
-    x_BCHW = normalise(compute.place(images_BCHW))
-    with compute.autocast():
-        logits_BK: Tensor = model(x_BCHW)
     logits_BK = logits_BK.float().cpu()
     broken = int((~logits_BK.isfinite()).any(dim=1).sum())
     if broken:
@@ -89,13 +69,11 @@ def predict(
         raise DataError(
             "there are no test images to evaluate on; give the data set a test split or raise test_fraction"
         )
-    logits, labels = [], []
+    parts = torch.split(torch.arange(len(split)), batch_size)
+    batches = ((normalise(compute.place(split.images(part))), split.labels_N[part].cpu()) for part in parts)
     with evaluating(model):
-        for start in range(0, len(split), batch_size):
-            indices_B = torch.arange(start, min(start + batch_size, len(split)))
-            logits.append(batch_logits(model, split.images(indices_B), normalise, compute))
-            labels.append(split.labels_N[indices_B].cpu())
-    return torch.cat(logits), torch.cat(labels)
+        found = [(finite(logits_BK), labels_B) for logits_BK, labels_B in outputs(model, batches, compute)]
+    return torch.cat([logits_BK for logits_BK, _ in found]), torch.cat([labels_B for _, labels_B in found])
 
 
 def ranks(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
@@ -180,3 +158,54 @@ def _binomial(share: float, n: int) -> float | None:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+@register
+class ClassificationSuite(Suite[ClassificationResults]):
+    """Accuracy, likelihood and calibration on clean test images."""
+
+    name = "classification"
+    summary = "top-1, top-5, likelihood and calibration error on clean test images"
+    source = "Guo et al. 2017, arXiv:1706.04599 (calibration error)"
+
+    Results = ClassificationResults
+
+    def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ClassificationResults:
+        """Judge networks as a person runs them after `lowland.load`."""
+        data, found = context.data, {}
+        for rank, model in networks.items():
+            judged = predict(model, data.test, data.normalise, context.exact, context.batch_size)
+            found[rank] = Classification(**classification(*judged))
+        return ClassificationResults(found)
+
+    def figures(self, results: ClassificationResults) -> dict[str, list[Figure]]:
+        """Top-1 accuracy."""
+        return {
+            rank: [
+                Figure(
+                    label="test top-1", value=found.top1, unit="%", standard_error=found.top1_standard_error, n=found.n
+                )
+            ]
+            for rank, found in results.networks.items()
+        }
+
+    def section(self, results: ClassificationResults) -> SuiteSection:
+        """One row for each network."""
+        columns = ("Network", "Top-1, %", "Top-5, %", "NLL, nats", "ECE, %")
+        rows = tuple(
+            (
+                rank,
+                (
+                    Estimate(value=found.top1, standard_error=found.top1_standard_error, n=found.n),
+                    None
+                    if found.top5 is None
+                    else Estimate(value=found.top5, standard_error=found.top5_standard_error, n=found.n),
+                    Estimate(value=found.nll, standard_error=found.nll_standard_error, n=found.n),
+                    Estimate(value=found.ece, standard_error=found.ece_standard_error, n=found.n),
+                ),
+            )
+            for rank, found in results.networks.items()
+        )
+        sizes = sorted({found.n for found in results.networks.values()})
+        note = f"On {', '.join(f'{n:,}' for n in sizes)} clean test images; ± is one standard error."
+        return SuiteSection(title="Clean test images", tables=(Table(columns=columns, rows=rows, note=note),))

@@ -33,7 +33,7 @@ from lowland.evaluation.classification import predict, ranks
 from lowland.evaluation.comparison import Hits, packed, unpacked
 from lowland.spaces import Shape
 from lowland.spaces.references import Reference
-from lowland.store.checkpoints import CheckpointFile
+from lowland.store.checkpoint_file import CheckpointFile
 from lowland.store.tensors import to_safetensors
 from lowland.training import network as network_training
 from lowland.training.loop import fit

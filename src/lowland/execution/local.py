@@ -21,16 +21,13 @@ from dataclasses import replace
 from itertools import count
 from queue import SimpleQueue
 from threading import Thread
-from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from lowland.core.errors import LowlandError
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
-from lowland.execution.outcome import Judgement, LocalScorer, Outcome, Scored, ScoringFailure
-
-Judge = Callable[[Any, Genotype], Judgement]
-"""(what to measure, genotype) → its judgement."""
+from lowland.execution.executor import Executor, Judge, register
+from lowland.execution.outcome import LocalScorer, Outcome, Scored, ScoringFailure
 
 WORTH_SECONDS = 5.0
 """Workers are started when a search has spent, and its batch will spend, this long: starting takes a few seconds."""
@@ -44,31 +41,22 @@ _TRIES = 2
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from lowland.execution.local import serve; serve()"
 
 
-class Workers:
-    """Processes that score genotypes. Use it as a context manager, or close it.
+@register
+class Workers(Executor):
+    """Processes of this machine that score genotypes, started where they are worth it."""
 
-    Args:
-        size: How many processes.
-        prepare: Called once in every worker; gives the function that judges there. It must be importable by name.
-    """
+    name = "local"
+    summary = "worker processes on this machine, one core each"
+    source = "lowland"
 
     def __init__(self, size: int, prepare: Callable[[], Judge]) -> None:
-        self.size = size
-        self._prepare = prepare
+        super().__init__(size, prepare)
         self._started = False
         self._workers: list[_Worker] = []
         self._messages: SimpleQueue[tuple[_Worker, Any]] = SimpleQueue()
         self._batches = count()
         self._spent = 0.0
         self._scored = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End all workers, at once where one is scoring; calling it again does nothing."""
@@ -83,13 +71,13 @@ class Workers:
         """Process numbers of the workers that are alive."""
         return [worker.process.pid for worker in self._workers]
 
-    def scores(self, about: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
+    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
         """Score genotypes.
 
         Until the workers have started, and where they are not worth it, `local` scores in this process.
 
         Args:
-            about: What to measure; goes to the judge of each worker.
+            request: What to measure; goes to the judge of each worker.
             genotypes: What to score.
             local: Scores as a worker does.
 
@@ -99,7 +87,7 @@ class Workers:
         Raises:
             LowlandError: No worker could start, or a fault that is no single candidate's, as in `LocalScorer.score`.
         """
-        batch = _Batch(next(self._batches), about, genotypes)
+        batch = _Batch(next(self._batches), request, genotypes)
         for index in range(len(genotypes)):
             while index not in batch.outcomes:
                 self._start_if_worth(len(batch.waiting))
@@ -187,9 +175,9 @@ class Workers:
 class _Batch:
     """Genotypes being scored, by their place."""
 
-    def __init__(self, number: int, about: Any, genotypes: Sequence[Genotype]) -> None:
+    def __init__(self, number: int, request: Any, genotypes: Sequence[Genotype]) -> None:
         self.number = number
-        self.about = about
+        self.request = request
         self.genotypes = genotypes
         self.waiting = deque(range(len(genotypes)))
         self.outcomes: dict[int, Outcome] = {}
@@ -222,7 +210,7 @@ class _Worker:
     def give(self, batch: _Batch, index: int) -> None:
         """Ask for the score of a genotype."""
         self.tasks.append((batch.number, index))
-        self._send((batch.number, index, batch.about, batch.genotypes[index]))
+        self._send((batch.number, index, batch.request, batch.genotypes[index]))
 
     def end(self) -> None:
         """End the process: by closing its input where it waits for work, else at once."""
@@ -295,15 +283,15 @@ def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:
     say(_READY)
     while True:
         try:
-            number, index, about, genotype = pickle.load(tasks)
+            number, index, request, genotype = pickle.load(tasks)
         except EOFError:
             return
-        say((number, index, _outcome(judge, about, genotype)))
+        say((number, index, _outcome(judge, request, genotype)))
 
 
-def _outcome(judge: Judge, about: Any, genotype: Genotype) -> Outcome | Exception:
+def _outcome(judge: Judge, request: Any, genotype: Genotype) -> Outcome | Exception:
     try:
-        outcome = LocalScorer(lambda wanted: judge(about, wanted)).outcome(genotype)
+        outcome = LocalScorer(lambda wanted: judge(request, wanted)).outcome(genotype)
         # In JSON's own types, as the archive keeps them: no tensor travels between processes.
         return replace(outcome, details=plain(outcome.details)) if isinstance(outcome, Scored) else outcome
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What scoring one genotype gives, and scoring in this process: the sequential executor.
+"""What scoring one genotype gives, and scoring it in this process.
 
 Value types that every executor speaks: a judgement goes in, an outcome (scored or failed) comes out.
 """
@@ -39,7 +39,7 @@ Outcome = Scored | ScoringFailure
 
 
 class Scorer(Protocol):
-    """Where scores come from: this process (`LocalScorer`) or several (`workers.Workers`)."""
+    """Where scores come from: this process (`LocalScorer`) or what an executor gives."""
 
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from weakref import WeakKeyDictionary
 
+from pydantic import Field
 from torch import Tensor, nn
 
+from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
-from lowland.core.errors import RunError
+from lowland.core.errors import ConfigError, RunError
 from lowland.core.genotype import Genotype
+from lowland.core.settings import Section
 from lowland.measures.measure import Context, Measure, Score, register
 from lowland.spaces.space import AngleTerm, Part, Supernet, is_searched
 
@@ -60,9 +64,42 @@ class Angle(Measure):
     summary = "angle (radians) between the weights before and after training, without looking at data"
     source = "RLNAS (Zhang et al., CVPR 2021), Eq. 4 and 5"
 
+    class Config(Section):
+        """Settings of the angle."""
+
+        vector: Literal["cells+fixed", "cells"] = Field(
+            "cells+fixed", description="architecture vector with or without stem, reductions and classifier"
+        )
+        bn_scale: Literal["once", "twice"] = Field(
+            "once", description="count dilated convolutions' batch-norm scale once, or twice as the public code does"
+        )
+
+    options: Config
+
     def __init__(self, config: MeasureConfig) -> None:
         super().__init__(config)
         self._tables: WeakKeyDictionary[Supernet, _Table] = WeakKeyDictionary()
+
+    @property
+    def weight(self) -> float:
+        """1/π, so that it is in [0, 1]."""
+        return 1.0 / math.pi
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError for fine-tuned candidates and sorted channels.
+
+        Each weight of the supernet is compared with its own initial value.
+        """
+        if config.finetune.epochs:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle does not exist for fine-tuned candidates; choose another "
+                "measure, or set finetune.epochs=0"
+            )
+        if config.supernet.shrinking:
+            raise ConfigError(
+                f"measure {config.measure.name!r}: the angle means nothing where supernet.shrinking sorts the "
+                "channels; choose another measure or leave supernet.shrinking out"
+            )
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """The angle of one candidate.
@@ -70,8 +107,8 @@ class Angle(Measure):
         Raises:
             RunError: `context.initial` does not belong to this supernet.
         """
-        terms = context.space.angle_terms(supernet, genotype, bn_scale=self.config.angle_bn_scale)
-        if self.config.angle == "cells":
+        terms = context.space.angle_terms(supernet, genotype, bn_scale=self.options.bn_scale)
+        if self.options.vector == "cells":
             terms = [term for term in terms if term.name is None or is_searched(term.name)]
         dot, initial, trained = self._sums(supernet, terms, context.initial)
         length = math.sqrt(initial) * math.sqrt(trained)

@@ -14,12 +14,13 @@ from itertools import cycle, islice
 from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowland.core.device import Compute
 from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
+from lowland.core.inference import evaluating
 from lowland.spaces.space import Supernet
 
 Mode = Literal["cumulative", "batch", "ema-14"]
@@ -117,22 +118,6 @@ def by_batch(batch_norms: Sequence[_BatchNorm]) -> Iterator[None]:
     finally:
         for module, mean, variance in original:
             module.running_mean, module.running_var = mean, variance
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Clear every training flag of `module` within the block, and put each one back as it was.
-
-    Flags are set directly, because `eval()` may be overridden with side effects.
-    """
-    training = [child for child in module.modules() if child.training]
-    try:
-        for child in training:
-            child.training = False
-        yield
-    finally:
-        for child in training:
-            child.training = True
 
 
 def path_batch_norms(supernet: Supernet, genotype: Genotype) -> list[_BatchNorm]:

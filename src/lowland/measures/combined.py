@@ -18,18 +18,6 @@ from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_
 from lowland.spaces.space import Supernet
 
 
-def weight(name: str, config: MeasureConfig) -> float:
-    """What a measure's value is multiplied by in a sum.
-
-    Flatness: γ·β with β = 1/σ₁ unless set (Eq. 5). Angle: 1/π, so that it is in [0, 1]. Every other measure enters in
-    its own unit: accuracy in [0, 1], loss as −L in nats.
-    """
-    if name == "flatness":
-        beta = config.beta if config.beta is not None else 1.0 / config.sigmas[0]
-        return config.gamma * beta
-    return 1.0 / math.pi if name == "angle" else 1.0
-
-
 def combination(config: MeasureConfig) -> str:
     """How the parts of `config.name` are combined (`measure.combine`); `sum` where it has only one."""
     return config.combine if len(split(config.name, "+")) > 1 else "sum"
@@ -37,6 +25,9 @@ def combination(config: MeasureConfig) -> str:
 
 class Combined(Measure):
     """Weighted sum of measures of one candidate.
+
+    Flatness is weighed by γ·β, the angle by 1/π so that it is in [0, 1]. Every other measure enters in its own unit:
+    accuracy in [0, 1], loss as −L in nats.
 
     Batch norm is calibrated and the clean network evaluated once, whatever the parts. Parts that look at the same
     images (accuracy, loss, flatness) add up their influences image by image before the standard error is taken, so
@@ -50,17 +41,19 @@ class Combined(Measure):
         """Set up the parts.
 
         Args:
-            config: Settings that hold where a part has none of its own.
+            config: The settings; `name` is named in errors.
             parts: Measures by the label that `Score.details` gives them.
 
         Raises:
             ConfigError: a label appears twice.
         """
-        super().__init__(config)
         labels = [label for label, _ in parts]
         if len(set(labels)) < len(labels):
-            raise ConfigError(f"measure.name={config.name!r} names a measure twice; weights are set by measure.gamma")
+            raise ConfigError(
+                f"measure.name={config.name!r} names a measure twice; weights are set by measure.options.flatness.gamma"
+            )
         self.name = "+".join(labels)
+        super().__init__(config)
         self.summary = "sum of " + " and ".join(labels)
         self.parts = list(parts)
         self.exclusive = any(part.exclusive for _, part in parts)
@@ -74,12 +67,12 @@ class Combined(Measure):
             path: Subnet | None = None
             calibration: str | None = None
             for label, part in self.parts:
-                scale = weight(part.name, part.config)
+                scale = part.weight
                 if isinstance(part, SubnetMeasure):
-                    if path is None or (part.calibrates and part.config.calibration != calibration):
+                    if path is None or (part.calibrates and part.shared.calibration != calibration):
                         stack.close()
-                        calibration = part.config.calibration if part.calibrates else None
-                        opened = calibrated_subnet(supernet, genotype, context, part.config, calibrate=part.calibrates)
+                        calibration = part.shared.calibration if part.calibrates else None
+                        opened = calibrated_subnet(supernet, genotype, context, part.shared, calibrate=part.calibrates)
                         path = stack.enter_context(opened)
                     estimate = part.judge(path)
                     influence_N = scale * estimate.influence_N + (0.0 if influence_N is None else influence_N)
@@ -99,6 +92,10 @@ class Combined(Measure):
             total = Estimate(value=value, influence_N=influence_N, noise_variance=variance, details=details)
             return total.score()
         return Score(value, math.sqrt(variance) if variance > 0.0 else None, details)
+
+    def identity(self) -> dict[str, Any]:
+        """Those of its parts in their order, with their weights, and labels that `Score.details` names them by."""
+        return {"sum": [{**part.identity(), "label": label, "weight": part.weight} for label, part in self.parts]}
 
 
 def parts_of(measure: Measure) -> list[Measure]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import yaml
 
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
+from lowland.core.moved import new_place
+from lowland.core.options import own_settings
 from lowland.core.registry import MEASURES
 from lowland.core.settings import section
 
-SHARED = ("name", "combine", "images", "batch_size", "calibration_images")
+TOGETHER = ("name", "combine", "images", "batch_size", "calibration_images")
 """Settings of what all measures look at together, which one measure cannot have for itself."""
 
 _TERM = re.compile(r"\s*([A-Za-z_]\w*)\s*(?:\((.*)\))?\s*", re.DOTALL)
@@ -48,51 +51,81 @@ def split(text: str, separator: str) -> list[str]:
     return [part.strip() for part in parts]
 
 
-def terms(config: MeasureConfig, known: Sequence[str] | None = None) -> list[Term]:
+def names(text: str) -> list[str]:
+    """What the terms of an expression are called, not checked: `["angle", "flatness"]` of `angle+flatness(alpha=0)`."""
+    return [part.partition("(")[0].strip() for part in split(text, "+")]
+
+
+def terms(config: MeasureConfig, known: Mapping[str, str] | None = None) -> list[Term]:
     """The terms of the sum that `config.name` writes.
 
-    In the parentheses of measure m stand settings of `MeasureConfig` that hold for this term alone. A setting called
-    `m_key` may be written `key`: `robustness(sigma=0.1)` sets `robustness_sigma`.
+    In the parentheses of a measure stand its own settings, those of a measure that it uses, or shared ones that it
+    declares (`Measure.needs`); they hold for this term alone: `robustness(sigma=0.1)`, `flatness(draws=4)`.
 
     Args:
         config: Settings; `name` holds the expression.
-        known: Names that may stand in it; None: the measures there are.
+        known: Names that may stand in it, each with the measure whose settings it has; None: the measures there are.
 
     Raises:
         ConfigError: an unknown measure or setting, or a value out of range.
     """
-    names = MEASURES.names() if known is None else sorted(known)
-    return [_term(text, config, names) for text in split(config.name, "+")]
+    known = {name: name for name in MEASURES.names()} if known is None else known
+    return [_term(text, config, known) for text in split(config.name, "+")]
 
 
-def _term(text: str, config: MeasureConfig, known: list[str]) -> Term:
+def _term(text: str, config: MeasureConfig, known: Mapping[str, str]) -> Term:
     match = _TERM.fullmatch(text)
     if match is None or match[1] not in known:
         raise ConfigError(
             f"unknown measure {text if match is None else match[1]!r} in measure.name={config.name!r}; known measures: "
-            f"{', '.join(known)}, and sums such as angle+flatness"
+            f"{', '.join(sorted(known))}, and sums such as angle+flatness"
         )
     name, arguments = match[1], match[2]
     if not (arguments or "").strip():
         return Term(name, name, config.model_copy(update={"name": name}))
-    values: dict[str, object] = {}
+    own: dict[str, dict[str, object]] = {}
+    shared: dict[str, object] = {}
     for argument in split(arguments, ","):
-        key, equals, value = argument.partition("=")
+        key, equals, written = argument.partition("=")
         if not equals:
             raise ConfigError(f"{argument!r} in measure {text!r} is not of the form setting=value, such as alpha=0")
         key = key.strip()
-        full = f"{name}_{key}" if f"{name}_{key}" in MeasureConfig.model_fields else key
-        if full not in MeasureConfig.model_fields or full in SHARED:
-            remedy = "it is shared by all measures: use --set" if full in SHARED else "`lowland measures` lists them"
-            raise ConfigError(f"measure {text!r} cannot have a setting {key!r} of its own; {remedy}")
+        owner = _owner(key, text, known[name])
         try:
-            values[full] = _number(yaml.safe_load(value))
+            value = _number(yaml.safe_load(written))
         except yaml.YAMLError as error:
             raise ConfigError(f"the value of {key} in measure {text!r} is not valid YAML") from error
-    own = section(MeasureConfig, config.model_dump() | {"name": name} | values, f"in measure {text!r}: ")
+        (shared if owner is None else own.setdefault(owner, {}))[key] = value
+    where = f"in measure {text!r}: "
+    options = dict(config.options)
+    for owner, changed in own.items():
+        common = own_settings(MEASURES, owner, config.options, "measure.options")
+        options[owner] = section(type(common), {**common.model_dump(), **changed}, where).model_dump(mode="json")
+    values = {**config.model_dump(), **shared, "name": name, "options": options}
     # As a person would write it, so that one term has one label.
     label = f"{name}({', '.join(a.replace(' ', '') for a in split(arguments, ','))})"
-    return Term(name, label, own)
+    return Term(name, label, section(MeasureConfig, values, where))
+
+
+def _owner(key: str, text: str, name: str) -> str | None:
+    """The measure whose setting `key` is in the term `text` of measure `name`; None where it is a shared one."""
+    measure = MEASURES.load(name)
+    settings = {each: MEASURES.load(each).Config.model_fields for each in (name, *measure.uses)}
+    owner = next((each for each, fields in settings.items() if key in fields), None)
+    if owner is not None or (key in measure.needs and key not in TOGETHER):
+        return owner
+    allowed = [*(each for fields in settings.values() for each in fields), *sorted({*measure.needs} - {*TOGETHER})]
+    # What settings were called before format 2 of the run directory.
+    moved = (new_place(old) for old in (f"measure.{name}_{key}", f"measure.{key}"))
+    known = [place.rpartition(".")[2] for place in moved if place is not None and place.split(".")[2] in settings]
+    near = known or difflib.get_close_matches(key, allowed, n=1)
+    if key in TOGETHER:
+        remedy = "it is shared by all measures: use --set"
+    elif near:
+        remedy = f"did you mean {near[0]}?"
+    else:
+        remedy = f"it has {', '.join(allowed)}" if allowed else "it has none"
+    raise ConfigError(f"measure {text!r} cannot have a setting {key!r} of its own; {remedy}")
 
 
 def _number(value: object) -> object:

@@ -22,8 +22,9 @@ from lowland.core import device as devices
 from lowland.core.config import build
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
+from lowland.core.inference import evaluating
 from lowland.measures import per_image
-from lowland.measures.calibration import calibrate, evaluating, preserved
+from lowland.measures.calibration import calibrate, preserved
 from lowland.measures.noise.flatness import estimate_flatness
 from lowland.measures.per_image import Evaluate, ImageResults, Loss, loss_under_noise, losses_under_noise
 

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 
 from lowland.core.device import Compute
 from lowland.core.errors import DataError
+from lowland.core.inference import outputs
 from lowland.measures.measure import Batches
 from lowland.measures.perturbation import Levels, Noise, Perturbation, coefficients, perturbed
 
@@ -91,14 +92,9 @@ def evaluate(
     """
     losses: list[Tensor] = []
     correct: list[Tensor] = []
-    with torch.inference_mode():
-        for x_NCHW, labels_N in batches:
-            with compute.autocast():
-                logits = forward(x_NCHW)
-            if logits.dtype in (torch.bfloat16, torch.float16):
-                logits = logits.float()
-            losses.append(loss(logits, labels_N, reduction="none"))
-            correct.append(logits.argmax(dim=1) == labels_N)
+    for logits, labels_N in outputs(forward, batches, compute):
+        losses.append(loss(logits, labels_N, reduction="none"))
+        correct.append(logits.argmax(dim=1) == labels_N)
     if not losses:
         raise DataError("no images to evaluate on; give at least one batch")
     losses_N: Array = torch.cat(losses).cpu().double().numpy()

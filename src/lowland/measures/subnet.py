@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
@@ -16,10 +16,12 @@ from torch import nn
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
+from lowland.core.inference import evaluating
 from lowland.measures import per_image
-from lowland.measures.calibration import calibrated, evaluating
+from lowland.measures.calibration import calibrated
 from lowland.measures.measure import Batches, Context, Measure, Score
 from lowland.measures.per_image import Array, ImageResults, sampling_error
+from lowland.measures.shared import CALIBRATED
 from lowland.spaces.space import Single, Supernet, is_searched
 
 
@@ -61,39 +63,41 @@ class Subnet:
             self.context.compute,
         )
 
-    def noise_scored(self, config: MeasureConfig) -> Batches:
+    def noise_scored(self, shared: MeasureConfig) -> Batches:
         """The scored images, or the first `measure.noise_images` of them where there are more."""
         scored = self.context.scored
-        return scored if config.noise_images is None else per_image.first(scored, config.noise_images)
+        return scored if shared.noise_images is None else per_image.first(scored, shared.noise_images)
 
-    def noise_influence(self, influence_N: Array, config: MeasureConfig) -> Array:
+    def noise_influence(self, influence_N: Array, shared: MeasureConfig) -> Array:
         """Influences of the images of `noise_scored` on an estimate, as those of all scored images: 0 for the others.
 
         They are images/N times as large, so that Σ U²/images² stays, and they add up with those of measures on all
         images.
         """
-        if config.noise_images is None:
+        if shared.noise_images is None:
             return influence_N  # counting the scored images reads them all where they are streamed
         images, looked = self.images, len(influence_N)
         return np.concatenate([influence_N * (images / looked), np.zeros(images - looked)])
 
-    def losses_under_noise(self, config: MeasureConfig) -> Array:
+    def losses_under_noise(
+        self, sigmas: Sequence[float], levels: Literal["absolute", "incremental"], shared: MeasureConfig
+    ) -> Array:
         """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for.
 
         On the first `measure.noise_images` of the scored images where there are more.
         """
-        shared = config.noise == "shared"
-        scored = self.noise_scored(config)
+        common = shared.noise == "shared"
+        scored = self.noise_scored(shared)
         return per_image.losses_under_noise(
             lambda: self.evaluate(scored),
-            self.perturbable(config.position),
-            sigmas=config.sigmas,
-            draws=config.draws,
+            self.perturbable(shared.position),
+            sigmas=sigmas,
+            draws=shared.draws,
             seed=self.context.seed,
-            levels=config.levels,
-            keys=() if shared else (self.context.space.key(self.genotype),),
-            antithetic=config.antithetic,
-            remember=shared and not isinstance(self.supernet, Single),  # its weights are this candidate's alone
+            levels=levels,
+            keys=() if common else (self.context.space.key(self.genotype),),
+            antithetic=shared.antithetic,
+            remember=common and not isinstance(self.supernet, Single),  # its weights are this candidate's alone
         )
 
     def loss_at(self, sigma: float, draw: int, *, sign: Literal[1, -1] = 1) -> ImageResults:
@@ -103,7 +107,7 @@ class Subnet:
 
 @contextmanager
 def calibrated_subnet(
-    supernet: Supernet, genotype: Genotype, context: Context, config: MeasureConfig, *, calibrate: bool = True
+    supernet: Supernet, genotype: Genotype, context: Context, shared: MeasureConfig, *, calibrate: bool = True
 ) -> Iterator[Subnet]:
     """A candidate, calibrated unless `calibrate` is off.
 
@@ -122,7 +126,7 @@ def calibrated_subnet(
             yield Subnet(network, genotype, context, supernet)
         return
     images = [x_NCHW for x_NCHW, _ in context.calibration]
-    with calibrated(network, genotype, images, config.calibration, context.compute):
+    with calibrated(network, genotype, images, shared.calibration, context.compute):
         yield Subnet(network, genotype, context, supernet)
 
 
@@ -157,12 +161,14 @@ class Estimate:
 class SubnetMeasure(Measure):
     """A measure that looks at the outputs of a calibrated candidate; parts of a sum share one candidate."""
 
+    needs: ClassVar[tuple[str, ...]] = CALIBRATED
+
     calibrates: bool = True
     """Whether it needs batch-norm statistics of the candidate; one that does not may share a calibrated candidate."""
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """Calibrate the path where needed, judge it, and put the supernet back."""
-        with calibrated_subnet(supernet, genotype, context, self.config, calibrate=self.calibrates) as path:
+        with calibrated_subnet(supernet, genotype, context, self.shared, calibrate=self.calibrates) as path:
             return self.judge(path).score()
 
     @abstractmethod

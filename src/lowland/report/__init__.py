@@ -1,5 +1,6 @@
 """Report: how people see a run."""
 
+from lowland.evaluation.section import Estimate
 from lowland.report.facts import (
     Asked,
     Classification,
@@ -7,6 +8,7 @@ from lowland.report.facts import (
     Curve,
     Data,
     Epoch,
+    Judged,
     Network,
     ReportFacts,
     Shift,
@@ -15,7 +17,7 @@ from lowland.report.facts import (
     Training,
 )
 from lowland.report.page import render, write
-from lowland.report.search_facts import Estimate, Fit, Iteration, Objective, Pareto, Point, ScoredCandidate, Search
+from lowland.report.search_facts import Fit, Iteration, Objective, Pareto, Point, ScoredCandidate, Search
 
 __all__ = [
     "Asked",
@@ -27,6 +29,7 @@ __all__ = [
     "Estimate",
     "Fit",
     "Iteration",
+    "Judged",
     "Network",
     "Objective",
     "Pareto",

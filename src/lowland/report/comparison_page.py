@@ -14,7 +14,8 @@ from lowland.core.files import write_text
 from lowland.evaluation.comparison import ComparisonResults, NetworkRow, signed
 from lowland.evaluation.paired import Difference
 from lowland.report import text
-from lowland.report.page import Tile, filled
+from lowland.report.page import filled
+from lowland.report.tiles import Tile
 
 
 def write(document: Mapping[str, Any], path: Path) -> None:

@@ -7,12 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from lowland.report.search_facts import Estimate, Pareto, Search
+from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
+from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report.search_facts import Pareto, Search
 
 if TYPE_CHECKING:
     from lowland.spaces.space import CellGraph
+
+__all__ = [
+    "Asked",
+    "Classification",
+    "Commands",
+    "Curve",
+    "Data",
+    "Epoch",
+    "Judged",
+    "Network",
+    "ReportFacts",
+    "Shift",
+    "ShiftGroup",
+    "Stage",
+    "Training",
+]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,111 +93,10 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Curve:
-    """Loss against the strength of weight noise; loss in nats, `errors` are standard errors over `draws`."""
-
-    label: str
-    kind: Literal["winner", "random", "retrained"]
-    sigmas: tuple[float, ...]
-    loss: tuple[float, ...]
-    errors: tuple[float | None, ...]
-    draws: int
-    images: int
-
-    @classmethod
-    def of(
-        cls, result: Mapping[str, Any], *, label: str, kind: Literal["winner", "random", "retrained"], images: int
-    ) -> Curve:
-        """From what `evaluation.loss_curve` returned, also after a round trip through JSON."""
-        return cls(
-            label=label,
-            kind=kind,
-            sigmas=tuple(result["sigmas"]),
-            loss=tuple(result["loss"]),
-            errors=tuple(result["standard_error"]),
-            draws=result["draws"],
-            images=images,
-        )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Classification:
-    """Test results as `evaluation.classification` returns them: `Classification(**result)`.
-
-    Accuracies and calibration error in percent, likelihood in nats.
-    """
-
-    top1: float
-    nll: float
-    ece: float
-    n: int
-    top1_standard_error: float | None = None
-    top5: float | None = None
-    top5_standard_error: float | None = None
-    nll_standard_error: float | None = None
-    ece_standard_error: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ShiftGroup:
-    """A group of corruptions, such as noise, and the mean error under them, percent."""
-
-    name: str
-    corruptions: tuple[str, ...]
-    error: Estimate | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shift:
-    """Results on corrupted test images.
-
-    Attributes:
-        mean: Accuracy over all types and severities, percent.
-        by: The same for each type and severity.
-        n: Images behind each.
-        severities: Levels judged.
-        standard_error: Of `mean`, and of the mean corruption error 100 − `mean`.
-        errors: Error under each type, mean over severities, percent; empty for runs judged before these were kept.
-        groups: The types by group, in the publication's order; empty as `errors`.
-        normalised_error: ImageNet-C's mCE, AlexNet being 100, where it is defined.
-    """
-
-    mean: float
-    by: Mapping[str, Mapping[int, float]]
-    n: int
-    severities: tuple[int, ...]
-    standard_error: float | None = None
-    errors: Mapping[str, Estimate] = field(default_factory=dict)
-    groups: tuple[ShiftGroup, ...] = ()
-    normalised_error: float | None = None
-
-    @classmethod
-    def of(cls, result: Mapping[str, Any]) -> Shift:
-        """From one network's part of `evaluation.corruption_accuracy`, also after JSON made severities strings."""
-        return cls(
-            mean=result["mean"],
-            by={name: {int(level): value for level, value in row.items()} for name, row in result["by"].items()},
-            n=result["n"],
-            severities=tuple(int(level) for level in result["severities"]),
-            standard_error=result["standard_error"],
-            errors={name: _estimate(row, result["n"]) for name, row in result.get("corruption_errors", {}).items()},
-            groups=tuple(
-                ShiftGroup(name=name, corruptions=tuple(row["corruptions"]), error=_estimate(row, result["n"]))
-                for name, row in result.get("group_errors", {}).items()
-            ),
-            normalised_error=result.get("normalised_error"),
-        )
-
-
-def _estimate(row: Mapping[str, Any], n: int) -> Estimate:
-    return Estimate(value=row["error"], standard_error=row["standard_error"], n=n)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1,
+    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1,
     percent, on search images after a short training.
     """
 
@@ -187,7 +104,7 @@ class Network:
     genotype: str
     parameters: int
     macs: int
-    score: Estimate
+    score: Estimate | None
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
@@ -213,6 +130,23 @@ class Training:
     label: str
     epochs: tuple[Epoch, ...]
     watched: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """What one suite found, as it is kept.
+
+    Attributes:
+        suite: Its name.
+        results: What it found, as its own `Results` reads it.
+        figures: Its few figures, by rank of the network.
+        section: Its report section in plain values; None in runs of format 1.
+    """
+
+    suite: str
+    results: Mapping[str, Any]
+    figures: Mapping[str, tuple[Figure, ...]] = field(default_factory=dict)
+    section: SuiteSection | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -242,6 +176,7 @@ class ReportFacts:
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
+        judged: What further suites found, which no field above tells.
         training: Training curves of the retrained network.
         loading: Python code that loads the delivered network, or empty.
     """
@@ -259,5 +194,6 @@ class ReportFacts:
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()
+    judged: tuple[Judged, ...] = ()
     training: Training | None = None
     loading: str = field(default="")

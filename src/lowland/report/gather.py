@@ -11,43 +11,35 @@ from lowland import spaces
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
+from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
-from lowland.report.facts import (
-    Asked,
-    Classification,
-    Commands,
-    Curve,
-    Data,
-    Epoch,
-    Network,
-    ReportFacts,
-    Shift,
-    Stage,
-    Training,
-)
-from lowland.report.search_facts import Estimate, Pareto, ScoredCandidate, Search
-from lowland.search import Archive, Candidate, parse_objectives
+from lowland.report.facts import Asked, Commands, Data, Epoch, Judged, Network, ReportFacts, Stage, Training
+from lowland.report.search_facts import Pareto, ScoredCandidate, Search
+from lowland.report.sections import of_suite
+from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
+from lowland.search.strategies import strategy as strategies
 from lowland.spaces.space import Space
+from lowland.store.artifacts import Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
-
-LABELS = {"winner": "found network", "random": "random genotype", "retrained": "found network, retrained"}
-"""What the loss curves are called; genotypes are too long for a figure."""
 
 
 def gather(run: Run) -> ReportFacts:
     """Everything the report of `run` shows, read from its directory."""
     config, manifest = run.config, run.manifest
     space = spaces.get(config.space)
-    searched = run.read_json("search.json") if run.stage_done("search") else None
-    judged = run.read_json("evaluation.json") if run.stage_done("evaluate") else {}
-    best = Genotype(config.space, tuple(searched["ranking"][0]["genes"])) if searched is not None else None
-    search = _search(run, space, searched) if searched is not None else None
+    searched = Searched.read(run) if run.stage_done("search") else None
+    records = evaluated(run) if run.stage_done("evaluate") else []
+    best = Genotype(config.space, searched.ranking[0].genes) if searched is not None else None
+    # A searcher that keeps no archive has a ranking only.
+    search = None
+    if searched is not None and searched.measure is not None:
+        search = _search(run, space, searched, searched.measure)
     pareto = None
-    if search is not None and searched is not None and searched.get("pareto") is not None:
-        pareto = Pareto.of(searched["pareto"], search.candidates)
+    if search is not None and searched is not None and searched.pareto is not None:
+        pareto = Pareto.of(searched.pareto, search.candidates)
     data = manifest.get("data", {})
-    return ReportFacts(
+    facts = ReportFacts(
         run=run.path.absolute().name,
         created=manifest["created"],
         version=manifest["lowland"],
@@ -64,9 +56,9 @@ def gather(run: Run) -> ReportFacts:
             space=config.space,
             space_size=space.size,
             measure=_measure(config),
-            strategy=config.search.strategy,
+            strategy=searched.summary["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
-            objectives=config.search.objectives if config.search.strategy == "pareto" else (),
+            objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
             finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
@@ -81,7 +73,7 @@ def gather(run: Run) -> ReportFacts:
             evaluate=f"lowland evaluate {run.path}",
         ),
         config_yaml=dump(config),
-        environment=_environment(judged.get("environment", manifest.get("environment", {}))),
+        environment=_environment(records[0].environment if records else manifest.get("environment", {})),
         stages=tuple(
             Stage(name=name, seconds=manifest["stages"][name]["seconds"], detail=_detail(run, name))
             for name in STAGES
@@ -90,33 +82,39 @@ def gather(run: Run) -> ReportFacts:
         search=search,
         pareto=pareto,
         cells=tuple(space.graphs(best)) if best is not None else (),
-        networks=_networks(run, searched, pareto, judged.get("networks", {})) if searched is not None else (),
-        curves=tuple(
-            Curve.of(curve, label=LABELS[curve["kind"]], kind=curve["kind"], images=curve["images"])
-            for curve in judged.get("curves", ())
-        ),
+        networks=_networks(run, searched, pareto) if searched is not None else (),
         training=_training(run),
         loading=_loading(run) if run.stage_done("train") else "",
     )
+    for record in records:
+        facts = of_suite(record.suite).fill(facts, _judged(record))
+    return facts
+
+
+def _judged(record: SuiteRecord) -> Judged:
+    """What a suite left, as the report's sections read it."""
+    figures = {rank: tuple(Figure(**each) for each in found) for rank, found in (record.figures or {}).items()}
+    section = SuiteSection.from_json(record.section) if record.section is not None else None
+    return Judged(suite=record.suite, results=record.results, figures=figures, section=section)
 
 
 def _measure(config: Config) -> str:
     """The measure that candidates are scored by, which follows from the objectives where there are several."""
-    if config.search.strategy != "pareto":
-        combine = combination(config.measure)
-        return config.measure.name if combine == "sum" else f"{config.measure.name} (by {combine})"
-    return parse_objectives(config.search.objectives, config.measure).measure.name
+    strategy, combine = strategies.chosen(config.search), combination(config.measure)
+    name = strategy.measure(config.measure).name
+    return name if combine == "sum" or strategy.objectives else f"{name} (by {combine})"
 
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:
     config = run.config
+    sigmas = config.measure.options.get("flatness", {}).get("sigmas", ())
     return (
         ("preset", config.preset),
         (
             "supernet",
             f"{config.supernet.channels} channels, {config.supernet.cells} cells, {config.supernet.epochs} epochs",
         ),
-        ("noise levels σ", ", ".join(f"{sigma:g}" for sigma in config.measure.sigmas)),
+        *((("noise levels σ", ", ".join(f"{sigma:g}" for sigma in sigmas)),) if sigmas else ()),
         (
             "under noise",
             f"{config.measure.draws} draw{'s' if config.measure.draws > 1 else ''}, "
@@ -127,7 +125,7 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _environment(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+def _environment(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     return tuple((name.replace("_", " "), str(value)) for name, value in facts.items()) or (
         ("python", platform.python_version()),
     )
@@ -135,6 +133,8 @@ def _environment(facts: dict[str, Any]) -> tuple[tuple[str, str], ...]:
 
 def _detail(run: Run, stage: str) -> str:
     facts = run.manifest["stages"][stage]["facts"]
+    if "skipped" in facts:
+        return f"left out: {facts['skipped']}"
     if stage == "supernet":
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":
@@ -147,29 +147,29 @@ def _detail(run: Run, stage: str) -> str:
     return ""
 
 
-def _search(run: Run, space: Space, searched: dict[str, Any]) -> Search:
+def _search(run: Run, space: Space, searched: Searched, measure: str) -> Search:
     run.require_intact(ARCHIVE)
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
-        archived = {candidate.key: candidate for candidate in archive.candidates(searched["measure"])}
+        archived = {candidate.key: candidate for candidate in archive.candidates(measure)}
     found = []
-    for row in searched["candidates"]:
+    for row in searched.candidates:
         genotype = Genotype(space.name, tuple(row["genes"]))
         # An isomorph, or an earlier search, may have lent the score.
         facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
         found.append(replace(archived[space.key(genotype)], genotype=genotype, **facts))
     combine = combination(run.config.measure)
-    if combine != "sum" and searched.get("pareto") is None:
+    if combine != "sum" and searched.pareto is None:
         by_key = {candidate.key: candidate for candidate in aggregated(found, combine)}
         found = [by_key[candidate.key] for candidate in found]
-    ranking = searched["ranking"]
-    winner = [row["genes"] for row in searched["candidates"]].index(ranking[0]["genes"])
-    judged = _robustness(ranking[0]["details"])
+    ranking = searched.ranking
+    winner = [row["genes"] for row in searched.candidates].index(list(ranking[0].genes))
+    judged = _robustness(ranking[0].details)
     return Search(
         candidates=tuple(_candidate(space, index, candidate) for index, candidate in enumerate(found)),
         winner=winner,
-        failed=searched["summary"]["failed"],
-        images=searched["images"],
-        score_error=ranking[0]["standard_error"],
+        failed=searched.summary["failed"],
+        images=searched.images,
+        score_error=ranking[0].standard_error,
         noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
     )
 
@@ -202,25 +202,22 @@ def _robustness(details: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return next((part for part in parts if "robustness" in part and "error_percent" in part), None)
 
 
-def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged: dict[str, Any]) -> tuple[Network, ...]:
+def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Network, ...]:
     points = {}
-    if pareto is not None:
-        genes = (tuple(row["genes"]) for row in searched["pareto"]["candidates"])
+    if pareto is not None and searched.pareto is not None:
+        genes = (tuple(row["genes"]) for row in searched.pareto["candidates"])
         points = dict(zip(genes, pareto.points, strict=True))
     rows = []
-    for rank, entry in enumerate(searched["ranking"][: max(5, run.config.retrain.top)], start=1):
-        result = judged.get(str(rank), {})
-        final, second = entry["finalist"], entry.get("shortlist")
+    for rank, entry in enumerate(searched.ranking[: max(5, run.config.retrain.top)], start=1):
+        final, second = entry.finalist, entry.shortlist
         rows.append(
             Network(
                 rank=rank,
-                genotype=entry["genotype"],
-                parameters=entry["parameters"],
-                macs=entry["macs"],
-                score=Estimate(value=entry["value"], standard_error=entry["standard_error"]),
-                test=Classification(**result["test"]) if "test" in result else None,
-                shift=Shift.of(result["shift"]) if "shift" in result else None,
-                objectives=points[tuple(entry["genes"])].objectives if points else (),
+                genotype=entry.genotype,
+                parameters=entry.parameters,
+                macs=entry.macs,
+                score=None if entry.value is None else Estimate(value=entry.value, standard_error=entry.standard_error),
+                objectives=points[entry.genes].objectives if points else (),
                 shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
                 if second is not None
                 else None,
@@ -237,7 +234,7 @@ def _networks(run: Run, searched: dict[str, Any], pareto: Pareto | None, judged:
 def _training(run: Run) -> Training | None:
     if not run.stage_done("train"):
         return None
-    losses = run.read_json("training.json")["1"]["loss"]
+    losses = Trained.read(run).networks["1"]["loss"]
     epochs = tuple(Epoch(epoch=number, loss=loss) for number, loss in enumerate(losses, start=1))
     return Training(label="The found network", epochs=epochs)
 

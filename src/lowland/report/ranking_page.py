@@ -12,7 +12,8 @@ from typing import Any
 
 from lowland.core.files import write_text
 from lowland.report import text
-from lowland.report.page import Tile, filled
+from lowland.report.page import filled
+from lowland.report.tiles import Tile
 
 SIZE = 300
 """Side of a scatter plot, CSS pixels."""

@@ -6,14 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """An estimated number: `value`, its standard error in the same unit (None: exact or unknown), its sample size."""
-
-    value: float
-    standard_error: float | None = None
-    n: int | None = None
+from lowland.evaluation.section import Estimate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

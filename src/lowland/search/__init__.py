@@ -6,10 +6,12 @@ from lowland.search.archive import Archive, Candidate
 from lowland.search.limits import Limits
 from lowland.search.objectives import Objective, Objectives
 from lowland.search.objectives import parse as parse_objectives
+from lowland.search.problem import SearchProblem
 from lowland.search.racing import Racing
 from lowland.search.scorer import Evaluator, Proposal
 from lowland.search.strategies.pareto.front import Reference, hypervolume
-from lowland.search.strategies.strategies import SearchResult, SearchSummary, evolution, exhaustive, random, search
+from lowland.search.strategies.state import SearchResult, SearchSummary
+from lowland.search.strategies.strategy import Strategy
 
 __all__ = [
     "Archive",
@@ -25,13 +27,11 @@ __all__ = [
     "Scored",
     "Scorer",
     "ScoringFailure",
+    "SearchProblem",
     "SearchResult",
     "SearchSummary",
+    "Strategy",
     "Workers",
-    "evolution",
-    "exhaustive",
     "hypervolume",
     "parse_objectives",
-    "random",
-    "search",
 ]

@@ -233,6 +233,23 @@ class Archive:
         with self._explained():
             return int(self._connection.execute(f"SELECT count(*) FROM candidates {where}", values).fetchone()[0])
 
+    def measures(self) -> list[str]:
+        """The identities of all measures that candidates were recorded for."""
+        with self._explained():
+            return [row[0] for row in self._connection.execute("SELECT DISTINCT measure FROM candidates ORDER BY id")]
+
+    def rename(self, identities: Mapping[str, str]) -> None:
+        """Record candidates under new identities of their measures (old → new), all or none.
+
+        A candidate that is recorded under the new one already stays under the old one.
+        """
+        with self._explained(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany(
+                "UPDATE OR IGNORE candidates SET measure = ? WHERE measure = ?",
+                [(new, old) for old, new in identities.items()],
+            )
+
     def forget_failed(self, measure: str) -> int:
         """Delete the failed candidates of a measure, so that they are scored again; returns how many there were."""
         with self._explained():

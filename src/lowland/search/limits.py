@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 
 if TYPE_CHECKING:
-    from lowland.core.config import SearchConfig
     from lowland.spaces.space import Cost, Space
 
 ENUMERABLE = 100_000
@@ -29,20 +28,32 @@ _DESCENTS = 4
 _TRIES_PER_GENE = 8
 
 
+class SizeLimits(Protocol):
+    """What says how large a delivered network may be: the settings of a search, or a search problem."""
+
+    @property
+    def max_params(self) -> int | None:
+        """Most parameters; None: any number."""
+
+    @property
+    def max_macs(self) -> int | None:
+        """Most multiply-accumulates for one image; None: any number."""
+
+
 class Limits:
     """The limits `search.max_params` and `search.max_macs` on the delivered network of a genotype.
 
     Args:
         space: The search space.
-        config: Holds the limits; either may be absent.
+        limits: Holds the limits; either may be absent.
         cost: Size of the delivered network of a genotype.
         seed: Run seed.
     """
 
-    def __init__(self, space: Space, config: SearchConfig, cost: Callable[[Genotype], Cost], seed: int) -> None:
+    def __init__(self, space: Space, limits: SizeLimits, cost: Callable[[Genotype], Cost], seed: int) -> None:
         self.space = space
-        self.max_params = config.max_params
-        self.max_macs = config.max_macs
+        self.max_params = limits.max_params
+        self.max_macs = limits.max_macs
         self._cost = cost
         self._seed = seed
         self._rare = False

@@ -45,7 +45,7 @@ class Objective:
             percentage points; `flatnas`: F_α = α·err + k·(1 − α)·R; `latency` in ms; `measure`: minus a measure or sum.
         parts: Labels of the measures it is made of, as `Candidate.details` names them; none where it is exact.
         alpha: α of `flatnas`.
-        k: k of `flatnas` where `measure.flatnas_k` fixes it; else it follows from the archive.
+        k: k of `flatnas` where `measure.options.flatnas.k` fixes it; else it follows from the archive.
     """
 
     label: str
@@ -94,7 +94,7 @@ class Objectives:
     def scale(self, candidates: Sequence[Candidate]) -> float | None:
         """K for `flatnas` = mean(err)/mean(R) over scored `candidates`; None where no objective needs it.
 
-        The one that `measure.flatnas_k` fixes, where it does.
+        The one that `measure.options.flatnas.k` fixes, where it does.
 
         Raises:
             ConfigError: It would not be a positive number, because no candidate errs or none changes under noise.
@@ -176,7 +176,7 @@ def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
     """Objectives from the way they are written, such as `["flatnas(alpha=0.5)", "params"]`.
 
     Settings in parentheses hold for that objective alone, as in measure expressions: `flatnas(alpha=0.9,
-    robustness_sigma=0.1)`, `robustness(sigma=0.1)`, `accuracy+flatness`.
+    sigma=0.1)`, `robustness(sigma=0.1)`, `accuracy+flatness`.
 
     Args:
         texts: The objectives.
@@ -189,7 +189,7 @@ def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
     try:
         return _parsed(texts, config)
     except ConfigError as error:
-        raise ConfigError(f"search.objectives: {error}") from error
+        raise ConfigError(f"search.options.pareto.objectives: {error}") from error
 
 
 def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:
@@ -199,7 +199,7 @@ def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:
             f"{list(texts)} has fewer than two objectives to trade off; give at least two, such as flatnas(alpha=0.5) "
             f"and params"
         )
-    known = sorted({*MEASURES.names(), *EXACT, "error", "flatnas"})
+    known = {name: name for name in MEASURES.names()} | {"params": "parameters", "error": "accuracy"}
     needed: dict[str, None] = {}
     every: list[Objective] = []
     seen: dict[tuple[object, ...], str] = {}
@@ -233,12 +233,14 @@ def _parsed(texts: Sequence[str], config: MeasureConfig) -> Objectives:
     )
 
 
-def _objective(text: str, config: MeasureConfig, known: list[str]) -> tuple[Objective, tuple[str, ...]]:
+def _objective(text: str, config: MeasureConfig, known: Mapping[str, str]) -> tuple[Objective, tuple[str, ...]]:
     """One objective and the measure terms it needs, by which its `parts` go for the moment."""
-    names = [part.partition("(")[0].strip() for part in expression.split(text, "+")]
+    names = expression.names(text)
     unknown = next((name for name in names if name not in known), None)
     if unknown is not None:
-        raise ConfigError(f"unknown objective {unknown!r}; known: {', '.join(known)}")
+        raise ConfigError(f"unknown objective {unknown!r}; known: {', '.join(sorted(known))}")
+    if len(names) == 1 and names[0] in EXACT and text.partition("(")[2].strip(" )"):
+        raise ConfigError(f"{names[0]} in {text!r} has no settings; write it without parentheses")
     terms = expression.terms(config.model_copy(update={"name": text}), known)
     if len(terms) > 1:
         misplaced = next((name for name in names if name in EXACT or name in ("error", "flatnas")), None)
@@ -252,22 +254,14 @@ def _objective(text: str, config: MeasureConfig, known: list[str]) -> tuple[Obje
         return Objective(label="+".join(term.label for term in terms), kind="measure", parts=parts), parts
     (term,) = terms
     if term.name in EXACT:
-        if term.label != term.name:
-            raise ConfigError(f"{term.name} in {text!r} has no settings; write it without parentheses")
         return Objective(label=term.label, kind=EXACT[term.name]), ()
     if term.name == "error":
         parts = (_written("accuracy", term.config, config),)
         return Objective(label=term.label, kind="error", parts=parts), parts
     if term.name == "flatnas":
-        own = term.config
-        # α and k play no part in what is measured, nor do the settings of R in the accuracy.
-        merit = {key: getattr(config, key) for key in ("flatnas_alpha", "flatnas_k")}
-        noise = {key: getattr(config, key) for key in MeasureConfig.model_fields if key.startswith("robustness_")}
-        parts = (
-            _written("accuracy", own.model_copy(update=merit | noise), config),
-            _written("robustness", own.model_copy(update=merit), config),
-        )
-        objective = Objective(label=term.label, kind="flatnas", parts=parts, alpha=own.flatnas_alpha, k=own.flatnas_k)
+        own = flatnas.FlatNas(term.config).options  # α and k play no part in what is measured
+        parts = tuple(_written(name, term.config, config) for name in ("accuracy", "robustness"))
+        objective = Objective(label=term.label, kind="flatnas", parts=parts, alpha=own.alpha, k=own.k)
         return objective, parts
     kind: Kind = "measure"
     if term.name == "robustness":
@@ -280,10 +274,12 @@ def _objective(text: str, config: MeasureConfig, known: list[str]) -> tuple[Obje
 
 def _written(name: str, own: MeasureConfig, config: MeasureConfig) -> str:
     """A measure term that is equal for equal settings: only what differs from `config` stands in parentheses."""
-    common, values = config.model_dump(mode="json"), own.model_dump(mode="json")
+    common, special = (MEASURES.load(name)(each).identity() for each in (config, own))
+    before, now = ([each["options"], *each["uses"].values(), each["shared"]] for each in (common, special))
     arguments = [
-        f"{key.removeprefix(f'{name}_')}={json.dumps(value, separators=(',', ':'))}"
-        for key, value in values.items()
-        if key != "name" and value != common[key]
+        f"{key}={json.dumps(value, separators=(',', ':'))}"
+        for old, new in zip(before, now, strict=True)
+        for key, value in new.items()
+        if value != old[key]
     ]
     return f"{name}({','.join(arguments)})" if arguments else name

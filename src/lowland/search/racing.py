@@ -11,10 +11,9 @@ from operator import attrgetter
 import numpy as np
 from numpy.typing import NDArray
 
-from lowland.core.genotype import Genotype
 from lowland.search.archive import Candidate
-from lowland.search.scorer import Evaluator, Proposal
-from lowland.spaces.space import Cost
+from lowland.search.problem import ScoreFunction
+from lowland.search.scorer import Proposal
 
 INFLUENCE = "influence"
 """The detail of a first look that holds how much each of its images moved the score."""
@@ -63,7 +62,7 @@ class Racing:
     """
 
     def __init__(
-        self, first: Evaluator, full: Evaluator, parents: int, looked: Callable[[], None] = lambda: None
+        self, first: ScoreFunction, full: ScoreFunction, parents: int, looked: Callable[[], None] = lambda: None
     ) -> None:
         self.first = first
         self.full = full
@@ -71,10 +70,6 @@ class Racing:
         self._looked = looked
         self._ranking: list[Candidate] = []
         self._first_looks: dict[str, Candidate] = {}
-
-    def cost(self, genotype: Genotype) -> Cost:
-        """Size of the delivered network of a genotype."""
-        return self.full.cost(genotype)
 
     def __call__(self, proposals: Sequence[Proposal]) -> Iterator[Candidate]:
         """The candidates of a batch, scored, failed or raced, in its order; raises as `Evaluator.__call__` does."""
@@ -94,11 +89,6 @@ class Racing:
                 yield candidate
             else:
                 yield look if look.status == "failed" else dataclasses.replace(look, status="raced")
-
-    def require_success(self) -> None:
-        """Raise LowlandError, naming the commonest reason, where candidates failed and none was scored."""
-        self.first.require_success()
-        self.full.require_success()
 
 
 def significantly_worse(look: Candidate, bar: Candidate) -> bool:

@@ -13,9 +13,18 @@ from lowland._version import __version__
 from lowland.core import files, settings
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, RunError
+from lowland.store.translation import from_format_1
 
-FORMAT = 1
-"""Version of the layout below, written into `manifest.json`; a run of another version is refused."""
+FORMAT = 2
+"""Version of the layout below, written into `manifest.json`.
+
+- 1: settings of every measure side by side in `measure`, precision of scores as it was set.
+- 2: settings of each measure in `measure.options`, resolved precision.
+
+A run of format 1 is read as one of today; the first write makes it one (`renewal`).
+"""
+
+READABLE = (1, FORMAT)
 
 STAGES = ("supernet", "search", "train", "evaluate", "report")
 """The stages of a run in their order: each builds on those before it."""
@@ -75,9 +84,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise RunError(f"{file} is damaged ({error}); put back a good copy, or start the run again") from error
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise RunError(f"{file} is damaged or not of a lowland run; put back a good copy, or start the run again")
-    if manifest["format"] != FORMAT:
+    if manifest["format"] not in READABLE:
         raise RunError(
-            f"run {path} has format {manifest['format']}, but this lowland ({__version__}) reads format {FORMAT}: use "
+            f"run {path} has format {manifest['format']}, but this lowland ({__version__}) reads formats "
+            f"{' and '.join(map(str, READABLE))}: use "
             f"lowland {manifest.get('lowland', 'of the version')} that wrote it, or start the run again"
         )
     for name, kind in (("created", str), ("lowland", str), ("stages", dict), ("checkpoints", dict), ("files", dict)):
@@ -92,11 +102,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
     if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
-        return build(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"))
+        return _built(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"), manifest)
     file = path / CONFIG
     try:
         intact = files.sha256(file) == manifest["files"].get(CONFIG)
-        config = build(settings.read(file))
+        config = _built(settings.read(file), manifest)
     except (OSError, ConfigError) as error:
         raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
     if not intact:
@@ -105,6 +115,25 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
             f"the original, or start another run with the changed settings"
         )
     return config
+
+
+def _built(values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
+    return build(from_format_1(values) if manifest["format"] == 1 else values)
+
+
+def renewal(path: Path, manifest: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """What the manifest of a run of an earlier format gets to be one of today, its settings still to be written.
+
+    `renewed` tells the format it came from, and the precision that its results were computed in where a file tells:
+    scores of format 1 do not.
+    """
+    try:
+        facts = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))
+        precision = facts["environment"]["precision"]
+    except (OSError, ValueError, KeyError):
+        precision = None
+    renewed = {"format": manifest["format"], "precision": precision}
+    return {"format": FORMAT, "renewed": renewed, "config": settings.dump(config)}
 
 
 def inside(root: Path, relative: Path | str) -> str:

@@ -15,6 +15,7 @@ from lowland.spaces import Shape, Supernet, SupernetPath, get
 from lowland.spaces.mobilenetv3.checkpoint import load_ofa
 from lowland.training.loop import Job
 from lowland.training.paths import sorts_channels, step_paths
+from lowland.training.shape import on
 from lowland.training.step import Losses
 
 
@@ -35,14 +36,7 @@ class RandomLabels(Split):
 
 def shape(config: Config, data: DataSet) -> Shape:
     """The supernet's size on this data."""
-    return Shape(
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-        num_classes=data.num_classes,
-        channels=config.supernet.channels,
-        cells=config.supernet.cells,
-        stem=config.supernet.stem,
-    )
+    return on(data, config.supernet.channels, config.supernet.cells, config.supernet.stem)
 
 
 def initial(config: Config, data: DataSet) -> Supernet:

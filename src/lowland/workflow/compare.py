@@ -25,12 +25,14 @@ from lowland.data import DataSet
 from lowland.delivery import network as delivery
 from lowland.evaluation.contest import ShiftedImages, Terms
 from lowland.evaluation.references import Budget, Sized, default_references, references_result, sized
+from lowland.evaluation.shift.suite import Corruptions, corruption_names
+from lowland.evaluation.suite import suite
 from lowland.report import comparison_page
+from lowland.store.artifacts import network_folder
 from lowland.store.lock import Lock
 from lowland.store.manifest import LOCK, MANIFEST
 from lowland.store.run import Run
 from lowland.workflow.session import Session
-from lowland.workflow.stages import corrupted_images, corruption_names, network_folder
 
 SUITES = ("classification", "corruptions")
 """How networks can be judged; on clean test images they always are."""
@@ -163,16 +165,16 @@ def reference_names(asked: Iterable[str]) -> tuple[str, ...]:
 
 def shifted(config: Config, data: DataSet) -> ShiftedImages | None:
     """The corrupted test images on which the run judges its networks; None where it judges on none."""
-    settings = config.evaluate
-    names = corruption_names(settings.corruptions)
+    settings = suite(config, Corruptions.name).config
+    names = corruption_names(settings.names)
     if not names:
         return None
     return ShiftedImages(
-        images=corrupted_images(config, data),
+        images=Corruptions(settings).corrupted(data, config.seed),
         names=tuple(names),
         severities=settings.severities,
-        limit=settings.corruption_images,
-        source=f"{config.seed} {settings.corrupted or ''}",
+        limit=settings.images,
+        source=f"{config.seed} {settings.folder or ''}",
     )
 
 

@@ -15,7 +15,8 @@ from lowland.core.config import Config, MeasureConfig, RetrainConfig
 from lowland.measures.combined import combination
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
-from lowland.workflow.scoring import ScoreRequest, ShortTraining, measure_identity
+from lowland.workflow.identity import measure_identity
+from lowland.workflow.requests import ScoreRequest, ShortTraining
 from lowland.workflow.session import Session
 
 
@@ -40,10 +41,10 @@ def identity(session: Session) -> str:
         "limits": [config.search.max_params, config.search.max_macs] if config.network.channels == "fit" else None,
         "images": len(session.data.search),
         "seed": config.seed,
-        "precision": config.compute.precision,
+        "precision": session.compute.precision,
     }
     if config.retrain.inherit:
-        parts["supernet"] = session.run.manifest["files"]["supernet/trained.safetensors"]
+        parts["supernet"] = session.supernet_digest
     return json.dumps(parts, sort_keys=True)
 
 
@@ -63,7 +64,7 @@ def shortlisted(
     """
     config = session.config
     measure = shortlist_measure(config)
-    name = measure_identity(config.model_copy(update={"measure": measure}), session.supernet_digest)
+    name = measure_identity(session, measure)
     first = list(ranking[: config.search.shortlist])
     evaluator = Evaluator(session.space, scorer(measure), archive, name, session.cost)
     found = evaluated(evaluator, first, "shortlist", session)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterable
 from functools import reduce
 from typing import Any
 
-from lowland.core.config import Config, build
+from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
+from lowland.core.options import completed
+from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES, SUITES
 from lowland.core.settings import merge
+from lowland.measures import expression
+from lowland.search.strategies.strategy import chosen
 
 Values = dict[str, Any]
 
 # GeNAS §5 and the public README: σ per space; §6: evolution. RLNAS: evolution on NAS-Bench-201.
-_DARTS_SIGMAS = [1e-3, 3e-3, 6e-3]
+_DARTS_FLATNESS: Values = {"sigmas": [1e-3, 3e-3, 6e-3]}
 
 # Small supernets learn to rank sooner at a higher learning rate, in more steps and with a path per cell; and by the
 # turn of their searched weights more than by flatness, which so enters a sum with less weight than on the published
@@ -26,15 +31,15 @@ _SMALL_SUPERNET: Values = {
     "weight_decay": 5e-4,
     "path": "per-cell",
 }
-_SMALL_MEASURE: Values = {"angle": "cells", "gamma": 0.1}
+_SMALL_DARTS: Values = {"flatness": {**_DARTS_FLATNESS, "gamma": 0.1}, "angle": {"vector": "cells"}}
 _RANKED_MEASURE: Values = {
     "name": "flatness+angle+macs+naswot+synflow+meco+expressivity",
     "combine": "log-rank",
     # One draw of the noise orders candidates by chance as much as by flatness; images matter less (docs/log.md).
-    "sigmas": [2e-2, 4e-2],
     "draws": 8,
     "noise_images": 125,
-} | _SMALL_MEASURE
+    "options": {"flatness": {"sigmas": [2e-2, 4e-2], "gamma": 0.1}, "angle": {"vector": "cells"}},
+}
 
 # Elastic spaces: the largest, the smallest and two random networks in every step (BigNAS). The angle does not serve
 # them well: most of it is the turn of weights that all candidates share.
@@ -49,6 +54,14 @@ _ELASTIC_SUPERNET: Values = {
 _ELASTIC_NETWORK: Values = {"channels": 16, "cells": 1}
 _ELASTIC_MEASURE: Values = {"name": "flatness"}
 
+
+def _evolution(**settings: int) -> Values:
+    """Settings of evolution as a section `search`."""
+    return {"options": {"evolution": settings}}
+
+
+_FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
@@ -57,19 +70,19 @@ QUICK: dict[str, Values] = {
     },
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
-        "measure": {"sigmas": _DARTS_SIGMAS, "images": 250, "calibration_images": 256} | _SMALL_MEASURE,
-        "search": {"generations": 3},
+        "measure": {"images": 250, "calibration_images": 256, "options": _SMALL_DARTS},
+        "search": _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256} | _ELASTIC_MEASURE,
-        "search": {"generations": 3},
+        "search": _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
-        "evaluate": {"random_genotypes": 4, "curve_images": 250},
+        "evaluate": _FEW_CURVES,
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 16} | _ELASTIC_SUPERNET,
@@ -83,28 +96,28 @@ STANDARD: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"cells": 5},
         "retrain": {"epochs": 100, "cutout": 0},
     },
     "darts": {
         "supernet": {"channels": 16, "cells": 5, "epochs": 60} | _SMALL_SUPERNET,
-        "measure": {"sigmas": _DARTS_SIGMAS} | _SMALL_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "measure": {"options": _SMALL_DARTS},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 16, "cells": 8},
         "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
     },
     "mobilenetv3": {
         "supernet": {"epochs": 120} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 60} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
     },
@@ -123,12 +136,12 @@ PAPER: dict[str, Values] = {
             "path": "per-cell",
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 100, "generations": 20, "parents": 30, "mutations": 50, "crossovers": 50},
+        "search": _evolution(population=100, generations=20, parents=30, mutations=50, crossovers=50),
         "network": {"cells": 5},
         "retrain": {"recipe": "nasbench201"},
     },
     "darts": {
-        "measure": {"sigmas": _DARTS_SIGMAS},
+        "measure": {"options": {"flatness": _DARTS_FLATNESS}},
         "supernet": {
             "cells": 8,
             "epochs": 250,
@@ -137,23 +150,24 @@ PAPER: dict[str, Values] = {
             "weight_decay": 3e-4,
         },
         "data": {"search_fraction": 0.5},
-        "search": {"population": 50, "generations": 20, "parents": 10, "mutations": 25, "crossovers": 25},
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
         "network": {"channels": 36, "cells": 20},
         "retrain": {"recipe": "cifar"},
     },
 }
+
+_MUTATED: dict[str, Values] = {"nasbench201": {"mutated_genes": "all"}, "darts": {"mutated_genes": "first-half"}}
 
 # What the public GeNAS code does, fault by fault (spec §2, §3, §5, §6).
 COMPAT: dict[str, Values] = {
     space: {
         "supernet": {"zero_grad": "zeros"},
         "measure": {
-            "levels": "incremental",
             "calibration": "ema-14",
             "noise": "independent",
-            "angle_bn_scale": "twice",
+            "options": {"flatness": {"levels": "incremental"}, "angle": {"bn_scale": "twice"}},
         },
-        "search": {"mutated_genes": "first-half" if space == "darts" else "all"},
+        "search": {"options": dict.fromkeys(("evolution", "pareto"), _MUTATED[space])},
     }
     for space in ("nasbench201", "darts")
 }
@@ -162,13 +176,18 @@ COMPAT: dict[str, Values] = {
 # The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
-    "search": {"strategy": "pareto", "objectives": ["flatnas(alpha=0.5)", "params"]},
+    "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["flatnas(alpha=0.5)", "params"]}}},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
-    "search": {"initial": 20, "iterations": 5, "proposals": 4},
-    "measure": {"name": "robustness", "combine": "sum", "images": 500, "robustness_sigma": 0.2, "robustness_draws": 10},
+    "search": {"options": {"pareto": {"initial": 20, "iterations": 5, "proposals": 4}}},
+    "measure": {
+        "name": "robustness",
+        "combine": "sum",
+        "images": 500,
+        "options": {"robustness": {"sigma": 0.2, "draws": 10}},
+    },
 }
 
 FLATNAS: dict[str, Values] = {space: reduce(merge, (_FLATNAS, _FLATNAS_SMALL), QUICK[space]) for space in QUICK}
@@ -243,7 +262,50 @@ def assemble(*layers: Values) -> Config:
     base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
-    return build(merge(base, values))
+    return complete(build(merge(base, values)))
+
+
+def complete(config: Config, also: Iterable[str] = ()) -> Config:
+    """The settings with all own settings of what they name, so that a run does not depend on later defaults.
+
+    Args:
+        config: The settings.
+        also: Further measures whose settings are to be there.
+
+    Raises:
+        ConfigError: settings of a measure, strategy, searcher or suite that does not exist, or wrong ones.
+    """
+    search = _complete_search(config.search)
+    texts = [config.measure.name, *chosen(search).objectives]
+    if search.shortlist:
+        texts.append(search.shortlist_measure)
+    aliases = {"error": "accuracy"}
+    named = {aliases.get(name, name) for text in texts for name in expression.names(text)}
+    # What does not exist is refused where the measure is made, with all that is wrong about it.
+    asked = named & set(MEASURES.names())
+    asked |= {*also} | {used for name in asked for used in MEASURES.load(name).uses}
+    options = completed(MEASURES, asked, config.measure.options, "measure.options")
+    measure = config.measure.model_copy(update={"options": options})
+    judged = completed(SUITES, config.evaluate.suites, config.evaluate.options, "evaluate.options")
+    evaluate = config.evaluate.model_copy(update={"options": judged})
+    return config.model_copy(update={"measure": measure, "search": search, "evaluate": evaluate})
+
+
+def _complete_search(search: SearchConfig) -> SearchConfig:
+    # Searchers and strategies share `search.options`: what is no searcher's is a strategy's.
+    searchers = SEARCHERS.names()
+    if search.strategy in searchers:
+        raise ConfigError(
+            f"search.strategy={search.strategy} has the name of a searcher, so that search.options.{search.strategy} "
+            "could be of either; register one of the two under another name"
+        )
+    mine = {name: own for name, own in search.options.items() if name in searchers}
+    others = {name: own for name, own in search.options.items() if name not in searchers}
+    options = {
+        **completed(SEARCHERS, [search.searcher], mine, "search.options"),
+        **completed(STRATEGIES, [search.strategy], others, "search.options"),
+    }
+    return search.model_copy(update={"options": options})
 
 
 def recipe(name: Any) -> Values:

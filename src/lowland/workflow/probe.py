@@ -21,6 +21,7 @@ from lowland.data import DataSet, batches, load, order
 from lowland.delivery import network as export
 from lowland.measures.landscape import Flatness, flatness
 from lowland.store.run import Run
+from lowland.workflow import plugins
 
 
 def flatness_of(
@@ -61,6 +62,7 @@ def flatness_of(
         if not (folder / "manifest.json").exists():
             raise ConfigError(f"{folder} does not say which images to use; name them with --data")
         with Run.open(folder, read_only=True) as run:
+            plugins.require(run)
             # The run's own seed, so that its splits are the ones the network was trained with.
             config = run.config.model_copy(update={"compute": config.compute})
     compute = resolve(config.compute)

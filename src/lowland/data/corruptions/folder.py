@@ -38,13 +38,20 @@ class CorruptedFolder(CorruptedImages):
 
     def __init__(self, folder: Path, names: Sequence[str], data: DataSet) -> None:
         if not folder.is_dir():
-            raise DataError(f"evaluate.corrupted {folder} is not a folder; give one with <corruption>.npy files in it")
+            raise DataError(
+                f"evaluate.options.corruptions.folder {folder} is not a folder; give one with <corruption>.npy "
+                "files in it"
+            )
         here = sorted(path.stem for path in folder.glob("*.npy"))
         for name in (LABELS, *names):
             if name not in here:
                 raise DataError(
                     f"{folder} has no {name}.npy, only {', '.join(here) or 'no .npy file at all'}; unpack the whole set"
-                    + (", or name those wanted in evaluate.corruptions" if name != LABELS and len(here) > 1 else "")
+                    + (
+                        ", or name those wanted in evaluate.options.corruptions.names"
+                        if name != LABELS and len(here) > 1
+                        else ""
+                    )
                 )
         self._size = data.image_size
         self.labels_N = _labels(folder / f"{LABELS}.npy", data)

@@ -6,14 +6,16 @@ Tensor names: N images, B images of one batch, T types of corruption, S severiti
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from lowland.core.errors import ConfigError, DataError
+from lowland.core.inference import evaluating, outputs
 from lowland.data import CORRUPTIONS, GROUPS, SEVERITIES, check_names
-from lowland.evaluation.classification import batch_logits, evaluating, ranks, standard_error
+from lowland.evaluation.classification import finite, ranks, standard_error
 
 if TYPE_CHECKING:
     from lowland.core.device import Compute
@@ -53,6 +55,7 @@ def corruption_accuracy(
     limit: int | None = None,
     batch_size: int,
     progress: Callable[[int, int], None] | None = None,
+    part: Callable[[str, Callable[[], Any]], Any] = lambda name, compute: compute(),
 ) -> dict[str, dict[str, Any]]:
     """Top-1 accuracy and error of several networks under common corruptions (Hendrycks & Dietterich 2019).
 
@@ -73,6 +76,7 @@ def corruption_accuracy(
         limit: Use only the first so many images, a stratified sample since splits alternate classes; None: all.
         batch_size: Images per forward pass.
         progress: Called with (corrupted batches done, in all).
+        part: (name, compute) → a JSON value, computed or as it was before a stop; one for each type and severity.
 
     Returns:
         For each network:
@@ -90,31 +94,47 @@ def corruption_accuracy(
         DataError: there are no images.
         LowlandError: a network's outputs are not finite.
     """
-    check_names(names, "evaluate.corruptions: ")
+    check_names(names, "evaluate.options.corruptions.names: ")
     if not names or not severities:
-        raise ConfigError("evaluate.corruptions and evaluate.severities must name at least one corruption and severity")
+        raise ConfigError(
+            "evaluate.options.corruptions: names and severities must name at least one corruption and severity"
+        )
     if len(corrupted) == 0:
         raise DataError("there are no test images to corrupt; give the data set a test split or raise test_fraction")
     n = min(len(corrupted), limit or len(corrupted))
     labels_N = corrupted.labels_N[:n]
     starts = range(0, n, batch_size)
-    hits = {model: torch.zeros(len(names), len(severities), n, dtype=torch.bool) for model in models}
     done, total = 0, len(starts) * len(names) * len(severities)
-    seen: set[tuple[int, int]] = set()
 
-    with evaluating(*models.values()):
+    def judged(name: str, severity: int) -> dict[str, Any]:
+        """Which images every network names right, and the numbers of classes and image sides seen."""
+        nonlocal done
+        hits_N = {key: torch.zeros(n, dtype=torch.bool) for key in models}
+        seen: set[tuple[int, int]] = set()
         for start in starts:
-            stop = min(start + batch_size, n)
-            for row, name in enumerate(names):
-                for column, severity in enumerate(severities):
-                    shifted_BCHW = corrupted.images(name, severity, start, stop)
-                    for key, model in models.items():
-                        logits_BK = batch_logits(model, shifted_BCHW, normalise, compute)
-                        hits[key][row, column, start:stop] = ranks(logits_BK, labels_N[start:stop]) == 0
-                        seen.add((logits_BK.shape[1], shifted_BCHW.shape[-1]))
-                    done += 1
-                    if progress is not None:
-                        progress(done, total)
+            labels_B = labels_N[start : start + batch_size]
+            x_BCHW = corrupted.images(name, severity, start, start + len(labels_B))
+            batch = [(normalise(compute.place(x_BCHW)), labels_B)]
+            for key, model in models.items():
+                for logits_BK, _ in outputs(model, batch, compute):
+                    hits_N[key][start : start + len(labels_B)] = ranks(finite(logits_BK), labels_B) == 0
+                    seen.add((logits_BK.shape[1], x_BCHW.shape[-1]))
+            done += 1
+            if progress is not None:
+                progress(done, total)
+        bits = {key: "".join("01"[hit] for hit in hit_N.tolist()) for key, hit_N in hits_N.items()}
+        return {"hits": bits, "seen": sorted(map(list, seen))}
+
+    hits = {key: torch.zeros(len(names), len(severities), n, dtype=torch.bool) for key in models}
+    seen: set[tuple[int, int]] = set()
+    with evaluating(*models.values()):
+        for row, name in enumerate(names):
+            for column, severity in enumerate(severities):
+                found = part(f"{name}-{severity}", partial(judged, name, severity))
+                done = (row * len(severities) + column + 1) * len(starts)
+                seen |= {(classes, side) for classes, side in found["seen"]}
+                for key, hit in hits.items():
+                    hit[row, column] = torch.tensor([bit == "1" for bit in found["hits"][key]])
     return {key: _summary(hit, names, severities, seen == {IMAGENET}) for key, hit in hits.items()}
 
 
@@ -134,7 +154,7 @@ def alexnet_normalised(errors: Mapping[str, float]) -> float:
     if missing:
         raise ConfigError(
             f"the normalised mean corruption error is defined over all 15 standard corruptions, but {missing[0]} is "
-            "missing; evaluate with evaluate.corruptions=all"
+            "missing; evaluate with evaluate.options.corruptions.names=all"
         )
     return sum(errors[name] / share for name, share in ALEXNET_ERROR.items()) / len(ALEXNET_ERROR)
 

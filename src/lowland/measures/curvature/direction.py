@@ -6,9 +6,9 @@ Array names: K noise draws, T noise levels, N images, J eigenvectors, P perturbe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from torch import Tensor
@@ -33,13 +33,19 @@ class Displacement:
         return weight.add(self.direction[name], alpha=self.scale)
 
 
-def losses_along_hessian(subnet: Subnet, config: MeasureConfig) -> tuple[Array, dict[str, Any]]:
+def losses_along_hessian(
+    subnet: Subnet,
+    sigmas: Sequence[float],
+    levels: Literal["absolute", "incremental"],
+    vectors: int,
+    shared: MeasureConfig,
+) -> tuple[Array, dict[str, Any]]:
     """Per-image losses (K, T, N) along the Hessian's top eigenvectors, and JSON facts about these.
 
     At level σ the weights move by σ·√P·u, as far as Gaussian noise of that σ moves P scalars, with u = Σⱼ cⱼvⱼ/‖c‖ and
     cⱼ = |N(0, 1)| drawn for every draw and level. Each unit eigenvector vⱼ is taken with the sign along which the loss
     rises (⟨∇L, vⱼ⟩ ≥ 0), because an eigenvector has no sign of its own; where `measure.antithetic`, −u is evaluated
-    too. With one eigenvector (`measure.hessian_vectors`) u = v₁ and nothing is left to chance: one draw is made,
+    too. With one eigenvector (`vectors`) u = v₁ and nothing is left to chance: one draw is made,
     whatever `measure.draws`. Eigenvectors are those of the largest eigenvalues, from `hessian_images` images.
 
     Where no parameter is perturbed, weights stay as they are.
@@ -48,15 +54,15 @@ def losses_along_hessian(subnet: Subnet, config: MeasureConfig) -> tuple[Array, 
         ValueError: a loss or a curvature is not finite.
     """
     context = subnet.context
-    parameters = subnet.perturbable(config.position)
-    hessian = LossHessian(subnet, parameters, config.hessian_images)
-    pairs = top_eigenpairs(hessian.product, hessian.vector("lanczos"), config.hessian_vectors)
+    parameters = subnet.perturbable(shared.position)
+    hessian = LossHessian(subnet, parameters, shared.hessian_images)
+    pairs = top_eigenpairs(hessian.product, hessian.vector("lanczos"), vectors)
     rising_J = (pairs.vectors_JP @ hessian.gradient()).sign()
     rising_J[rising_J == 0] = 1.0
     vectors_JP = pairs.vectors_JP * rising_J[:, None]
     count = len(vectors_JP)
-    keys = () if config.noise == "shared" else (context.space.key(subnet.genotype),)
-    signs = (1.0, -1.0) if config.antithetic else (1.0,)
+    keys = () if shared.noise == "shared" else (context.space.key(subnet.genotype),)
+    signs = (1.0, -1.0) if shared.antithetic else (1.0,)
 
     def losses_N(draw: int, level: int, sigma: float) -> Array:
         weights_J = np.abs(numpy_rng(context.seed, "hessian direction", draw, level, *keys).standard_normal(count))
@@ -72,10 +78,10 @@ def losses_along_hessian(subnet: Subnet, config: MeasureConfig) -> tuple[Array, 
         mean_N: Array = np.mean(found, axis=0)
         return mean_N
 
-    sigmas = effective_sigmas(config.sigmas, config.levels)
-    draws = config.draws if count > 1 else 1
+    effective_T = effective_sigmas(sigmas, levels)
+    draws = shared.draws if count > 1 else 1
     losses_KTN = np.array(
-        [[losses_N(draw, level, sigma) for level, sigma in enumerate(sigmas)] for draw in range(draws)]
+        [[losses_N(draw, level, sigma) for level, sigma in enumerate(effective_T)] for draw in range(draws)]
     )
     return losses_KTN, {
         "direction": "hessian",

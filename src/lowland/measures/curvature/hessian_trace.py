@@ -10,10 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from pydantic import Field
 
+from lowland.core.settings import Positive, Section
 from lowland.measures.curvature.hessian import LossHessian
 from lowland.measures.measure import register
 from lowland.measures.per_image import Array
+from lowland.measures.shared import CALIBRATED
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
 
 GROUPS = 8
@@ -74,7 +77,7 @@ def estimate_trace(forms_GK: Array, sizes_G: Array) -> TraceEstimate:
 class HessianTrace(SubnetMeasure):
     """−tr H with H the Hessian of the mean cross-entropy (nats) of the first `hessian_images` search images.
 
-    Hutchinson: tr H = E[vᵀHv] for v of independent ±1; `hessian_trace_draws` vectors, the same for all candidates where
+    Hutchinson: tr H = E[vᵀHv] for v of independent ±1; its `draws` vectors, the same for all candidates where
     `measure.noise` is shared, over the parameters at `measure.position`. Flat is a small trace: Gaussian noise so
     small that no rectifier changes sides raises the loss by σ²/2·tr H on average.
 
@@ -86,12 +89,21 @@ class HessianTrace(SubnetMeasure):
     summary = "trace of the Hessian of the loss (nats per squared weight, negative), by random vectors"
     source = "Hutchinson, 1990; for neural networks: PyHessian (Yao et al., 2020), Section 3"
 
+    needs = (*CALIBRATED, "noise", "position", "hessian_images")
+
+    class Config(Section):
+        """Settings of the trace."""
+
+        draws: Positive = Field(8, description="random vectors of Hutchinson's estimate")
+
+    options: Config
+
     def judge(self, subnet: Subnet) -> Estimate:
         """−tr H of the candidate; raises ValueError where a curvature is not finite."""
-        config = self.config
-        keys = () if config.noise == "shared" else (subnet.context.space.key(subnet.genotype),)
-        hessian = LossHessian(subnet, subnet.perturbable(config.position), config.hessian_images)
-        normal_KP = torch.stack([hessian.vector("trace", draw, *keys) for draw in range(config.hessian_trace_draws)])
+        shared, draws = self.shared, self.options.draws
+        keys = () if shared.noise == "shared" else (subnet.context.space.key(subnet.genotype),)
+        hessian = LossHessian(subnet, subnet.perturbable(shared.position), shared.hessian_images)
+        normal_KP = torch.stack([hessian.vector("trace", draw, *keys) for draw in range(draws)])
         signs_KP = torch.ones_like(normal_KP).copysign_(normal_KP)
         forms_GK, sizes_G = hessian.quadratic_forms(signs_KP, GROUPS)
         found = estimate_trace(forms_GK, sizes_G)
@@ -103,7 +115,7 @@ class HessianTrace(SubnetMeasure):
                 "trace": found.value,
                 "standard_error_images": found.images_se,
                 "standard_error_noise": found.noise_se,
-                "draws": config.hessian_trace_draws,
+                "draws": draws,
                 "images": hessian.images,
                 "parameters": hessian.size,
             },

@@ -21,7 +21,7 @@ from lowland.spaces.space import Single
 
 def outcomes_under_noise(
     subnet: Subnet,
-    config: MeasureConfig,
+    shared: MeasureConfig,
     sigma: float,
     draws: int,
     *,
@@ -33,7 +33,7 @@ def outcomes_under_noise(
 
     Args:
         subnet: What is perturbed, at `measure.position`.
-        config: Settings of the noise; its own levels and draws do not count.
+        shared: Settings of the noise; its `draws` do not count.
         sigma: The level σ.
         draws: Number of independent draws K.
         kind: How weights are perturbed.
@@ -43,20 +43,20 @@ def outcomes_under_noise(
     Raises:
         ValueError: a loss is not finite.
     """
-    shared = config.noise == "shared"
-    signs: tuple[Literal[1, -1], ...] = (1, -1) if config.antithetic else (1,)
-    parameters = subnet.perturbable(config.position)
+    common = shared.noise == "shared"
+    signs: tuple[Literal[1, -1], ...] = (1, -1) if shared.antithetic else (1,)
+    parameters = subnet.perturbable(shared.position)
 
     def outcome(draw: int, sign: Literal[1, -1]) -> ImageResults:
         noise = kind(
             seed=subnet.context.seed,
             draw=draw,
             coefficients={0: sigma},
-            keys=() if shared else (subnet.context.space.key(subnet.genotype),),
+            keys=() if common else (subnet.context.space.key(subnet.genotype),),
             sign=sign,
             relative=relative,
             # The weights of an extracted network are this candidate's alone.
-            remember=shared and not isinstance(subnet.supernet, Single),
+            remember=common and not isinstance(subnet.supernet, Single),
         )
         return outcome_under(noise, lambda: subnet.evaluate(scored), parameters, sigma)
 
@@ -94,12 +94,12 @@ def mean_over_draws(values_KN: Array, details: Mapping[str, Any]) -> Estimate:
 
 def losses_under_noise(
     subnet: Subnet,
-    config: MeasureConfig,
+    shared: MeasureConfig,
     sigma: float,
     *,
     kind: type[Noise] = Noise,
     relative: bool = False,
 ) -> Array:
     """Per-image losses (K, N) of `measure.draws` draws, averaged over ± where antithetic; else as above."""
-    found = outcomes_under_noise(subnet, config, sigma, config.draws, kind=kind, relative=relative)
+    found = outcomes_under_noise(subnet, shared, sigma, shared.draws, kind=kind, relative=relative)
     return np.array([np.mean([outcome.losses_N for outcome in signed], axis=0) for signed in found])

@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from lowland.core.settings import Rate, Section
 from lowland.measures.measure import register
 from lowland.measures.noise.draws import losses_under_noise
 from lowland.measures.noise.perturbed_loss import negative_mean
 from lowland.measures.perturbation import Noise
+from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
 
 
@@ -43,15 +46,24 @@ class FilterNormalisedNoise(SubnetMeasure):
     """−S with S = E_d[L(w + σ d) − L(w)] in nats, d a random direction with ‖d_f‖ = ‖w_f‖ for every filter f.
 
     Multiplying a filter that batch norm follows by a constant changes neither the network nor S, which plain noise does
-    not respect. σ = `filter_noise_sigma`, `measure.draws` draws, mirrored too where `measure.antithetic`.
+    not respect. σ is its setting `sigma`; `measure.draws` draws, mirrored too where `measure.antithetic`.
     """
 
     name = "filter_noise"
     summary = "rise of the loss (nats, negative) under filter-normalised weight noise"
     source = "filter-wise normalisation: Li et al., NeurIPS 2018, Section 4"
 
+    needs = (*CALIBRATED, *NOISE, "draws")
+
+    class Config(Section):
+        """Settings of filter noise."""
+
+        sigma: Rate = Field(0.1, description="noise in units of each filter's norm")
+
+    options: Config
+
     def judge(self, subnet: Subnet) -> Estimate:
         """−S of the candidate; raises ValueError where a loss is not finite."""
-        sigma, clean = self.config.filter_noise_sigma, subnet.clean
-        losses_KN = losses_under_noise(subnet, self.config, sigma, kind=FilterNoise)
+        sigma, clean = self.options.sigma, subnet.clean
+        losses_KN = losses_under_noise(subnet, self.shared, sigma, kind=FilterNoise)
         return negative_mean(losses_KN - clean.losses_N, {"sigma": sigma, "loss": clean.loss})

@@ -14,14 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
+from lowland.core.settings import NonNegative, Positive, Rate, Section
 from lowland.measures.curvature.direction import losses_along_hessian
 from lowland.measures.measure import register
 from lowland.measures.per_image import Array, sampling_error
 from lowland.measures.perturbation import effective_sigmas
+from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
 
 
@@ -161,31 +164,62 @@ def estimate_flatness(losses_KTN: Array, sigmas: Sequence[float], alpha: float) 
 class Flatness(SubnetMeasure):
     """F on the search split; weights perturbed around the inherited ones, batch norm calibrated at clean weights.
 
-    Along Gaussian noise, or along the loss Hessian's top eigenvectors (`measure.direction`; Table 7).
+    Along Gaussian noise, or along the loss Hessian's top eigenvectors (`direction`; Table 7).
     """
 
     name = "flatness"
     summary = "inverse of the loss's slope and depth under weight noise (flat and deep is good)"
     source = "GeNAS (Jeong et al., IJCAI 2023), Eq. 3 and 4"
 
+    needs = (*CALIBRATED, *NOISE, "draws", "noise_images", "hessian_images")
+
+    class Config(Section):
+        """Settings of flatness."""
+
+        sigmas: tuple[Rate, ...] = Field((2e-3, 1e-2, 2e-2), description="noise levels σ₁ < σ₂ < …")
+        alpha: NonNegative = Field(1.0, description="weight of the depth term (Eq. 4); 0 gives Eq. 3")
+        gamma: NonNegative = Field(16.0, description="weight in a sum (Eq. 5)")
+        beta: Rate | None = Field(None, description="scale in a sum; default 1/σ₁")
+        levels: Literal["absolute", "incremental"] = Field(
+            "absolute", description="noise of std σᵢ each time, or increments σᵢ − σᵢ₋₁ added up as in the public code"
+        )
+        direction: Literal["random", "hessian"] = Field(
+            "random", description="along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
+        )
+        hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
+
+        @model_validator(mode="after")
+        def _increasing(self) -> Self:
+            if len(self.sigmas) < 2 or any(b <= a for a, b in zip(self.sigmas, self.sigmas[1:], strict=False)):
+                raise ValueError(f"sigmas must be at least two increasing values, got {list(self.sigmas)}")
+            return self
+
+    options: Config
+
+    @property
+    def weight(self) -> float:
+        """γ·β with β = 1/σ₁ unless set (Eq. 5)."""
+        beta = self.options.beta if self.options.beta is not None else 1.0 / self.options.sigmas[0]
+        return self.options.gamma * beta
+
     def judge(self, subnet: Subnet) -> Estimate:
         """Flatness of the candidate; raises ValueError where a loss is not finite or the flatness is infinite."""
-        config = self.config
+        own = self.options
         facts: dict[str, Any] = {}
-        if config.direction == "hessian":
-            losses_KTN, facts = losses_along_hessian(subnet, config)
+        if own.direction == "hessian":
+            losses_KTN, facts = losses_along_hessian(subnet, own.sigmas, own.levels, own.hessian_vectors, self.shared)
         else:
-            losses_KTN = subnet.losses_under_noise(config)
-        found = estimate_flatness(losses_KTN, config.sigmas, config.alpha)
+            losses_KTN = subnet.losses_under_noise(own.sigmas, own.levels, self.shared)
+        found = estimate_flatness(losses_KTN, own.sigmas, own.alpha)
         return Estimate(
             value=found.value,
-            influence_N=subnet.noise_influence(found.influence_N, config),
+            influence_N=subnet.noise_influence(found.influence_N, self.shared),
             noise_variance=0.0 if found.noise_se is None else found.noise_se**2,
             details={
                 "slopes": found.slopes,
                 "depth": found.depth,
-                "sigmas": list(config.sigmas),
-                "effective_sigmas": list(effective_sigmas(config.sigmas, config.levels)),
+                "sigmas": list(own.sigmas),
+                "effective_sigmas": list(effective_sigmas(own.sigmas, own.levels)),
                 "losses": found.losses_T.tolist(),
                 "losses_standard_error": found.losses_se_T.tolist(),
                 "standard_error_images": found.images_se,

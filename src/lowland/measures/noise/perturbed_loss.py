@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import Field
+
+from lowland.core.settings import Rate, Section
 from lowland.measures.measure import register
 from lowland.measures.noise.draws import losses_under_noise, mean_over_draws
 from lowland.measures.per_image import Array
+from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
 
 
@@ -23,14 +27,23 @@ def negative_mean(losses_KN: Array, details: Mapping[str, Any]) -> Estimate:
 class PerturbedLoss(SubnetMeasure):
     """−L(σ) with L(σ) the mean cross-entropy, in nats, under weights w + σ z, z ~ N(0, 1) per scalar.
 
-    One level σ = `perturbed_loss_sigma`, `measure.draws` draws, the same noise as flatness's first level.
+    One level σ, its setting `sigma`; `measure.draws` draws, the same noise as flatness's first level.
     """
 
     name = "perturbed_loss"
     summary = "negative cross-entropy (nats) under Gaussian weight noise of one strength"
     source = "L(σ) of GeNAS (Jeong et al., IJCAI 2023), Eq. 3, by itself"
 
+    needs = (*CALIBRATED, *NOISE, "draws")
+
+    class Config(Section):
+        """Settings of the perturbed loss."""
+
+        sigma: Rate = Field(4e-2, description="noise level")
+
+    options: Config
+
     def judge(self, subnet: Subnet) -> Estimate:
         """−L(σ) of the candidate; raises ValueError where a loss is not finite."""
-        sigma = self.config.perturbed_loss_sigma
-        return negative_mean(losses_under_noise(subnet, self.config, sigma), {"sigma": sigma})
+        sigma = self.options.sigma
+        return negative_mean(losses_under_noise(subnet, self.shared, sigma), {"sigma": sigma})

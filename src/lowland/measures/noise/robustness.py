@@ -9,11 +9,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from pydantic import Field
 
 from lowland.core.config import MeasureConfig
+from lowland.core.settings import Positive, Rate, Section
 from lowland.measures.measure import register
 from lowland.measures.noise.draws import outcomes_under_noise
 from lowland.measures.per_image import Array, sampling_error
+from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
 
 
@@ -94,8 +97,8 @@ def estimate_robustness(clean_N: Array, correct_KSN: Array) -> RobustnessEstimat
     )
 
 
-def robustness_of(subnet: Subnet, config: MeasureConfig) -> RobustnessEstimate:
-    """R(x, σ) of a calibrated candidate under `robustness_sigma` and `robustness_draws`.
+def robustness_of(subnet: Subnet, sigma: float, draws: int, shared: MeasureConfig) -> RobustnessEstimate:
+    """R(x, σ) of a calibrated candidate under `draws` draws of relative noise of level `sigma`.
 
     The noise w ⊙ (1 + σ z) is on every parameter on the path, batch-norm scale and shift and biases too (or on searched
     operations only: `measure.position`); buffers keep the statistics calibrated at clean weights.
@@ -104,11 +107,11 @@ def robustness_of(subnet: Subnet, config: MeasureConfig) -> RobustnessEstimate:
         ValueError: a loss is not finite.
     """
     clean_N = subnet.clean.correct_N
-    found = outcomes_under_noise(subnet, config, config.robustness_sigma, config.robustness_draws, relative=True)
+    found = outcomes_under_noise(subnet, shared, sigma, draws, relative=True)
     return estimate_robustness(clean_N, np.array([[outcome.correct_N for outcome in signed] for signed in found]))
 
 
-def robustness_details(found: RobustnessEstimate, config: MeasureConfig) -> dict[str, object]:
+def robustness_details(found: RobustnessEstimate, sigma: float, draws: int) -> dict[str, object]:
     """What a score that contains R keeps, as JSON: percentages, standard errors and sample sizes."""
     return {
         "robustness": found.value,
@@ -119,8 +122,8 @@ def robustness_details(found: RobustnessEstimate, config: MeasureConfig) -> dict
         "error_percent": found.error,
         "error_percent_standard_error": sampling_error(found.error_influence_N),
         "accuracies_percent": found.accuracies_KS.flatten().tolist(),
-        "sigma": config.robustness_sigma,
-        "draws": config.robustness_draws,
+        "sigma": sigma,
+        "draws": draws,
         "images": len(found.influence_N),
     }
 
@@ -136,12 +139,23 @@ class Robustness(SubnetMeasure):
     summary = "change of accuracy (percentage points, negative) under relative weight noise"
     source = "FlatNAS (Gambella et al., 2024, arXiv 2402.19102), robustness R(x, σ)"
 
+    needs = (*CALIBRATED, *NOISE)
+
+    class Config(Section):
+        """Settings of R, which `flatnas` follows too."""
+
+        sigma: Rate = Field(0.05, description="relative noise σ of R(x, σ)")
+        draws: Positive = Field(20, description="noise draws M")
+
+    options: Config
+
     def judge(self, subnet: Subnet) -> Estimate:
         """−R of the candidate; raises ValueError where a loss is not finite."""
-        found = robustness_of(subnet, self.config)
+        sigma, draws = self.options.sigma, self.options.draws
+        found = robustness_of(subnet, sigma, draws, self.shared)
         return Estimate(
             value=-found.value,
             influence_N=-found.influence_N,
             noise_variance=found.noise_variance,
-            details=robustness_details(found, self.config),
+            details=robustness_details(found, sigma, draws),
         )

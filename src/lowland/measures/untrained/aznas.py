@@ -18,6 +18,7 @@ from torch.nn import functional
 
 from lowland.core.seeds import torch_generator
 from lowland.measures.measure import register
+from lowland.measures.shared import RANDOM_IMAGES
 from lowland.measures.untrained.blocks import visit_blocks
 from lowland.measures.untrained.initialization import normal_images, normal_network
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure
@@ -128,7 +129,7 @@ def mean_stability(gains: Sequence[float]) -> float:
 
 
 def _isotropies(untrained: Untrained) -> list[float]:
-    x_NCHW = normal_images(untrained, untrained.shape, untrained.config.untrained_batch)
+    x_NCHW = normal_images(untrained, untrained.shape, untrained.shared.untrained_batch)
     return block_isotropies(normal_network(untrained), x_NCHW)
 
 
@@ -139,6 +140,8 @@ class Expressivity(UntrainedMeasure):
     name = "expressivity"
     summary = "how evenly an untrained network's features use all directions, summed over blocks"
     source = "AZ-NAS (Lee et al., CVPR 2024), Eq. 4"
+
+    needs = RANDOM_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The sum, in nats; at most Σ log C over the feature maps."""
@@ -153,6 +156,8 @@ class Progressivity(UntrainedMeasure):
     summary = "smallest increase of the expressivity from one block of an untrained network to the next"
     source = "AZ-NAS (Lee et al., CVPR 2024), Eq. 5"
 
+    needs = RANDOM_IMAGES
+
     def judge(self, untrained: Untrained) -> float:
         """The increase, in nats, mostly negative."""
         return least_increase(_isotropies(untrained))
@@ -166,7 +171,9 @@ class Trainability(UntrainedMeasure):
     summary = "how little gradients shrink or grow on their way back through an untrained network's blocks"
     source = "AZ-NAS (Lee et al., CVPR 2024), Eq. 9"
 
+    needs = RANDOM_IMAGES
+
     def judge(self, untrained: Untrained) -> float:
         """The mean, 0 or less up to 1e-6; about −1e6 where nothing passes, and that for each block of skips alone."""
-        x_NCHW = normal_images(untrained, untrained.shape, untrained.config.untrained_batch)
+        x_NCHW = normal_images(untrained, untrained.shape, untrained.shared.untrained_batch)
         return mean_stability(block_gains(normal_network(untrained), x_NCHW, untrained.context.seed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from lowland.measures.measure import register
+from lowland.measures.shared import TRAINING_IMAGES
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, loss_gradients, weights
 
 
@@ -19,6 +20,8 @@ class GradientNorm(UntrainedMeasure):
     summary = "norm of the loss gradient of an untrained network, summed over layers"
     source = "Abdelfattah et al., ICLR 2021, Section 3.2"
 
+    needs = TRAINING_IMAGES
+
     def judge(self, untrained: Untrained) -> float:
         """The sum of norms, in nats per unit of weight."""
         network = untrained.placed
@@ -32,6 +35,8 @@ class Snip(UntrainedMeasure):
     name = "snip"
     summary = "how much the loss of an untrained network depends on each of its weights, summed"
     source = "SNIP (Lee et al., ICLR 2019), Section 4.1; as a measure: Abdelfattah et al., ICLR 2021"
+
+    needs = TRAINING_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The sum, in nats."""

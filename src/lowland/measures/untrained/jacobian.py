@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.measures.measure import register
+from lowland.measures.shared import TRAINING_IMAGES
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, gradients
 
 STABILISER = 1e-5
@@ -42,6 +43,8 @@ class JacobianCovariance(UntrainedMeasure):
     name = "jacob_cov"
     summary = "how uncorrelated an untrained network's input gradients are between images"
     source = "Mellor et al., arXiv 2006.04647v1; as in Abdelfattah et al., ICLR 2021"
+
+    needs = TRAINING_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The score; −N for uncorrelated images, about −1e5 for each image that repeats another's Jacobian."""

@@ -53,10 +53,10 @@ class LinearRegions(UntrainedMeasure):
 
     def judge(self, untrained: Untrained) -> float:
         """The count, from 1 to 3000."""
-        config = untrained.config.model_copy(update={"untrained_channels": 1})
+        shared = untrained.shared.model_copy(update={"untrained_channels": 1})
         # A stem for large images would leave one pixel of such small ones.
         shape = replace(untrained.shape, in_channels=1, stem="cifar")
-        thin = Untrained(shape, untrained.genotype, untrained.context, config)
+        thin = Untrained(shape, untrained.genotype, untrained.context, shared)
         network = normal_network(thin)
         x_NCHW = normal_images(thin, replace(shape, image_size=IMAGE_SIZE), BATCHES * INPUTS)
         codes = [code.tobytes() for part in torch.split(x_NCHW, INPUTS) for code in activation_codes(network, part)]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.measures.measure import register
+from lowland.measures.shared import RANDOM_IMAGES
 from lowland.measures.untrained.aznas import channel_covariance
 from lowland.measures.untrained.initialization import normal_images, normal_network
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, run_watched
@@ -64,7 +65,9 @@ class MeCo(UntrainedMeasure):
     summary = "how independent an untrained network's channels are: least eigenvalue of their correlations, summed"
     source = "MeCo (Jiang et al., NeurIPS 2023), Section 4"
 
+    needs = RANDOM_IMAGES
+
     def judge(self, untrained: Untrained) -> float:
         """The sum, from 0 to the number of feature maps."""
-        x_NCHW = normal_images(untrained, untrained.shape, untrained.config.untrained_batch)
+        x_NCHW = normal_images(untrained, untrained.shape, untrained.shared.untrained_batch)
         return math.fsum(feature_map_eigenvalues(normal_network(untrained), x_NCHW))

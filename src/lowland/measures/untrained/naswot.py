@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.measures.measure import register
+from lowland.measures.shared import TRAINING_IMAGES
 from lowland.measures.untrained.untrained import RELUS, Untrained, UntrainedMeasure, run_watched
 
 
@@ -57,6 +58,8 @@ class Naswot(UntrainedMeasure):
     name = "naswot"
     summary = "log-determinant of the kernel of ReLU codes: how well an untrained network tells images apart"
     source = "NASWOT (Mellor et al., ICML 2021), Section 3"
+
+    needs = TRAINING_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The log-determinant, 0 or more."""

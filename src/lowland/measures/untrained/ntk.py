@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.measures.measure import register
+from lowland.measures.shared import TRAINING_IMAGES
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, gradients, weights
 
 
@@ -59,6 +60,8 @@ class NtkCondition(UntrainedMeasure):
     name = "ntk"
     summary = "minus the log condition number of an untrained network's neural tangent kernel"
     source = "TE-NAS (Chen et al., ICLR 2021), Section 3.1"
+
+    needs = TRAINING_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The negative logarithm, 0 or less."""

@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import first_images
+from lowland.measures.shared import NETWORK
 from lowland.spaces.space import Shape, Supernet
 
 
@@ -35,19 +36,19 @@ class Untrained:
         shape: Size of the network: the supernet's, with `measure.untrained_channels` and `measure.untrained_cells`.
         genotype: The genotype.
         context: Where seed, space, device and images come from.
-        config: Settings.
+        shared: Settings that measures share.
         details: JSON facts of what was looked at.
     """
 
-    def __init__(self, shape: Shape, genotype: Genotype, context: Context, config: MeasureConfig) -> None:
+    def __init__(self, shape: Shape, genotype: Genotype, context: Context, shared: MeasureConfig) -> None:
         self.shape = replace(
             shape,
-            channels=config.untrained_channels or shape.channels,
-            cells=config.untrained_cells or shape.cells,
+            channels=shared.untrained_channels or shape.channels,
+            cells=shared.untrained_cells or shape.cells,
         )
         self.genotype = genotype
         self.context = context
-        self.config = config
+        self.shared = shared
         self.details: dict[str, Any] = {"channels": self.shape.channels, "cells": self.shape.cells}
 
     @cached_property
@@ -81,13 +82,15 @@ class Untrained:
         Raises:
             DataError: there are no training images.
         """
-        x_NCHW, labels_N = first_images(self.context.calibration, batches * self.config.untrained_batch)
+        x_NCHW, labels_N = first_images(self.context.calibration, batches * self.shared.untrained_batch)
         self.details["images"] = len(x_NCHW)
         return self.context.compute.place(x_NCHW.float()), labels_N.to(self.context.compute.device)
 
 
 class UntrainedMeasure(Measure):
     """A measure of the freshly initialised standalone network; the supernet lends only its size."""
+
+    needs: ClassVar[tuple[str, ...]] = NETWORK
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """Judge one genotype; the global random state and the supernet stay as they are.
@@ -97,7 +100,7 @@ class UntrainedMeasure(Measure):
             DataError: the measure looks at images and there are none.
             ValueError: the value is not finite.
         """
-        untrained = Untrained(supernet.shape, genotype, context, self.config)
+        untrained = Untrained(supernet.shape, genotype, context, self.shared)
         # The caller may have switched gradients off.
         with torch.enable_grad():
             value = self.judge(untrained)

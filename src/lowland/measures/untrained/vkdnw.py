@@ -18,6 +18,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowland.measures.calibration import calibrate
 from lowland.measures.measure import register
+from lowland.measures.shared import RANDOM_IMAGES
 from lowland.measures.untrained.initialization import normal_images, normal_network
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure
 
@@ -126,10 +127,12 @@ class _Vkdnw(UntrainedMeasure):
     a derivative of its own (the public code normalises each image by itself); the softmax is not smoothed.
     """
 
+    needs = RANDOM_IMAGES
+
     def entropy(self, untrained: Untrained) -> float:
         """`spectrum_entropy` of the Fisher matrix."""
         network = normal_network(untrained).requires_grad_(False)
-        x_NCHW = normal_images(untrained, untrained.shape, untrained.config.untrained_batch)
+        x_NCHW = normal_images(untrained, untrained.shape, untrained.shared.untrained_batch)
         batch_norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
         calibrate(network, batch_norms, [x_NCHW], "batch", replace(untrained.context.compute, autocast_dtype=None))
         return spectrum_entropy(fisher_eigenvalues(score_vectors(network.eval(), x_NCHW)))

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lowland.measures.measure import register
+from lowland.measures.shared import TRAINING_IMAGES
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, loss_gradients
 
 BATCHES = 2
@@ -45,6 +46,8 @@ class Zico(UntrainedMeasure):
     name = "zico"
     summary = "mean over standard deviation between batches of an untrained network's gradients, in logarithms"
     source = "ZiCo (Li et al., ICLR 2023), Section 3.3"
+
+    needs = TRAINING_IMAGES
 
     def judge(self, untrained: Untrained) -> float:
         """The sum of logarithms; raises ValueError where there is one training image only."""

@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from lowland.evaluation.section import Estimate
 from lowland.report.figures.svg import INK, PAPER
-from lowland.report.search_facts import Estimate
 
 Array = NDArray[np.float64]
 

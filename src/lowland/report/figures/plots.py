@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from lowland.evaluation.section import Series
 from lowland.report.facts import Curve, Training
 from lowland.report.figures.marks import legend, ring
 from lowland.report.figures.svg import ACCENT, BLUE, GREY, ORANGE, PAPER, PURPLE, figure, inline, styled
@@ -120,6 +121,26 @@ def landscape(curves: Sequence[Curve], name: str) -> str:
         axes.xaxis.set_major_locator(MaxNLocator(5))
         legend(axes)
         return inline(drawn, name, "Loss against the strength of weight noise: " + "; ".join(map(_said, curves)) + ".")
+
+
+def lines(series: Series, name: str) -> str:
+    """Lines over one axis; a band is ± one standard error, where there is one."""
+    shades = (ACCENT, BLUE, ORANGE, PURPLE, GREY)
+    with styled():
+        drawn = figure(WIDTH, HEIGHT)
+        axes = drawn.subplots()
+        for place, line in enumerate(series.lines):
+            shade = shades[place % len(shades)]
+            axes.plot(line.x, line.y, color=shade, linewidth=2, marker="o", markersize=4, label=clean(line.label))
+            if line.errors:
+                y = np.array(line.y)
+                error = np.array([0.0 if value is None else value for value in line.errors])
+                axes.fill_between(line.x, y - error, y + error, color=shade, alpha=0.15, linewidth=0, zorder=1)
+        axes.set_xlabel(clean(series.x_label))
+        axes.set_ylabel(clean(series.y_label))
+        legend(axes)
+        said = "; ".join(f"{clean(each.label)} ends at {each.y[-1]:.3g}" for each in series.lines if each.y)
+        return inline(drawn, name, f"{clean(series.y_label)} against {clean(series.x_label)}: {said}.")
 
 
 def training(facts: Training) -> list[str]:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lowland.evaluation.section import Estimate
 from lowland.report import text
 from lowland.report.figures.marks import bars, deviation, legend, markers, reach, ring
 from lowland.report.figures.plots import MOST_POINTS
 from lowland.report.figures.svg import RAMP, figure, inline, styled
-from lowland.report.search_facts import Estimate, ScoredCandidate, Search
+from lowland.report.search_facts import ScoredCandidate, Search
 
 WIDTH, HEIGHT = 912, 400
 """Size of the plot, CSS pixels: the width of the page."""

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lowland.search.archive import Candidate
+from lowland.search.limits import SizeLimits
 from lowland.search.objectives import Array, Objectives
-
-if TYPE_CHECKING:
-    from lowland.core.config import SearchConfig
 
 
 def ranks(values_NM: Array) -> NDArray[np.int64]:
@@ -58,12 +55,12 @@ def knee(values_NM: Array) -> int:
     return int(np.argmin(scaled_NM.sum(axis=1).round(12)))
 
 
-def feasible(candidate: Candidate, config: SearchConfig) -> bool:
+def feasible(candidate: Candidate, limits: SizeLimits) -> bool:
     """Whether a scored candidate is within `search.max_params` and `search.max_macs`; a failed one never is."""
     return (
         candidate.status == "scored"
-        and (config.max_params is None or candidate.parameters <= config.max_params)
-        and (config.max_macs is None or candidate.macs <= config.max_macs)
+        and (limits.max_params is None or candidate.parameters <= limits.max_params)
+        and (limits.max_macs is None or candidate.macs <= limits.max_macs)
     )
 
 
@@ -86,7 +83,7 @@ class Reference:
         cls,
         candidates: Sequence[Candidate],
         objectives: Objectives,
-        config: SearchConfig,
+        limits: SizeLimits,
         k: float | None,
         quantile: float = 1.0,
     ) -> Reference:
@@ -98,7 +95,7 @@ class Reference:
         Raises:
             ValueError: None of them is feasible.
         """
-        chosen = [candidate for candidate in candidates if feasible(candidate, config)]
+        chosen = [candidate for candidate in candidates if feasible(candidate, limits)]
         if not chosen:
             raise ValueError("a reference for the hypervolume needs a feasible scored candidate")
         values_NM = objectives.values(chosen, k)
@@ -107,7 +104,7 @@ class Reference:
 
 
 def hypervolume(
-    candidates: Sequence[Candidate], objectives: Objectives, config: SearchConfig, reference: Reference
+    candidates: Sequence[Candidate], objectives: Objectives, limits: SizeLimits, reference: Reference
 ) -> float:
     """Volume dominated by the feasible ones of `candidates`, in units of the box between ideal and nadir.
 
@@ -118,7 +115,7 @@ def hypervolume(
     """
     from pymoo.indicators.hv import HV
 
-    chosen = [candidate for candidate in candidates if feasible(candidate, config)]
+    chosen = [candidate for candidate in candidates if feasible(candidate, limits)]
     if not chosen:
         return 0.0
     values_NM = objectives.values(chosen, reference.k)

@@ -10,7 +10,7 @@ Array names: N or Q points, M objectives, all minimised.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from pymoo.algorithms.moo.nsga2 import NSGA2
@@ -22,15 +22,35 @@ from pymoo.core.sampling import Sampling
 from pymoo.optimize import minimize
 
 from lowland.core.genotype import Genotype
+from lowland.search.limits import SizeLimits
 from lowland.search.objectives import Array
 from lowland.search.strategies.pareto.front import normalised, ranks
 
 if TYPE_CHECKING:
-    from lowland.core.config import SearchConfig
     from lowland.spaces.space import Cost, Space
 
 CROSSOVER_PROBABILITY = 0.9
 """As published (MSuNAS, FlatNAS)."""
+
+
+class InnerSettings(Protocol):
+    """Settings of the inner search, part of `Pareto.Config`."""
+
+    @property
+    def inner_population(self) -> int:
+        """NSGA-II population."""
+
+    @property
+    def inner_generations(self) -> int:
+        """NSGA-II generations."""
+
+    @property
+    def mutation_probability(self) -> float:
+        """With which each gene of a child changes."""
+
+    @property
+    def mutated_genes(self) -> str:
+        """`all`, or `first-half` of the genes."""
 
 
 class GenotypeSampling(Sampling):  # type: ignore[misc]
@@ -106,26 +126,26 @@ class PredictedProblem(Problem):  # type: ignore[misc]
         predict: Callable[[Sequence[Genotype]], Array],
         cost: Callable[[Genotype], Cost],
         objectives: int,
-        config: SearchConfig,
+        limits: SizeLimits,
     ) -> None:
-        limits: list[Callable[[Cost], float]] = []
-        if (most_params := config.max_params) is not None:
-            limits.append(lambda size: size.parameters / most_params - 1.0)
-        if (most_macs := config.max_macs) is not None:
-            limits.append(lambda size: size.macs / most_macs - 1.0)
-        super().__init__(n_var=1, n_obj=objectives, n_ieq_constr=len(limits))
+        excesses: list[Callable[[Cost], float]] = []
+        if (most_params := limits.max_params) is not None:
+            excesses.append(lambda size: size.parameters / most_params - 1.0)
+        if (most_macs := limits.max_macs) is not None:
+            excesses.append(lambda size: size.macs / most_macs - 1.0)
+        super().__init__(n_var=1, n_obj=objectives, n_ieq_constr=len(excesses))
         self.found: dict[Genotype, Array] = {}
         self._predict = predict
         self._cost = cost
-        self._limits = limits
+        self._excesses = excesses
 
     def _evaluate(self, X: Any, out: dict[str, Any], *args: Any, **kwargs: Any) -> None:
         genotypes: list[Genotype] = list(X[:, 0])
         out["F"] = self._predict(genotypes)
-        excess = np.zeros((len(genotypes), len(self._limits)))
-        if self._limits:
+        excess = np.zeros((len(genotypes), len(self._excesses)))
+        if self._excesses:
             sizes = [self._cost(genotype) for genotype in genotypes]
-            excess = np.array([[limit(size) for limit in self._limits] for size in sizes])
+            excess = np.array([[over(size) for over in self._excesses] for size in sizes])
             out["G"] = excess
         for genotype, values_M, over in zip(genotypes, out["F"], excess, strict=True):
             if (over <= 0.0).all():
@@ -133,22 +153,22 @@ class PredictedProblem(Problem):  # type: ignore[misc]
 
 
 def nsga2(
-    space: Space, problem: PredictedProblem, seeds: Sequence[Genotype], config: SearchConfig, seed: int
+    space: Space, problem: PredictedProblem, seeds: Sequence[Genotype], settings: InnerSettings, seed: int
 ) -> dict[Genotype, Array]:
     """Run NSGA-II (Deb et al., 2002) with constraint domination, beginning with `seeds`.
 
     Returns:
         Objective values of every genotype within the limits that it looked at.
     """
-    genes = range(len(space.gene_names) // 2) if config.mutated_genes == "first-half" else None
+    genes = range(len(space.gene_names) // 2) if settings.mutated_genes == "first-half" else None
     algorithm = NSGA2(
-        pop_size=config.inner_population,
+        pop_size=settings.inner_population,
         sampling=GenotypeSampling(space, seeds),
         crossover=GenotypeCrossover(space),
-        mutation=GenotypeMutation(space, config.mutation_probability, genes),
+        mutation=GenotypeMutation(space, settings.mutation_probability, genes),
         eliminate_duplicates=IsomorphElimination(space),
     )
-    minimize(problem, algorithm, ("n_gen", config.inner_generations), seed=seed % 2**32, verbose=False)
+    minimize(problem, algorithm, ("n_gen", settings.inner_generations), seed=seed % 2**32, verbose=False)
     return problem.found
 
 

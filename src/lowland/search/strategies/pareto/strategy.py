@@ -7,23 +7,29 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
+from lowland.core.config import Config as RunConfig
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
+from lowland.core.settings import Positive, Probability, Section
 from lowland.search.archive import Candidate
-from lowland.search.objectives import Array, Objectives
+from lowland.search.objectives import Array, Objectives, parse
+from lowland.search.problem import CostFunction, SearchProblem
 from lowland.search.scorer import Proposal
-from lowland.search.strategies.pareto.front import Reference, feasible, hypervolume, knee, normalised, ranks
+from lowland.search.strategies.pareto.facts import Round, describe, ranked
+from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.inner import PredictedProblem, nsga2, spread
 from lowland.search.strategies.pareto.surrogates import Surrogate, fit
-from lowland.search.strategies.strategies import CostFunction, Report, ScoreFunction, SearchResult, SearchState
+from lowland.search.strategies.state import SearchResult, SearchState
+from lowland.search.strategies.strategy import Strategy, register
 
 if TYPE_CHECKING:
-    from lowland.core.config import SearchConfig
     from lowland.spaces.space import Space
 
 Features = Callable[[Sequence[Genotype]], Array]
@@ -32,53 +38,9 @@ Features = Callable[[Sequence[Genotype]], Array]
 FEWEST = 4
 """Scored candidates from which surrogates are fitted; with fewer, a round is random."""
 
-HYPERVOLUME = (
-    "volume dominated by the feasible candidates, all under the final k, normalised by the best and worst feasible "
-    "value of each objective among the initial random candidates, reference point: those worst values"
-)
-"""How the hypervolumes of the facts are to be read."""
 
-
-@dataclass(kw_only=True)
-class _Round:
-    """What one iteration did; iteration 0 is the random sample."""
-
-    iteration: int
-    k: float | None = None
-    surrogates: dict[str, Surrogate] = field(default_factory=dict)
-    proposed: int = 0
-    archive: int = 0
-
-    def facts(self, volume: float) -> dict[str, Any]:
-        """JSON; `volume`: hypervolume of all candidates up to the end of the round."""
-        return {
-            "iteration": self.iteration,
-            "proposed": self.proposed,
-            "scored": self.archive,
-            "k": self.k,
-            "hypervolume": volume,
-            "surrogates": [
-                {
-                    "objective": label,
-                    "kind": surrogate.kind,
-                    "tau": None if surrogate.tau is None else surrogate.tau.mean,
-                    "tau_std": None if surrogate.tau is None else surrogate.tau.std,
-                    "tried": {kind: asdict(agreement) for kind, agreement in surrogate.agreement.items()},
-                }
-                for label, surrogate in self.surrogates.items()
-            ],
-        }
-
-
-def pareto(
-    space: Space,
-    config: SearchConfig,
-    seed: int,
-    score: ScoreFunction,
-    cost: CostFunction,
-    report: Report,
-    objectives: Objectives,
-) -> SearchResult:
+@register
+class Pareto(Strategy):
     """Trade off two or more objectives (published: 100 random genotypes, then 30 iterations of 8).
 
     Generation 0 scores `initial` random genotypes within the limits. Each iteration freezes the k of `flatnas` and
@@ -86,67 +48,126 @@ def pareto(
     runs NSGA-II on predicted and exact objectives with the limits as constraints, beginning with the front found so
     far, and scores `proposals` new genotypes that fill the gaps of the predicted front (origin `surrogate`; random ones
     where there are too few). A failed candidate has no objective values: it is neither learned from nor ranked.
-
-    Returns:
-        Ranking: the pick of the feasible front first (`pick`: its knee, or its best by the first objective), then the
-        rest of the front by distance to the pick in normalised objectives, then the others by non-domination rank and
-        that distance. `facts`: see `describe`.
-
-    Raises:
-        BudgetError: No network of the space is within the limits.
-        ConfigError: k cannot be taken from the candidates scored.
     """
-    # No candidate is the best one before the end, so that none is reported as such.
-    search = SearchState(space, config, seed, score, cost, lambda done, total, each, _: report(done, total, each, None))
-    total = config.initial + config.iterations * config.proposals
-    scored: list[Candidate] = []
-    rounds: list[_Round] = []
-    for iteration in range(config.iterations + 1):
-        this = _Round(iteration=iteration)
-        found: list[Genotype] = []
-        wanted = config.proposals if iteration else config.initial
-        if iteration and len(scored) >= FEWEST:
-            found = _proposals(search, objectives, scored, this, cost)
-        batch = [Proposal(genotype, iteration, "surrogate") for genotype in found]
-        randoms = search.random(iteration, range(len(found), wanted))
-        batch += [Proposal(genotype, iteration, "random") for genotype in randoms]
-        search.score_batch(batch, total)
-        known = {candidate.key: candidate for candidate in search.ranking}
-        keys = [space.key(proposal.genotype) for proposal in batch]
-        scored += [known[key] for key in keys if key in known]
-        this.proposed, this.archive = len(batch), len(scored)
-        rounds.append(this)
-        if search.exhausted:
-            break
-    result = search.result("pareto", len(rounds))
-    if not scored:
-        return result
-    k = objectives.scale(scored)
-    order = _ranked(scored, objectives, k, config.pick)
-    facts = describe(config, objectives, scored, rounds, k)
-    return dataclasses.replace(result, ranking=tuple(order), facts=facts)
 
+    name = "pareto"
+    summary = "several objectives traded off, with surrogate models and NSGA-II"
+    source = "FlatNAS (Gambella et al., 2024, arXiv 2402.19102), after MSuNAS (Lu et al., ECCV 2020)"
 
-def _proposals(
-    search: SearchState, objectives: Objectives, scored: Sequence[Candidate], this: _Round, cost: CostFunction
-) -> list[Genotype]:
-    """New genotypes from the predicted front; notes k and surrogates in `this`."""
-    this.k = objectives.scale(scored)
-    values_NM = objectives.values(scored, this.k)
-    features = _features(search.space, [candidate.genotype for candidate in scored], cost)
-    x_ND = features([candidate.genotype for candidate in scored])
-    for column, objective in enumerate(objectives.every):
-        if not objective.exact:
-            model_seed = derive(search.seed, "search", this.iteration, "surrogate", objective.label)
-            this.surrogates[objective.label] = fit(search.config.surrogate, x_ND, values_NM[:, column], model_seed)
-    problem = PredictedProblem(
-        _prediction(features, objectives, this.surrogates, cost), cost, len(objectives), search.config
-    )
-    front = [candidate.genotype for candidate, rank in zip(scored, ranks(values_NM), strict=True) if rank == 0]
-    seed = derive(search.seed, "search", this.iteration, "nsga2")
-    found = nsga2(search.space, problem, front, search.config, seed)
-    chosen = spread(search.space, found, values_NM, search.proposed.keys(), search.config.proposals)
-    return [genotype for genotype in chosen if search.propose(genotype)]
+    class Config(Section):
+        """What is traded off, and how many candidates that takes."""
+
+        objectives: tuple[str, ...] = Field(
+            ("flatnas(alpha=0.5)", "params"), description="what is traded off: measures, error, params, macs, …"
+        )
+        initial: Annotated[int, Field(ge=2)] = Field(20, description="random genotypes scored first")
+        iterations: Annotated[int, Field(ge=0)] = Field(5, description="rounds of surrogate search")
+        proposals: Positive = Field(4, description="genotypes scored per round")
+        pick: Literal["knee", "best"] = Field(
+            "knee", description="the network of the front to deliver, its knee or the best by the first objective"
+        )
+        surrogate: Literal["adaptive", "rbf", "cart", "mlp", "gp"] = Field(
+            "adaptive", description="model of each objective; adaptive: the best by cross-validated τ, every round"
+        )
+        inner_population: Annotated[int, Field(ge=4)] = Field(40, description="NSGA-II population on the surrogate")
+        inner_generations: Positive = Field(20, description="NSGA-II generations on the surrogate")
+        mutation_probability: Probability = Field(0.1, description="with which each gene of a child changes in NSGA-II")
+        mutated_genes: Literal["all", "first-half"] = Field(
+            "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+        )
+
+    options: Pareto.Config
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """What it trades off, as written."""
+        return self.options.objectives
+
+    def measure(self, config: MeasureConfig) -> MeasureConfig:
+        """The one expression that measures all objectives, each part once; ConfigError for a wrong objective."""
+        return parse(self.options.objectives, config).measure
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError where the best are to be ordered by one score, or an objective is wrong."""
+        for name, count, by in (
+            ("finalists", config.search.finalists, "accuracy"),
+            ("shortlist", config.search.shortlist, "shortlist_measure"),
+        ):
+            if count:
+                raise ConfigError(
+                    f"search.{name} orders the best by {by} alone, which would undo a trade-off; leave {name} out or "
+                    "choose another strategy than pareto"
+                )
+        self.measure(config.measure)
+
+    def search(self, problem: SearchProblem) -> SearchResult:
+        """Search.
+
+        Returns:
+            Ranking: the pick of the feasible front first (`pick`: its knee, or its best by the first objective), then
+            the rest of the front by distance to the pick in normalised objectives, then the others by non-domination
+            rank and that distance. `facts`: see `describe`.
+
+        Raises:
+            BudgetError: No network of the space is within the limits.
+            ConfigError: k cannot be taken from the candidates scored.
+        """
+        own, objectives = self.options, parse(self.options.objectives, problem.measure)
+
+        def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
+            # No candidate is the best one before the end, so that none is reported as such.
+            problem.report(done, total, candidate, None)
+
+        # Objectives have their own values: ranks of a sum's parts play no part.
+        state = SearchState(dataclasses.replace(problem, report=report, combine="sum"))
+        total = own.initial + own.iterations * own.proposals
+        scored: list[Candidate] = []
+        rounds: list[Round] = []
+        for iteration in range(own.iterations + 1):
+            this = Round(iteration=iteration)
+            found: list[Genotype] = []
+            wanted = own.proposals if iteration else own.initial
+            if iteration and len(scored) >= FEWEST:
+                found = self._proposals(state, objectives, scored, this)
+            batch = [Proposal(genotype, iteration, "surrogate") for genotype in found]
+            randoms = state.random(iteration, range(len(found), wanted))
+            batch += [Proposal(genotype, iteration, "random") for genotype in randoms]
+            state.score_batch(batch, total)
+            known = {candidate.key: candidate for candidate in state.ranking}
+            keys = [problem.space.key(proposal.genotype) for proposal in batch]
+            scored += [known[key] for key in keys if key in known]
+            this.proposed, this.archive = len(batch), len(scored)
+            rounds.append(this)
+            if state.exhausted:
+                break
+        result = state.result(self.name, len(rounds))
+        if not scored:
+            return result
+        k = objectives.scale(scored)
+        order = ranked(scored, objectives, k, own.pick)
+        facts = describe(problem, own.pick, objectives, scored, rounds, k)
+        return dataclasses.replace(result, ranking=tuple(order), facts=facts)
+
+    def _proposals(
+        self, state: SearchState, objectives: Objectives, scored: Sequence[Candidate], this: Round
+    ) -> list[Genotype]:
+        """New genotypes from the predicted front; notes k and surrogates in `this`."""
+        own, cost = self.options, state.problem.cost
+        this.k = objectives.scale(scored)
+        values_NM = objectives.values(scored, this.k)
+        features = _features(state.space, [candidate.genotype for candidate in scored], cost)
+        x_ND = features([candidate.genotype for candidate in scored])
+        for column, objective in enumerate(objectives.every):
+            if not objective.exact:
+                model_seed = derive(state.seed, "search", this.iteration, "surrogate", objective.label)
+                this.surrogates[objective.label] = fit(own.surrogate, x_ND, values_NM[:, column], model_seed)
+        predict = _prediction(features, objectives, this.surrogates, cost)
+        problem = PredictedProblem(predict, cost, len(objectives), state.problem)
+        front = [candidate.genotype for candidate, rank in zip(scored, ranks(values_NM), strict=True) if rank == 0]
+        seed = derive(state.seed, "search", this.iteration, "nsga2")
+        found = nsga2(state.space, problem, front, own, seed)
+        chosen = spread(state.space, found, values_NM, state.proposed.keys(), own.proposals)
+        return [genotype for genotype in chosen if state.propose(genotype)]
 
 
 def _features(space: Space, scored: Sequence[Genotype], cost: CostFunction) -> Features:
@@ -189,74 +210,3 @@ def _prediction(
         return np.stack(columns, axis=1)
 
     return predict
-
-
-def _ranked(
-    scored: Sequence[Candidate], objectives: Objectives, k: float | None, rule: Literal["knee", "best"]
-) -> list[Candidate]:
-    """Candidates, all within the limits: the pick by `rule`, the rest of the front, then the others by rank."""
-    # The order of a draw between equal points: fewer parameters, then genes.
-    candidates = sorted(scored, key=lambda candidate: (candidate.parameters, candidate.genotype.genes))
-    values_NM = objectives.values(candidates, k)
-    rank_N = ranks(values_NM)
-    front_NM = values_NM[rank_N == 0]
-    scaled_NM = normalised(values_NM, front_NM.min(axis=0), front_NM.max(axis=0))
-    pick = knee(front_NM) if rule == "knee" else int(np.lexsort(front_NM.T[::-1])[0])
-    distance_N = np.linalg.norm(scaled_NM - scaled_NM[rank_N == 0][pick], axis=1)
-    return [candidates[index] for index in np.lexsort((distance_N, rank_N))]
-
-
-def describe(
-    config: SearchConfig,
-    objectives: Objectives,
-    scored: Sequence[Candidate],
-    rounds: Sequence[_Round],
-    k: float | None,
-) -> dict[str, Any]:
-    """JSON of the search: everything is under the final `k`, but what an iteration used.
-
-    - `objectives`: label, kind, unit, whether exact, α.
-    - `measure`: the expression behind them; `k`.
-    - `reference`: ideal and nadir of the initial sample, and `hypervolume`: how hypervolumes are taken.
-    - `iterations`: candidates proposed, and scored up to then, the k used, hypervolume, and per objective the kind of
-      surrogate and its cross-validated Kendall τ (`tried`: of every kind).
-    - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
-      errors, non-domination rank, whether within the limits.
-    - `front`: positions in `candidates` of the feasible front, by the first objective.
-    - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
-    """
-    initial = [candidate for candidate in scored if candidate.generation == 0]
-    reference = Reference.of(initial or scored, objectives, config, k)
-    values_NM = objectives.values(scored, k)
-    errors = objectives.standard_errors(scored, k)
-    rank_N = ranks(values_NM)
-    front = sorted(np.flatnonzero(rank_N == 0).tolist(), key=lambda index: tuple(values_NM[index]))
-    best = _ranked(scored, objectives, k, config.pick)[0]
-    return {
-        "objectives": [objective.facts for objective in objectives.every],
-        "measure": objectives.measure.name,
-        "k": k,
-        "reference": {
-            "ideal": list(reference.ideal),
-            "nadir": list(reference.nadir),
-            "hypervolume": HYPERVOLUME,
-        },
-        "iterations": [
-            each.facts(hypervolume(scored[: each.archive], objectives, config, reference)) for each in rounds
-        ],
-        "candidates": [
-            {
-                "genes": list(candidate.genotype.genes),
-                "generation": candidate.generation,
-                "origin": candidate.origin,
-                "objectives": values,
-                "standard_errors": error,
-                "rank": int(rank),
-                "feasible": feasible(candidate, config),
-            }
-            for candidate, values, error, rank in zip(scored, values_NM.tolist(), errors, rank_N, strict=True)
-        ],
-        "front": front,
-        "pick": next(index for index, candidate in enumerate(scored) if candidate is best),
-        "rule": config.pick,
-    }

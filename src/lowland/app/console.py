@@ -1,0 +1,22 @@
+"""Where the command line writes: what was asked for, and, apart from it, errors and warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.text import Text
+
+out = Console()
+err = Console(stderr=True)
+
+
+def say(lines: Iterable[str | Text]) -> None:
+    """Print whole lines as they are, so that a long path can be copied."""
+    for line in lines:
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(sentence: str, style: str = "") -> None:
+    """Print one sentence to the error output."""
+    err.print(sentence, style=style, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,56 @@
+"""Verbs that list what there is: a table of every registry, and the data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from lowland.app import console
+from lowland.app.options import Given, takes
+from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES, Registry
+
+Name = Annotated[str | None, typer.Argument(help="Show this one with its settings.")]
+
+
+def _listing(registry: Registry[Any], verb: str, summary: str, options: str | None = None) -> Callable[..., None]:
+    """The verb that lists the members of a registry, or shows one of them with its settings in `options`."""
+
+    @takes("plugins")
+    def listed(given: Given, name: Name = None) -> None:
+        from lowland.app.display import listing_lines, member_lines
+        from lowland.core.errors import ConfigError
+
+        entries = registry.entries()
+        if name is None:
+            console.say(listing_lines(entries, verb, console.out.width))
+            return
+        found = [entry for entry in entries if entry.name == name]
+        if not found:
+            raise ConfigError(registry.unknown(name))
+        console.say(member_lines(found[0], options, console.out.width))
+
+    listed.__name__, listed.__doc__ = verb, summary
+    return listed
+
+
+def data() -> None:
+    """List the data sets known by name; image folders and .npz files work by path."""
+    from lowland.app.tables import listing
+    from lowland.data import catalogue
+
+    console.say(listing([(entry.name, entry.summary, entry.source) for entry in catalogue()], console.out.width))
+    console.say(["Also by path: an image folder (CLASS/*.png, or train/ and test/ of such), or an .npz file."])
+
+
+VERBS = (
+    _listing(SPACES, "spaces", "List the search spaces."),
+    _listing(MEASURES, "measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
+    _listing(STRATEGIES, "strategies", "List the search strategies.", "search.options"),
+    _listing(SEARCHERS, "searchers", "List the ways to search."),
+    _listing(SUITES, "suites", "List the tests that delivered networks are put to.", "evaluate.options"),
+    _listing(EXECUTORS, "executors", "List the ways to spread scoring over processes."),
+    data,
+)
+"""One verb for each registry, and one for data sets."""

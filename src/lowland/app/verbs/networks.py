@@ -1,0 +1,74 @@
+"""Verbs about one trained network: how flat its minimum is, and exporting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lowland.app import console
+from lowland.app.options import IMAGES, Given, layers, takes
+
+
+@takes(*IMAGES, "plugins")
+def flatness(
+    given: Given,
+    model: Annotated[
+        str, typer.Argument(help="Run or network folder, timm:NAME, torchvision:NAME, or package.module:function.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help=".safetensors, or a .pt state dict.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option("--split", help="train, search or test images.")] = "search",
+    sigmas: Annotated[str, typer.Option("--sigmas", help="Noise levels, comma-separated.")] = "2e-3,1e-2,2e-2",
+    alpha: Annotated[float, typer.Option("--alpha", help="Weight of the depth term.")] = 1.0,
+    draws: Annotated[int, typer.Option("--draws", help="Noise draws per level.")] = 3,
+    relative: Annotated[bool, typer.Option("--relative", help="Noise in proportion to each weight.")] = False,
+    images: Annotated[int, typer.Option("--images", help="Most images used.")] = 1000,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Measure flatness and depth of a trained PyTorch model, with standard errors."""
+    from lowland.workflow import probe
+    from lowland.workflow.presets import assemble
+
+    result = probe.flatness_of(
+        model,
+        assemble(*layers(given)),
+        data_given=given["data"] is not None,
+        weights=weights,
+        split=split,
+        sigmas=_numbers("--sigmas", sigmas),
+        alpha=alpha,
+        draws=draws,
+        relative=relative,
+        images=images,
+    )
+    if json_output:
+        typer.echo(result.to_json())
+    else:
+        console.out.print(result.summary(), highlight=False, markup=False)
+
+
+@takes("plugins")
+def export(
+    given: Given,
+    run_directory: Annotated[Path, typer.Argument(help="Run or network folder.")],
+    form: Annotated[str, typer.Option("--format", help="pt2 (torch.export) or onnx.")] = "pt2",
+    out_path: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default=False)] = None,
+) -> None:
+    """Write a delivered network as a torch.export program or as ONNX."""
+    from lowland.delivery.export import export as write
+
+    path = out_path or Path(f"network.{form}")
+    write(run_directory, form, path)
+    console.say([f"written  {path}"])
+
+
+def _numbers(option: str, text: str) -> tuple[float, ...]:
+    from lowland.core.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} must be numbers separated by commas, such as 2e-3,1e-2") from error

@@ -1,0 +1,62 @@
+"""The executor: where scores are computed. Every executor gives the same rows, on any number of processes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any, ClassVar, Self
+
+from lowland.core.genotype import Genotype
+from lowland.core.registry import EXECUTORS
+from lowland.execution.outcome import Judgement, LocalScorer, Outcome
+
+Judge = Callable[[Any, Genotype], Judgement]
+"""(what to measure, genotype) → its judgement."""
+
+
+class Executor(ABC):
+    """Scores genotypes. Use it as a context manager, or close it.
+
+    Args:
+        size: How many processes may score at a time.
+        prepare: Called once in every process that scores; gives the function that judges there. It must be importable
+            by name.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+
+    def __init__(self, size: int, prepare: Callable[[], Judge]) -> None:
+        self.size = size
+        self._prepare = prepare
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what it holds, at once where something is being scored; calling it again does nothing."""
+
+    @abstractmethod
+    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
+        """The outcome of every genotype, in their order, each as soon as it is known; may be closed before the end.
+
+        Args:
+            request: What to measure; goes to the judge of each process.
+            genotypes: What to score.
+            local: Scores in this process as any other does.
+
+        Raises:
+            LowlandError: A fault that is no single candidate's, as in `LocalScorer.score`.
+        """
+
+
+register = EXECUTORS.register
+"""Class decorator: make an executor available by its `name` (`core.registry`)."""

@@ -1,0 +1,36 @@
+"""Random search."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from lowland.core.settings import Positive, Section
+from lowland.search.problem import SearchProblem
+from lowland.search.strategies.state import CHUNK, SearchResult, SearchState
+from lowland.search.strategies.strategy import Strategy, register
+
+
+@register
+class Random(Strategy):
+    """`candidates` different genotypes within the limits, uniform."""
+
+    name = "random"
+    summary = "uniform random genotypes"
+    source = "Li and Talwalkar, UAI 2019"
+
+    class Config(Section):
+        """How many."""
+
+        candidates: Positive = Field(1000, description="number of genotypes scored")
+
+    options: Random.Config
+
+    def search(self, problem: SearchProblem) -> SearchResult:
+        """Search; BudgetError where no network is within the limits."""
+        state, wanted = SearchState(problem), self.options.candidates
+        for first in range(0, wanted, CHUNK):
+            slots = range(first, min(first + CHUNK, wanted))
+            state.score(state.random(0, slots), 0, "random", wanted)
+            if state.exhausted:
+                break
+        return state.result(self.name, 1)

@@ -1,0 +1,205 @@
+"""What the stages of a run leave, as typed records: where it lies, how it is written, and how every format is read.
+
+Each JSON file has a `format` number. Format 1 had none, and one `evaluation.json` for what is now a file per suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from lowland.core.errors import RunError
+from lowland.store.run import Run
+
+FORMAT = 2
+"""Version of the JSON files below; those of format 1 are read too."""
+
+INITIAL = "supernet/initial.safetensors"
+TRAINED = "supernet/trained.safetensors"
+HISTORY = "supernet/history.json"
+SEARCH = "search.json"
+TRAINING = "training.json"
+EVALUATION = "evaluation"
+"""Folder of the suites' results; `evaluation.json` in format 1."""
+
+SUITES_1 = {"classification": "test", "corruptions": "shift"}
+"""Suites whose results format 1 kept by network, and under which name."""
+
+
+def network_folder(rank: int) -> str:
+    """Where the network of a rank is delivered, relative to the run directory."""
+    return "network" if rank == 1 else f"networks/{rank}"
+
+
+def supernet_digest(run: Run) -> str:
+    """SHA-256 of the trained supernet's file."""
+    digest: str = run.manifest["files"][TRAINED]
+    return digest
+
+
+def has_supernet(run: Run) -> bool:
+    """Whether there is a trained supernet."""
+    return TRAINED in run.manifest["files"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ranked:
+    """One candidate of the final order.
+
+    Attributes:
+        genotype: As text.
+        genes: As numbers.
+        parameters: Of the delivered network.
+        macs: Multiply-accumulates of the delivered network for one image.
+        value: Score, greater is better; None where the order is all there is.
+        standard_error: Of `value`; None where it has none.
+        details: What the measure kept.
+        shortlist: Score by the shortlist's measure, where there was one.
+        finalist: Accuracy after a short training, where there was one.
+    """
+
+    genotype: str
+    genes: tuple[int, ...]
+    parameters: int
+    macs: int
+    value: float | None
+    standard_error: float | None
+    details: Mapping[str, Any] = field(default_factory=dict)
+    shortlist: Mapping[str, Any] | None = None
+    finalist: Mapping[str, Any] | None = None
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From an entry of `search.json`."""
+        return cls(**(dict(values) | {"genes": tuple(values["genes"])}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Searched:
+    """What the search found.
+
+    Attributes:
+        ranking: The best candidates, best first.
+        candidates: Every scored one in order of evaluation: genes, generation, origin, parameters, macs.
+        summary: Counts: proposed, scored, failed, raced_out, …
+        measure: Identity of the measure in the archive; None where a searcher keeps no archive.
+        images: Search-split images that a candidate was scored on; None where there was no such.
+        pareto: What a strategy of several objectives keeps; None for others.
+    """
+
+    ranking: tuple[Ranked, ...]
+    candidates: tuple[Mapping[str, Any], ...]
+    summary: Mapping[str, Any]
+    measure: str | None
+    images: int | None
+    pareto: Mapping[str, Any] | None = None
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run directory."""
+        run.write_json(SEARCH, {"format": FORMAT} | asdict(self))
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """What the search of `run` found; RunError where it is missing, damaged or of a later format."""
+        values = _read(run, SEARCH)
+        return cls(
+            ranking=tuple(map(Ranked.from_json, values["ranking"])),
+            candidates=tuple(values["candidates"]),
+            summary=values["summary"],
+            measure=values["measure"],
+            images=values["images"],
+            pareto=values.get("pareto"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trained:
+    """How the delivered networks were trained: facts of each, by rank."""
+
+    networks: Mapping[str, Mapping[str, Any]]
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run directory."""
+        run.write_json(TRAINING, {"format": FORMAT, "networks": self.networks})
+
+    @classmethod
+    def read(cls, run: Run) -> Self:
+        """How the networks of `run` were trained; RunError where it is missing, damaged or of a later format."""
+        values = _read(run, TRAINING)
+        return cls(networks=values["networks"] if "format" in values else values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuiteRecord:
+    """What a suite found. It is read without the suite, which may belong to somebody's plugin.
+
+    Attributes:
+        suite: Its name.
+        results: What it found, as its own `Results` reads it.
+        decided_by: Digest of all that decides the results; None where it is not known (format 1).
+        environment: Machine and versions.
+        figures: By rank of the network, its few figures as fields of `evaluation.section.Figure`; None in format 1.
+        section: Its report section, as `evaluation.section.SuiteSection` reads it; None in format 1.
+    """
+
+    suite: str
+    results: Mapping[str, Any]
+    decided_by: str | None = None
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    figures: Mapping[str, Any] | None = None
+    section: Mapping[str, Any] | None = None
+
+    @staticmethod
+    def file(suite: str) -> str:
+        """Where the results of a suite lie, relative to the run directory."""
+        return f"{EVALUATION}/{suite}.json"
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run directory."""
+        run.write_json(self.file(self.suite), {"format": FORMAT} | asdict(self))
+
+    @classmethod
+    def read(cls, run: Run, suite: str) -> Self | None:
+        """What `suite` found, or None where it was not run; RunError where it is damaged or of a later format."""
+        if cls.file(suite) not in run.manifest["files"]:
+            return None
+        values = _read(run, cls.file(suite))
+        return cls(**{name: value for name, value in values.items() if name != "format"})
+
+
+def evaluated(run: Run) -> list[SuiteRecord]:
+    """What all suites found, in the order of `evaluate.suites`, then any others by name; none before evaluation."""
+    if f"{EVALUATION}.json" in run.manifest["files"]:
+        return _evaluated_1(run.read_json(f"{EVALUATION}.json"))
+    files = [file.removeprefix(f"{EVALUATION}/") for file in run.manifest["files"] if file.startswith(f"{EVALUATION}/")]
+    there = sorted(file.removesuffix(".json") for file in files if "/" not in file)
+    asked = [name for name in dict.fromkeys(run.config.evaluate.suites) if name in there]
+    found = (SuiteRecord.read(run, name) for name in dict.fromkeys([*asked, *there]))
+    return [record for record in found if record is not None]
+
+
+def _evaluated_1(values: Mapping[str, Any]) -> list[SuiteRecord]:
+    """The one file of format 1 as a record of each suite."""
+    networks, facts = values["networks"], values.get("environment", {})
+    found = [
+        SuiteRecord(
+            suite=suite,
+            results={"networks": {rank: judged[name] for rank, judged in networks.items() if name in judged}},
+            environment=facts,
+        )
+        for suite, name in SUITES_1.items()
+    ]
+    return [*found, SuiteRecord(suite="landscape", results={"curves": values.get("curves", [])}, environment=facts)]
+
+
+def _read(run: Run, file: str) -> dict[str, Any]:
+    """A JSON file of a stage; RunError where it is missing, damaged or of a later format."""
+    values: dict[str, Any] = run.read_json(file)
+    written = values.get("format", 1)
+    if written not in (1, FORMAT):
+        raise RunError(
+            f"{run.path / file} has format {written}, but this lowland reads formats 1 and {FORMAT}: use the version "
+            "that wrote it"
+        )
+    return values

@@ -1,0 +1,90 @@
+"""Results of a run: files of its stages, each with its checksum in the manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from lowland.core.errors import RunError
+from lowland.core.files import checked_json, explained, write_bytes
+from lowland.store.ledger import Ledger
+from lowland.store.manifest import inside, intact
+from lowland.store.tensors import from_safetensors, to_safetensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Results(Ledger):
+    """The files that a run's stages made."""
+
+    def save_tensors(
+        self, relative: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> None:
+        """Save tensors durably as a safetensors file of the running stage, with its checksum."""
+        self._store(relative, to_safetensors(tensors, metadata or {}))
+
+    def load_tensors(self, relative: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors (on the CPU) and metadata saved with `save_tensors`; RunError where missing or damaged."""
+        return from_safetensors(self._load(relative))
+
+    def write_json(self, relative: str, value: Any) -> None:
+        """Write JSON durably as a file of the running stage, with its checksum; RunError where it holds NaN."""
+        self._store(relative, checked_json(value, relative).encode())
+
+    def read_json(self, relative: str) -> Any:
+        """The value written with `write_json`; RunError where missing or damaged."""
+        return json.loads(self._load(relative))
+
+    def delete(self, files: Sequence[str]) -> None:
+        """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
+        self._require_writer()
+        gone = {inside(self.path, file) for file in files}
+        known = {file for file in gone if self.manifest["files"].pop(file, None) is not None}
+        for stage in self.manifest["stages"].values():
+            stage["files"] = [file for file in stage["files"] if file not in known]
+        if known:
+            self._write_manifest()
+        for file in gone:
+            with explained(self.path / file):
+                (self.path / file).unlink(missing_ok=True)
+
+    def require_intact(self, relative: str) -> None:
+        """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
+        self._load(relative)
+
+    def verify(self) -> list[str]:
+        """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
+        expected = dict(self.manifest["files"])
+        expected |= {e["file"]: e["sha256"] for kept in self.manifest["checkpoints"].values() for e in kept}
+        return sorted(file for file, digest in expected.items() if intact(self.path, file, digest) is None)
+
+    def _store(self, relative: str, content: bytes) -> None:
+        self._require_writer()
+        relative = inside(self.path, relative)
+        digest = hashlib.sha256(content).hexdigest()
+        if relative in self.manifest["files"]:
+            # A stop between the next two writes leaves the old content or the new: the manifest then knows both.
+            self.manifest["pending"] = {"file": relative, "sha256": digest}
+            self._write_manifest()
+        write_bytes(self.path / relative, content)
+        self.manifest.pop("pending", None)
+        self._note(relative, digest)
+        self._write_manifest()
+
+    def _load(self, relative: str) -> bytes:
+        relative = inside(self.path, relative)
+        digest = self.manifest["files"].get(relative)
+        if digest is None:
+            raise RunError(f"{self.path} has no {relative} yet; run `lowland resume {self.path}` to finish the run")
+        content = intact(self.path, relative, digest)
+        if content is None:
+            owners = [name for name, stage in self.manifest["stages"].items() if relative in stage["files"]]
+            stage = owners[0] if owners else self._unfinished()
+            raise RunError(
+                f"{self.path / relative} is damaged or missing; put back a good copy, or {self._restart(stage)} "
+                f"to make it again"
+            )
+        return content

@@ -1,0 +1,57 @@
+"""What can be wrong with the settings of a run, found before its first step and before anything is written."""
+
+from __future__ import annotations
+
+import torch
+
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.device import resolve
+from lowland.core.errors import ConfigError
+from lowland.core.registry import EXECUTORS
+from lowland.core.seeds import numpy_rng
+from lowland.data import DataSet, load
+from lowland.evaluation.suite import suites
+from lowland.training import network as network_training
+from lowland.training import paths as supernet_paths
+from lowland.training import supernet as supernet_training
+from lowland.workflow import searchers
+from lowland.workflow.network_size import check_limits, network_shape
+
+
+def check(config: Config) -> DataSet:
+    """Everything that can be wrong before the first step, found before anything is written; gives the data set.
+
+    Each part says itself what it needs: the searcher and what it asks, the suites, the space.
+
+    Raises:
+        ConfigError: a setting is wrong, or does not go with another.
+        DataError: the data cannot be used.
+    """
+    space = spaces.get(config.space)
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet:
+        supernet_paths.check(space, config)
+    searcher.require(config)
+    EXECUTORS.load(config.compute.executor)
+    judges = suites(config)
+    compute = resolve(config.compute)
+    data = load(config.data, seed=config.seed, device=compute.device)
+    for judge in judges:
+        judge.require(config, data)
+    if searcher.supernet:
+        space.check(supernet_training.shape(config, data))
+    check_limits(config, data)
+    genotype = space.sample(numpy_rng(config.seed))
+    shape = network_shape(config, data, genotype)
+    with torch.device("meta"):  # what the recipe asks of the network, such as an auxiliary head, without its weights
+        network_training.build(genotype, shape, config.retrain, config.seed)
+    if config.retrain.inherit and not searcher.supernet:
+        raise ConfigError(
+            f"retrain.inherit needs a supernet, but search.searcher={searcher.name} trains none; leave retrain.inherit "
+            "out"
+        )
+    network_training.check_inheritance(
+        config.retrain, config.network.channels, shape, supernet_training.shape(config, data)
+    )
+    return data

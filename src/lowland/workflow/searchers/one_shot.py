@@ -1,0 +1,145 @@
+"""One-shot search: paths of a trained supernet are scored with inherited weights, and kept in the archive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from lowland import measures as measuring
+from lowland.core.config import Config as RunConfig
+from lowland.core.config import MeasureConfig
+from lowland.measures.combined import combination, parts_of
+from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem
+from lowland.search.problem import Report
+from lowland.search.racing import racing_images
+from lowland.search.record import Ranked, SearchRecord
+from lowland.search.strategies import strategy as strategies
+from lowland.store.run import ARCHIVE
+from lowland.workflow import finalists
+from lowland.workflow.identity import measure_identity
+from lowland.workflow.renewal import renew
+from lowland.workflow.requests import RacingMeasure, ScoreRequest
+from lowland.workflow.scoring import scorers
+from lowland.workflow.searchers.searcher import Searcher, register
+from lowland.workflow.session import Session
+
+
+@register
+class OneShot(Searcher):
+    """A strategy proposes candidates, a measure scores them with the supernet's weights, the archive keeps them.
+
+    The best may then be ordered anew, by a second measure (`search.shortlist`) or after a short training from scratch
+    (`search.finalists`).
+    """
+
+    name = "one-shot"
+    summary = "a supernet is trained; a strategy proposes its paths, which are scored with inherited weights"
+    source = "SPOS (Guo et al., ECCV 2020)"
+    supernet = True
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError for a strategy, an objective or a measure that does not exist or cannot do its part."""
+        strategy = strategies.chosen(config.search)
+        strategy.require(config)
+        require_measure(config, strategy.measure(config.measure))
+        if config.search.shortlist:
+            require_measure(config, finalists.shortlist_measure(config))
+
+    def search(self, session: Session) -> SearchRecord:
+        """Score candidates on the search split and keep every one in the archive."""
+        run, config, monitor = session.run, session.config, session.monitor
+        strategy = strategies.chosen(config.search)
+        measured = strategy.measure(config.measure)
+        identity = measure_identity(session, measured)
+        evaluated: list[Candidate] = []
+        with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
+            renew(archive, session, run.manifest.get("renewed", {}).get("precision"))
+            evaluator = Evaluator(session.space, scorer(measured), archive, identity, session.cost)
+            problem = SearchProblem(
+                space=session.space,
+                score=evaluator,
+                cost=session.cost,
+                seed=config.seed,
+                max_params=config.search.max_params,
+                max_macs=config.search.max_macs,
+                measure=config.measure,
+                combine=combination(config.measure),
+                report=following(session, evaluated),
+                first_look=first_looks(session, archive, scorer),
+                check=monitor.check,
+            )
+            result = strategy.search(problem)
+            evaluator.require_success()
+            monitor.finish()
+            order: list[Candidate] = list(result.ranking)
+            shortlist: dict[str, Mapping[str, Any]] = {}
+            if config.search.shortlist:
+                order, shortlist = finalists.shortlisted(session, order, archive, scorer)
+            finals: dict[str, Mapping[str, Any]] = {}
+            if config.search.finalists:
+                order, finals = finalists.ordered(session, order, archive, scorer)
+        ranking = [
+            Ranked(
+                genotype=each.genotype,
+                parameters=each.parameters,
+                macs=each.macs,
+                value=each.value,
+                standard_error=each.standard_error,
+                details=each.details,
+                shortlist=shortlist.get(each.key),
+                finalist=finals.get(each.key),
+            )
+            for each in order
+        ]
+        return SearchRecord(
+            ranking=ranking,
+            summary=result.summary,
+            candidates=evaluated,
+            measure=identity,
+            images=sum(len(labels_N) for _, labels_N in session.context.scored),
+            facts=result.facts,
+            files=[ARCHIVE],
+        )
+
+
+def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
+    """Raise ConfigError for a measure that does not exist or cannot judge the candidates of a run."""
+    asked = config.model_copy(update={"measure": measure})
+    for part in parts_of(measuring.get(measure)):
+        part.require(asked)
+
+
+def following(session: Session, evaluated: list[Candidate]) -> Report:
+    """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
+    monitor, space = session.monitor, session.space
+    began = False
+
+    def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
+        nonlocal began
+        if candidate.status == "scored":
+            evaluated.append(candidate)
+        if not began:
+            monitor.start("search", total, "network", done - 1)
+            began = True
+        found = {"best": best.value, "genotype": space.format(best.genotype)} if best is not None else {}
+        monitor.advance(done, **found)
+        if candidate.status == "failed":
+            monitor.note(f"candidate {space.format(candidate.genotype)} failed: {candidate.reason}")
+        monitor.check()
+
+    return report
+
+
+def first_looks(
+    session: Session, archive: Archive, scorer: Callable[[ScoreRequest], Scorer]
+) -> Callable[[float], Evaluator]:
+    """Share of the scored images → who scores on them alone, under a measure identity of its own."""
+    config = session.config
+
+    def first_look(share: float) -> Evaluator:
+        images = racing_images(share, session.scored_images)
+        identity = measure_identity(session, config.measure, images)
+        look = scorer(RacingMeasure(config.measure, images))
+        return Evaluator(session.space, look, archive, identity, session.cost)
+
+    return first_look

@@ -1,0 +1,68 @@
+"""The searcher: how networks are found, from the data, and perhaps a trained supernet, to a ranking."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from lowland.core.config import Config as RunConfig
+from lowland.core.config import SearchConfig
+from lowland.core.options import own_settings
+from lowland.core.registry import SEARCHERS
+from lowland.core.settings import NoSettings, Section
+from lowland.search.record import SearchRecord
+from lowland.workflow.session import Session
+
+
+class Searcher(ABC):
+    """Finds networks. It looks at training and search images, never at test images.
+
+    Args:
+        options: Its own settings, an instance of its `Config`.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+
+    Config: ClassVar[type[Section]] = NoSettings
+    """Its own settings, `search.options.<name>`."""
+
+    supernet: ClassVar[bool] = False
+    """Whether the stage `supernet` trains a one-shot supernet first, which the session then has."""
+
+    def __init__(self, options: Section) -> None:
+        self.options = options
+
+    def require(self, config: RunConfig) -> None:
+        """Raise ConfigError where the settings of a run do not go with this searcher. By default all do."""
+        del config
+
+    @abstractmethod
+    def search(self, session: Session) -> SearchRecord:
+        """Find networks within `search.max_params` and `search.max_macs`.
+
+        A search that was stopped is begun again: what is to be kept of it must be in the run directory by then.
+
+        Args:
+            session: Settings, data, device, space and run directory; `session.monitor` is told how it goes, and asked
+                by `check()` whether to stop.
+
+        Raises:
+            InterruptedRun: the monitor asked for a stop.
+            LowlandError: no network can be found.
+        """
+
+
+register = SEARCHERS.register
+"""Class decorator: make a searcher available by its `name` (`core.registry`)."""
+
+
+def chosen(config: SearchConfig) -> Searcher:
+    """The searcher that `search.searcher` names, with its own settings.
+
+    Raises:
+        ConfigError: there is none, with the nearest name and all others; or a setting of it is wrong.
+    """
+    cls: type[Searcher] = SEARCHERS.load(config.searcher)
+    return cls(own_settings(SEARCHERS, config.searcher, config.options, "search.options"))

@@ -1,0 +1,199 @@
+"""Stage four: the suites judge the delivered networks. Only what is missing, or decided anew, is done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+from torch import nn
+
+from lowland.core.config import Config
+from lowland.core.device import environment
+from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
+from lowland.delivery import network as delivery
+from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, suite, suites
+from lowland.measures import calibrated_subnet
+from lowland.search import Limits
+from lowland.store.artifacts import (
+    EVALUATION,
+    SuiteRecord,
+    evaluated,
+    has_supernet,
+    network_folder,
+    supernet_digest,
+)
+from lowland.store.run import Run
+from lowland.workflow.session import Session
+
+AVAILABLE: dict[str, Callable[[Run], bool]] = {"supernet": has_supernet}
+"""What a suite may require, and whether a run has it."""
+
+
+def evaluate_networks(session: Session) -> None:
+    """Run the suites asked for on the networks as loaded from disk; each is kept as soon as it is done."""
+    run = session.run
+    judging = Judging(session)
+    for each in suites(session.config):
+        missing = [what for what in each.requires if what not in AVAILABLE or not AVAILABLE[what](run)]
+        if missing:
+            session.monitor.note(f"suite {each.name} is left out: it needs a {missing[0]}, and this run has none")
+            continue
+        judging.judge(each)
+    kept = [record.suite for record in evaluated(run) if judging.holds(record)]
+    files = [SuiteRecord.file(name) for name in kept]
+    lying = {file for file in run.manifest["files"] if file.startswith(f"{EVALUATION}/")}
+    folder = run.path / EVALUATION
+    lying |= {path.relative_to(run.path).as_posix() for path in folder.rglob("*") if path.is_file()}
+    run.delete(sorted(lying - set(files)))
+    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
+        path.rmdir()  # of parts, which are all gone
+    run.finish_stage("evaluate", files, {"suites": kept})
+
+
+@dataclass
+class Judging:
+    """What the suites of one stage share: the networks, loaded when first needed, and what decides results."""
+
+    session: Session
+
+    @cached_property
+    def ranks(self) -> range:
+        """Ranks of the delivered networks."""
+        delivered = self.session.ranking()[: self.session.config.retrain.top]
+        return range(1, len(delivered) + 1)
+
+    @cached_property
+    def networks(self) -> dict[str, nn.Module]:
+        """The delivered networks by rank, as a person runs them after `lowland.load`: in fp32, plain memory format."""
+        compute = replace(self.session.compute, autocast_dtype=None, channels_last=False)
+        folders = {str(rank): self.session.run.path / network_folder(rank) for rank in self.ranks}
+        return {rank: compute.prepare(delivery.load(folder).body).eval() for rank, folder in folders.items()}
+
+    def judge(self, of: Suite[Any]) -> None:
+        """Run a suite unless what it would find is there already."""
+        run, digest = self.session.run, self.digest(of)
+        known = SuiteRecord.read(run, of.name)
+        if known is not None and known.decided_by == digest:
+            return
+        results = of.run(self.networks, self.context(of, digest))
+        figures = {rank: [asdict(figure) for figure in found] for rank, found in of.figures(results).items()}
+        SuiteRecord(
+            suite=of.name,
+            results=results.to_json(),
+            decided_by=digest,
+            environment=environment(self.session.compute),
+            figures=figures,
+            section=of.section(results).to_json(),
+        ).write(run)
+
+    def holds(self, record: SuiteRecord) -> bool:
+        """Whether a suite, asked for now or before, would find the same again."""
+        try:
+            return record.decided_by == self.digest(suite(self.session.config, record.suite))
+        except ConfigError:  # its plugin is not here, so nobody knows
+            self.session.monitor.note(f"results of the suite {record.suite} are dropped: it is not known here")
+            return False
+
+    def context(self, of: Suite[Any], digest: str) -> EvaluationContext:
+        """What a suite works with; its parts carry the digest of what decides them."""
+        session = self.session
+        return EvaluationContext(
+            data=session.data,
+            compute=session.compute,
+            seed=session.config.seed,
+            batch_size=session.config.evaluate.batch_size,
+            monitor=session.monitor,
+            part=partial(self.part, of.name, digest),
+            searched=lambda indices: session.placed(session.data.search, indices, session.config.measure.batch_size),
+            supernet=InheritedPaths(session) if has_supernet(session.run) else None,
+        )
+
+    def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
+        """A part of a suite's results, as it was before a stop or computed and made durable now."""
+        run, file = self.session.run, f"{EVALUATION}/{of}/{name}.json"
+        if file in run.manifest["files"]:
+            kept = run.read_json(file)
+            if kept["decided_by"] == digest:
+                return kept["value"]
+        value = compute()
+        run.write_json(file, {"decided_by": digest, "value": value})
+        return value
+
+    def digest(self, of: Suite[Any]) -> str:
+        """SHA-256 of all that decides what a suite finds."""
+        session = self.session
+        run, config = session.run, session.config
+        ranking = session.ranking()
+        parts = {
+            "suite": of.name,
+            "settings": of.config.model_dump(mode="json"),
+            "shared": {key: _setting(config, key) for key in of.shared},
+            "seed": config.seed,
+            "data": session.data.fingerprint,
+            "networks": [
+                [list(ranking[rank - 1].genes), run.manifest["files"][f"{network_folder(rank)}/network.safetensors"]]
+                for rank in self.ranks
+            ],
+            "precision": config.compute.precision,
+            "channels_last": config.compute.channels_last,
+            "supernet": supernet_digest(run) if "supernet" in of.requires and has_supernet(run) else None,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _setting(config: Config, key: str) -> Any:
+    """A setting or section by its dotted key, as JSON-like values."""
+    value: Any = config.model_dump(mode="json")
+    for name in key.split("."):
+        value = value[name]
+    return value
+
+
+@dataclass(frozen=True)
+class InheritedPaths:
+    """Paths of the run's supernet, as a suite asks for them."""
+
+    session: Session
+
+    @property
+    def winner(self) -> Genotype:
+        """The genotype of the first network."""
+        return Genotype(self.session.config.space, self.session.ranking()[0].genes)
+
+    def random(self, number: int) -> list[Genotype]:
+        """Distinct uniform random genotypes within the limits; fewer where the limits leave fewer."""
+        return random_genotypes(self.session, number)
+
+    def text(self, genotype: Genotype) -> str:
+        """A genotype as people write it."""
+        return self.session.space.format(genotype)
+
+    @contextmanager
+    def subnet(self, genotype: Genotype, scored: Batches) -> Iterator[LossAt]:
+        """Within the block: the loss on `scored` of this path of the supernet, calibrated as the search did."""
+        session = self.session
+        context = replace(session.context, scored=scored)
+        with calibrated_subnet(session.supernet, genotype, context, session.config.measure) as path:
+            yield lambda sigma, draw: path.loss_at(sigma, draw).loss
+
+
+def random_genotypes(session: Session, number: int) -> list[Genotype]:
+    """Distinct uniform random genotypes within the limits; fewer where the limits leave fewer."""
+    limits = Limits(session.space, session.config.search, session.cost, session.config.seed)
+    found: dict[str, Genotype] = {}
+
+    def accept(genotype: Genotype) -> bool:
+        return session.space.key(genotype) not in found and limits.allow(genotype)
+
+    for index in range(number):
+        genotype = limits.sample(accept, found.keys(), "loss curves", index)
+        if genotype is None:
+            break
+        found[session.space.key(genotype)] = genotype
+    return list(found.values())

@@ -1,0 +1,65 @@
+"""Stage two: the searcher finds networks and puts them in order."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from lowland.core.errors import LowlandError
+from lowland.search.record import SearchRecord
+from lowland.store.artifacts import Ranked, Searched
+from lowland.workflow import searchers
+from lowland.workflow.session import Session
+
+RANKED = 100
+"""Candidates kept in search.json, so that more networks can be asked for later; the archive keeps all."""
+
+
+def search_architectures(session: Session) -> None:
+    """Let the searcher find networks, and keep what it found.
+
+    Raises:
+        LowlandError: it found none.
+    """
+    run, config = session.run, session.config
+    found = searchers.chosen(config.search).search(session)
+    if not found.ranking:
+        raise LowlandError(
+            f"search.searcher={config.search.searcher} found no network; change its settings or choose another"
+        )
+    if found.summary.note:
+        session.monitor.note(found.summary.note)
+    artifact = searched(session, found)
+    artifact.write(run)
+    counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
+    run.finish_stage("search", found.files, counts)
+
+
+def searched(session: Session, found: SearchRecord) -> Searched:
+    """What is kept of a search."""
+    most = max(RANKED, session.config.retrain.top)
+    kept = ("generation", "origin", "parameters", "macs")
+    return Searched(
+        ranking=tuple(
+            Ranked(
+                genotype=session.space.format(each.genotype),
+                genes=tuple(each.genotype.genes),
+                parameters=each.parameters,
+                macs=each.macs,
+                value=each.value,
+                standard_error=each.standard_error,
+                details=each.details,
+                shortlist=each.shortlist,
+                finalist=each.finalist,
+            )
+            for each in found.ranking[:most]
+        ),
+        # The archive may hold more: what an earlier search scored by the same measure.
+        candidates=tuple(
+            {"genes": list(each.genotype.genes)} | {name: getattr(each, name) for name in kept}
+            for each in found.candidates
+        ),
+        summary=asdict(found.summary),
+        measure=found.measure,
+        images=found.images,
+        pareto=found.facts,
+    )

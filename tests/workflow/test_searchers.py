@@ -1,0 +1,127 @@
+"""A searcher of somebody's own, without a supernet, goes through a whole run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import Field
+
+from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.registry import SEARCHERS
+from lowland.core.seeds import numpy_rng
+from lowland.core.settings import Positive, Section
+from lowland.search import SearchSummary
+from lowland.search.record import Ranked, SearchRecord
+from lowland.store.run import Run
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
+from lowland.workflow.searchers import Searcher, chosen
+from lowland.workflow.session import Session
+from whole_runs import TINY, Command, made
+
+SMALLEST: dict[str, Any] = {"search": {"searcher": "smallest", "options": {"smallest": {"looked_at": 6}}}}
+
+
+class Smallest(Searcher):
+    """Random genotypes, the smallest first."""
+
+    name = "smallest"
+    summary = "the smallest of some random genotypes"
+    source = "tests"
+
+    class Config(Section):
+        """How many."""
+
+        looked_at: Positive = Field(10, description="random genotypes")
+
+    options: Smallest.Config
+
+    def require(self, config: Any) -> None:
+        """Refuse a limit that nobody looks at."""
+        if config.search.max_macs is not None:
+            raise ConfigError("search.max_macs plays no part for searcher smallest; leave it out")
+
+    def search(self, session: Session) -> SearchRecord:
+        """Rank them."""
+        rng = numpy_rng(session.config.seed, "smallest")
+        found = {session.space.sample(rng) for _ in range(self.options.looked_at)}
+        sizes = {genotype: session.cost(genotype) for genotype in found}
+        ranking = [
+            Ranked(genotype=each, parameters=size.parameters, macs=size.macs)
+            for each, size in sorted(sizes.items(), key=lambda pair: (pair[1].parameters, pair[0].genes))
+        ]
+        return SearchRecord(
+            ranking=ranking,
+            summary=SearchSummary(strategy=self.name, proposed=len(found), scored=len(found)),
+        )
+
+
+@pytest.fixture(autouse=True)
+def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The searcher is there for one test."""
+    monkeypatch.setitem(SEARCHERS._classes, "smallest", Smallest)
+
+
+def test_the_built_in_searcher_trains_a_supernet() -> None:
+    assert SEARCHERS.load("one-shot").supernet
+    assert [entry.name for entry in SEARCHERS.built_in()] == ["one-shot"]
+
+
+def test_a_run_without_a_supernet(tmp_path: Path, lowland: Command) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(json.dumps({key: value for key, value in TINY.items() if key != "search"} | SMALLEST))
+    run = tmp_path / "run"
+    said = lowland("run", "--config", settings, "--out", run)
+    assert said.code == 0, said.err
+    assert not (run / "supernet").exists()
+    assert not (run / "archive.sqlite").exists()
+    searched = json.loads((run / "search.json").read_text())
+    sizes = [row["parameters"] for row in searched["ranking"]]
+    assert sizes == sorted(sizes)
+    assert 1 < len(sizes) <= 6
+    assert searched["summary"]["strategy"] == "smallest"
+    with Run.open(run, read_only=True) as opened:
+        assert opened.config.search.options["smallest"] == {"looked_at": 6}
+        assert opened.read_json("evaluation.json")["curves"], "the network trained from scratch has a curve"
+        assert {curve["kind"] for curve in opened.read_json("evaluation.json")["curves"]} == {"retrained"}
+    told = lowland("status", run)
+    assert "left out: search.searcher=smallest trains none" in told.out
+    page = (run / "report.html").read_text()
+    assert "left out: search.searcher=smallest trains none" in page
+    again = lowland("resume", run)
+    assert again.code == 0, again.err
+
+
+def test_another_searcher_trains_the_supernet_after_all(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", SMALLEST, last="search")
+    pipeline.resume(run, last="search", changes=[{"search": {"searcher": "one-shot"}}])
+    assert (run / "supernet" / "trained.safetensors").is_file()
+    assert json.loads((run / "search.json").read_text())["summary"]["strategy"] == "evolution"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"search": {"max_macs": 10**9}}, "max_macs plays no part for searcher smallest"),
+        ({"retrain": {"inherit": True}}, "retrain.inherit needs a supernet, but search.searcher=smallest trains none"),
+        ({"search": {"options": {"smallest": {"looked_at": 0}}}}, "search.options.smallest.looked_at=0"),
+        ({"search": {"options": {"smalest": {}}}}, "search.options.smalest: unknown strategy"),
+    ],
+)
+def test_what_does_not_go_with_a_searcher_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pipeline.check(assemble(TINY, SMALLEST, settings))
+
+
+def test_a_searcher_that_finds_nothing_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = SearchRecord(ranking=[], summary=SearchSummary(strategy="smallest", proposed=0, scored=0))
+    monkeypatch.setattr(Smallest, "search", lambda self, session: nothing)
+    with pytest.raises(LowlandError, match="smallest found no network"):
+        made(tmp_path / "run", SMALLEST, last="search")
+
+
+def test_a_searcher_has_its_own_settings() -> None:
+    assert chosen(assemble(TINY, SMALLEST).search).options == Smallest.Config(looked_at=6)
