@@ -20,6 +20,7 @@ from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import merge
+from lowland.core.torch_settings import settings_kept
 from lowland.data import DataSet, catalogue, load
 from lowland.measures.combined import combination, parts_of
 from lowland.measures.measure import Measure
@@ -33,6 +34,7 @@ from lowland.workflow import finalists
 from lowland.workflow.presets import recipe
 from lowland.workflow.session import Recorded, Session, check_limits, network_shape
 from lowland.workflow.stages import STAGE, corrupted_images, corruption_names, network_folder, objectives_of
+from lowland.workflow.threads import choose_threads
 
 AFFECTS = {
     "measure": "search",
@@ -64,6 +66,7 @@ class RunResult:
     network: Path | None = None
 
 
+@settings_kept()
 def run(
     config: Config, path: Path | str | None = None, *, monitor: Monitor | None = None, last: str = "report"
 ) -> RunResult:
@@ -90,6 +93,7 @@ def run(
     return resume(folder, monitor=monitor, last=last, data=data)
 
 
+@settings_kept()
 def resume(
     path: Path | str,
     *,
@@ -125,6 +129,8 @@ def resume(
             data = reconfigure(opened, changes, restart) or data
         barrier(world)
         session = Session(opened, monitor or Monitor(), world, given=data)
+        if world.main:
+            choose_threads(session)
         try:
             for stage in STAGES[: STAGES.index(last) + 1]:
                 run_stage(session, stage, monitor or Monitor())
@@ -133,6 +139,7 @@ def resume(
         return run_result(opened)
 
 
+@settings_kept()
 def report(path: Path | str) -> Path:
     """Write report.html from whatever stages of the run at `path` are done."""
     with Run.open(path) as opened:
@@ -295,8 +302,10 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
 
 
 def deciding(section: Any) -> Any:
-    """A section of the settings without what changes no result: the number of worker processes."""
-    return {key: value for key, value in section.items() if key != "workers"} if isinstance(section, dict) else section
+    """A section of the settings without what changes results not at all, or by no more than rounding."""
+    if not isinstance(section, dict):
+        return section
+    return {key: value for key, value in section.items() if key not in ("workers", "threads")}
 
 
 def new_run_folder(config: Config, data: DataSet) -> Path:

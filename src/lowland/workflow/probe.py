@@ -17,12 +17,14 @@ from torch import nn
 from lowland.core.config import Config, DataConfig
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, DataError, RunError
+from lowland.core.torch_settings import settings_kept
 from lowland.data import DataSet, batches, load, order
 from lowland.delivery import network as export
 from lowland.measures.landscape import Flatness, flatness
 from lowland.store.run import Run
 
 
+@settings_kept()
 def flatness_of(
     model: str,
     config: Config,

@@ -29,6 +29,7 @@ from lowland.core.files import explained, write_json
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.settings import merge
+from lowland.core.torch_settings import settings_kept
 from lowland.evaluation.ranking import statistics as ranking
 from lowland.evaluation.ranking.statistics import Array, Bootstrap
 from lowland.evaluation.ranking.truth import TRUTH_COLUMN, Truth, read_truth
@@ -100,6 +101,7 @@ class RankingRequest:
         return {"rank sum": self.rank_sums, "log-rank sum": self.log_rank_sums}
 
 
+@settings_kept()
 def rank(
     request: RankingRequest,
     out: Path,

@@ -15,10 +15,10 @@ import torch
 
 from lowland import measures as measuring
 from lowland.core.config import Config, MeasureConfig, RetrainConfig
-from lowland.core.device import available_cores
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.registry import outside_modules
+from lowland.core.threads import available_cores
 from lowland.execution.outcome import Outcome
 from lowland.measures import Context, Score, per_image
 from lowland.measures.combined import parts_of
