@@ -534,7 +534,10 @@ def test_status_tells_stages_time_left_and_best(run: Run) -> None:
     assert status["stages"]["supernet"]["facts"] == {"loss": 1.0}
     assert status["seconds_left"] == 35.0
     assert status["best"] == {"value": 0.9}
+    assert status["progress"]["lull"] is None
     json.dumps(status, allow_nan=False)
+    run.progress("search", 100, 100, 2.0, None, "slow: …")
+    assert Run.open(run.path, read_only=True).status()["progress"]["lull"] == "slow: …"
     run.close()
     status = Run.open(run.path, read_only=True).status()
     assert not status["active"]

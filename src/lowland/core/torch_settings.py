@@ -61,8 +61,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 def allow_tf32(allowed: bool) -> None:
     """Let fp32 convolutions and matrix products of GPUs round to TF32, or not; torch alone does in convolutions."""
-    precision = "tf32" if allowed else "ieee"
-    _set_fp32((precision, precision, precision, _BACKENDS.mkldnn.matmul.fp32_precision), None)
+    _set_fp32(("tf32" if allowed else "ieee",) * len(_FP32), None)
 
 
 def be_deterministic() -> None:
