@@ -237,8 +237,19 @@ class ComputeConfig(Section):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    channels_last: bool = True
-    threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
+    channels_last: bool | None = Field(
+        None, description="images and convolution weights in NHWC memory order; default: except on mps"
+    )
+    threads: Positive | None = Field(
+        None,
+        description="CPU threads; default: on a CPU as many as are fastest, timed once before the run's first step and "
+        "then kept here, at most the cores of the affinity and the container's quota, and OMP_NUM_THREADS",
+    )
+    tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
+    deterministic: bool = Field(
+        False,
+        description="the same bits every time on a GPU too; slower, an error where torch has no way to",
+    )
     checkpoint_seconds: Rate = 30.0
     executor: str = Field("local", description="what scores candidates where search.workers are several")
 
