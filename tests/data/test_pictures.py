@@ -32,6 +32,7 @@ def folder(root: Path, pictures: list[Image.Image], suffix: str = "png", **save:
     return root
 
 
+@pytest.mark.filterwarnings("ignore::lowland.core.errors.LowlandWarning")  # fine gratings average out
 @pytest.mark.parametrize("size", [32, 100])
 def test_fine_gratings_are_decoded_as_in_predict(tmp_path: Path, size: int) -> None:
     gratings = [grating(1024, 2 + turn / 3, turn) for turn in range(6)]
@@ -57,7 +58,7 @@ def test_sets_once_decoded_otherwise_have_another_fingerprint(tmp_path: Path, mo
     assert opened(tmp_path, image_size=16).fingerprint != now[16]
 
 
-def noise(**options: object) -> list[Image.Image]:
+def noise() -> list[Image.Image]:
     return [Image.fromarray(RNG.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(6)]
 
 
@@ -72,9 +73,8 @@ def test_levels_of_unknown_range_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("suffix", ["gif", "tif", "webp", "png"])
 def test_further_pages_and_frames_are_counted(tmp_path: Path, suffix: str) -> None:
-    pictures = noise()
-    folder(tmp_path, pictures)
-    pictures[0].save(tmp_path / "b" / f"x.{suffix}", save_all=True, append_images=noise()[:2])
+    folder(tmp_path, noise())
+    noise()[0].save(tmp_path / "b" / f"x.{suffix}", save_all=True, append_images=noise()[:2])
     with pytest.warns(LowlandWarning, match="1 file holds several pages or frames, of which only the first is used"):
         opened(tmp_path)
 

@@ -56,11 +56,13 @@ class Contents:
         self._hashes: dict[Part, list[bytes]] = {}
         self._flat = 0
         self._top = 0
+        self._same = ""
 
     def look(self, part: Part, images_NCHW: Tensor, labels_N: Indices) -> None:
         """Take in the uint8 images of one split, on the CPU."""
         rows = images_NCHW.numpy().reshape(len(images_NCHW), -1)
         self._labels[part] = labels_N
+        self._same = f"same pixels at {images_NCHW.shape[3]}×{images_NCHW.shape[2]}"
         self._hashes[part] = [hashlib.blake2b(row.data, digest_size=8).digest() for row in rows]
         top_N = rows.max(1)
         self._flat += int((top_N - rows.min(1) <= FLAT).sum())
@@ -85,7 +87,7 @@ class Contents:
         if self.repeated:
             doubts.append(
                 f"{_count(self.repeated, 'test picture')} of {len(self._hashes['test']):,} "
-                f"{'is' if self.repeated == 1 else 'are'} also among the training or search pictures (same pixels): "
+                f"{'is' if self.repeated == 1 else 'are'} also among the training or search pictures ({self._same}): "
                 f"the accuracy will be too high; remove one of each two"
             )
         classes_of: dict[bytes, set[int]] = {}
@@ -95,7 +97,7 @@ class Contents:
         torn = sum(len(classes) > 1 for classes in classes_of.values())
         if torn:
             doubts.append(
-                f"{_count(torn, 'picture')} (same pixels) {'is' if torn == 1 else 'are'} in more than one class; keep "
+                f"{_count(torn, 'picture')} ({self._same}) {'is' if torn == 1 else 'are'} in more than one class; keep "
                 f"{'it' if torn == 1 else 'each'} in one"
             )
         if self._flat:

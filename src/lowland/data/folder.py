@@ -67,7 +67,7 @@ def open_folder(root: Path) -> Source:
 
 
 def _source(root: Path, parts: dict[Role, _Part], survey: Survey, notes: list[str], where: str) -> Source:
-    classes = in_order(parts["train"].classes)
+    classes = in_order(parts["train"].classes, str(root))
     images = {part: found.images(classes, root) for part, found in parts.items()}
     taken = {"val": "search", "test": "test"} if "test" in parts else {"val": "test"}
     origins = tuple(f"{taken[part]} from {parts[part].folder.name}/" for part in parts if part in taken)

@@ -30,8 +30,12 @@ def role(name: str) -> Role | None:
     return next((part for part, names in ROLES.items() if stems & set(names)), None)
 
 
-def in_order(names: Iterable[str]) -> tuple[str, ...]:
+def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
     """Class names in the order of their labels: as whole numbers if all are, else as text.
+
+    Args:
+        names: The class names.
+        where: The folder or file they come from, with which an error begins.
 
     Raises:
         DataError: If two names are the same number, such as 1 and 01.
@@ -42,7 +46,7 @@ def in_order(names: Iterable[str]) -> tuple[str, ...]:
     for first, second in zip(by_value := sorted(found, key=int), by_value[1:], strict=False):
         if int(first) == int(second):
             raise DataError(
-                f"the classes {first!r} and {second!r} are the same number, so that a label {int(first)} could be "
+                f"{where}: the classes {first!r} and {second!r} are the same number, so that a label {int(first)} could be "
                 f"either; rename one"
             )
     return tuple(by_value)

@@ -25,7 +25,8 @@ _KINDS: dict[str, Kind] = {
     **dict.fromkeys(("x", "image", "images", "img", "imgs", "data"), "images"),
     **dict.fromkeys(("y", "label", "labels", "target", "targets"), "labels"),
 }
-_PAIRS = {"x": "y", "image": "label", "images": "labels", "img": "label", "imgs": "labels", "data": "labels"}
+_LABELS_OF = {"x": "y", "image": "label", "images": "labels", "img": "label", "imgs": "labels", "data": "labels"}
+_IMAGES_OF = {"y": "x", "label": "image", "labels": "images", "target": "data", "targets": "data"}
 _NEEDED = "x_train, y_train, x_test, y_test"
 
 
@@ -54,7 +55,7 @@ def open_npz(path: Path) -> Source:
     labels = _comparable(path, {pair[1]: _labels(path, pair[1], arrays[pair[1]]) for pair in pairs.values()})
     first_images, first_labels = pairs["train"]
     values = np.unique(labels[first_labels])
-    classes = in_order(str(value) for value in values.tolist())
+    classes = in_order((str(value) for value in values.tolist()), str(path))
     if len(classes) < 2:
         raise DataError(f"{path}: array {first_labels} holds a single class; at least 2 classes are needed")
     index = {name: place for place, name in enumerate(classes)}
@@ -143,7 +144,7 @@ def _pair(path: Path, keys: Mapping[Kind, str]) -> tuple[str, str]:
     if len(keys) == 2:
         return keys["images"], keys["labels"]
     ((kind, there),) = keys.items()
-    words = _PAIRS if kind == "images" else {label: image for image, label in _PAIRS.items()}
+    words = _LABELS_OF if kind == "images" else _IMAGES_OF
     absent = re.sub(r"[A-Za-z]+", lambda word: words.get(word[0].lower(), word[0]), there)
     if absent == there:
         absent = words[there[0].lower()] + there[1:]
@@ -186,7 +187,7 @@ def _comparable(path: Path, labels: Mapping[str, NDArray[Any]]) -> dict[str, NDA
                 f"{path}: array {text} holds names and {numbers} numbers, so that nothing says which is which; save "
                 f"both as names"
             )
-        in_order(names)  # refuses 1 beside 01
+        in_order(names, str(path))  # refuses 1 beside 01
         made[key] = array.astype(np.int64)
     return made
 
