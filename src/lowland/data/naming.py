@@ -46,8 +46,8 @@ def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
     for first, second in zip(by_value := sorted(found, key=int), by_value[1:], strict=False):
         if int(first) == int(second):
             raise DataError(
-                f"{where}: the classes {first!r} and {second!r} are the same number, so that a label {int(first)} could be "
-                f"either; rename one"
+                f"{where}: the classes {first!r} and {second!r} are the same number, so that a label {int(first)} could "
+                f"be either; rename one"
             )
     return tuple(by_value)
 

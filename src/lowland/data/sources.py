@@ -174,7 +174,10 @@ def _open(config: DataConfig) -> Source:
     if path.exists():
         raise DataError(f"{path} is neither a folder of images nor an .npz file; unpack or convert it first")
     if path.suffix.lower() == ".npz" or os.sep in name or "/" in name:
-        raise DataError(f"data {path} does not exist; check the path (the current folder is {Path.cwd()})")
+        raise DataError(
+            f"data {path} does not exist; check the path (the current folder is {Path.cwd()}), or, if it was moved "
+            f"since, move or link it back there"
+        )
     known = [entry.name for entry in catalogue()]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]!r}? " if near else ""
