@@ -91,3 +91,12 @@ def test_arrays_are_squashed_too(tmp_path: Path) -> None:
     assert data.fit == "squash"
     expected = {Image.fromarray(image).resize((8, 8), Image.Resampling.BILINEAR).tobytes() for image in x}
     assert {image.numpy().tobytes() for image in data.train.images(torch.arange(len(data.train)))} < expected
+
+
+def test_wide_test_pictures_beside_square_ones_are_told(tmp_path: Path) -> None:
+    x, wide = (RNG.integers(0, 256, (12, 8, width), dtype=np.uint8) for width in (8, 30))
+    y = np.arange(12) % 2
+    np.savez(tmp_path / "a.npz", x_train=x, y_train=y, x_test=wide, y_test=y)
+    with pytest.warns(LowlandWarning, match="of 100% of the test pictures most is cut away"):
+        data = opened(tmp_path / "a.npz")
+    assert "centre cut out of oblong pictures (data.fit=crop)" in data.found[-1]

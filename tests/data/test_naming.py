@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lowland.core.errors import DataError
-from lowland.data.naming import in_order, matched, role
+from lowland.data.naming import in_order, matched, role, twins_note
 
 TWELVE = tuple(map(str, range(12)))
 
@@ -76,3 +76,10 @@ def test_labels_match_by_name_or_number(
 def test_doubtful_labels_are_refused(labels: list[int] | list[str], classes: tuple[str, ...], words: str) -> None:
     with pytest.raises(DataError, match=words):
         matched(np.array(labels), classes, "labels.npy")
+
+
+def test_names_that_differ_in_nothing_meant_are_told() -> None:
+    assert twins_note(("A", "b", "C")) == ()
+    (said,) = twins_note(("Cat", "cat", "dog", "dog "))
+    assert said.startswith("classes 'Cat' and 'cat' (and 1 more such) differ only in case")
+    assert "'\\xe9' and 'e\\u0301' differ" in twins_note(("\u00e9", "e\u0301"))[0]

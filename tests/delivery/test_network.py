@@ -63,6 +63,6 @@ def test_arrays_of_one_channel_are_grey_and_others_are_refused(tmp_path: Path) -
     _, network = delivered(tmp_path, "crop")
     levels = np.random.default_rng(1).integers(0, 256, (20, 20), dtype=np.uint8)
     assert torch.equal(network.preprocess(levels[..., None]), network.preprocess(levels))
-    for array in (np.zeros((3, 20, 20), np.uint8), np.zeros((20, 20)), np.zeros((20, 20, 3), np.int64)):
+    for array in (np.zeros((3, 20, 20), np.uint8), np.zeros((20, 20, 3)), np.zeros((20, 20, 3), np.int64)):
         with pytest.raises(DataError, match=r"image 1 cannot be used: arrays must be uint8 of shape H×W, .* not "):
             network.preprocess([levels, array])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -113,15 +113,17 @@ class Contents:
 
 
 def findings(
-    source: Source, look: Look, how: Fit, size: int, test_fraction: float, contents: Contents
+    source: Source, looks: Sequence[Look], how: Fit, size: int, test_fraction: float, contents: Contents
 ) -> tuple[str, ...]:
     """What was chosen and seen, a few words each, for `describe`."""
     found = list(source.found)
     if not any(words.startswith("test from ") for words in found):
         own = source.test is not None
         found.append("test images its own" if own else f"test cut from the training images ({test_fraction:.0%})")
-    kind = f"{size}×{size} {'grey' if look.channels == 1 else 'colour'}, {', '.join(look.kinds)}"
-    if (look.widths_N != look.heights_N).any():
+    colour = "grey" if all(look.channels == 1 for look in looks) else "colour"
+    kinds = dict.fromkeys(kind for look in looks for kind in look.kinds)
+    kind = f"{size}×{size} {colour}, {', '.join(kinds)}"
+    if any((look.widths_N != look.heights_N).any() for look in looks):
         verbs: Mapping[Fit, str] = {"crop": "centre cut out of", "squash": "squashed from", "pad": "padded from"}
         kind += f", {verbs[how]} oblong pictures (data.fit={how})"
     found.append(kind)
@@ -134,7 +136,7 @@ def findings(
 
 def doubts(
     source: Source,
-    look: Look,
+    looks: Sequence[Look],
     how: Fit,
     labels: Mapping[Part, Indices],
     contents: Contents,
@@ -143,22 +145,24 @@ def doubts(
 
     Args:
         source: The data set as found.
-        look: At its training images.
+        looks: At its training images, and at those set apart from them.
         how: How they are fitted.
         labels: Class indices of each split.
         contents: The images looked at; none where they are streamed.
     """
     said = list(source.notes)
-    if look.several:
+    several = sum(look.several for look in looks)
+    if several:
         said.append(
-            f"{_count(look.several, 'file')} hold{'s' if look.several == 1 else ''} several pages or frames, of which "
+            f"{_count(several, 'file')} hold{'s' if several == 1 else ''} several pages or frames, of which "
             f"only the first is used; save the others as files of their own if they are pictures of the class"
         )
-    lost = float((kept(look.widths_N, look.heights_N) < MOST).mean())
-    if how == "crop" and lost >= CUT:
+    shares = [float((kept(look.widths_N, look.heights_N) < MOST).mean()) for look in looks]
+    if how == "crop" and max(shares) >= CUT:
+        which = "pictures" if shares[0] == max(shares) else "test pictures"
         said.append(
-            f"of {lost:.0%} of the pictures most is cut away to make them square; data.fit=squash or pad keeps all of "
-            f"them"
+            f"of {max(shares):.0%} of the {which} most is cut away to make them square; data.fit=squash or pad keeps "
+            f"all of them"
         )
     tests = len(labels["test"])
     if tests < FEW:

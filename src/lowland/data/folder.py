@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,10 @@ from lowland.core.errors import DataError
 from lowland.data.annotations import annotated, annotation_file
 from lowland.data.images import Images, Source
 from lowland.data.listing import SUFFIXES, Survey, listing
-from lowland.data.naming import Role, in_order, order_note, role
+from lowland.data.naming import Role, folded, in_order, order_note, role, twins_note
 from lowland.data.pictures import FileImages
+
+PACKED = re.compile(r"\.(zip|tar|tgz|gz|7z|rar|npz|parquet)$")
 
 PICTURE_FOLDER = "images"
 """A class folder's only folder, if it is called so, holds the class's pictures, as in Tiny ImageNet."""
@@ -45,16 +48,18 @@ def open_folder(root: Path) -> Source:
             doubtful which folder is what.
     """
     survey = Survey()
-    folders, loose = listing(root, Survey())
+    beside = Survey()
+    folders, loose = listing(root, beside)
     parts, unused = _parts(root, folders)
+    packed = sorted(name for name in beside.skipped if PACKED.search(name.lower()) and role(name.partition(".")[0]))
+    notes = [f"{', '.join(packed)} in {root} not used; unpack what should be"] if packed else []
     if not parts:
         whole = _scan(root, survey)
-        return _source(root, {"train": whole}, survey, [], "")
+        return _source(root, {"train": whole}, survey, notes, "")
     found = {part: _read(folder, survey) for part, folder in parts.items()}
     train = found["train"]
     for other in found.values():
         _same_classes(train, other)
-    notes = []
     if unused:
         names = ", ".join(f"{folder.name}/" for folder in unused)
         notes.append(
@@ -80,7 +85,7 @@ def _source(root: Path, parts: dict[Role, _Part], survey: Survey, notes: list[st
         flip=True,
         origin=f"images of {root}{where}",
         found=(*origins, *order_note(classes)),
-        notes=(*notes, *survey.notes()),
+        notes=(*notes, *twins_note(classes), *survey.notes()),
     )
 
 
@@ -204,6 +209,11 @@ def _same_classes(train: _Part, other: _Part) -> None:
         if missing:
             which = ", ".join(map(repr, missing[:5])) + _more(missing)
             kind, verb = ("class", "is") if len(missing) == 1 else ("classes", "are")
+            near = [name for name in there.classes if folded(name) == folded(missing[0])]
+            if near:
+                raise DataError(
+                    f"class {missing[0]!a} of {here.folder} is called {near[0]!a} in {there.folder}; rename one"
+                )
             raise DataError(
                 f"{kind} {which} {verb} in {here.folder} but not in {there.folder}; every class needs images in both: "
                 f"add some or remove the class"

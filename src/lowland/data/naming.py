@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
@@ -46,8 +47,8 @@ def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
     for first, second in zip(by_value := sorted(found, key=int), by_value[1:], strict=False):
         if int(first) == int(second):
             raise DataError(
-                f"{where}: the classes {first!r} and {second!r} are the same number, so that a label {int(first)} could "
-                f"be either; rename one"
+                f"{where}: the classes {first!r} and {second!r} are the same number, so that a label "
+                f"{int(first)} could be either; rename one"
             )
     return tuple(by_value)
 
@@ -57,6 +58,26 @@ def order_note(classes: Sequence[str]) -> tuple[str, ...]:
     if all(map(is_number, classes)) and list(classes) != sorted(classes):
         return (f"classes in the order of their numbers ({', '.join(classes[:3])}, …), not of their text",)
     return ()
+
+
+def twins_note(classes: Sequence[str]) -> tuple[str, ...]:
+    """The sentence about classes whose names differ in nothing that a person would mean, if there are any."""
+    by_key: dict[str, list[str]] = {}
+    for name in classes:
+        by_key.setdefault(folded(name), []).append(name)
+    twins = [names for names in by_key.values() if len(names) > 1]
+    if not twins:
+        return ()
+    more = f" (and {len(twins) - 1:,} more such)" if len(twins) > 1 else ""
+    return (
+        f"classes {' and '.join(map(ascii, twins[0]))}{more} differ only in case, spaces or the way accents are "
+        f"written, and are kept apart; if they are one, put them together",
+    )
+
+
+def folded(name: str) -> str:
+    """A name without case, outer spaces, and the two ways to write an accent."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def is_number(name: str) -> bool:

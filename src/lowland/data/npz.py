@@ -16,7 +16,7 @@ from lowland.core.errors import DataError
 from lowland.data.arrays import channels_first
 from lowland.data.fitting import SMALLEST_SIDE
 from lowland.data.images import ArrayImages, Source, UInt8
-from lowland.data.naming import Role, in_order, is_number, order_note, role
+from lowland.data.naming import Role, in_order, is_number, order_note, role, twins_note
 
 Kind = Literal["images", "labels"]
 Part = Role | Literal["all"]
@@ -89,7 +89,7 @@ def open_npz(path: Path) -> Source:
         flip=True,
         origin=f"arrays of {path}",
         found=(*(f"{taken[part]} from {pairs[part][0]}" for part in found if part in taken), *order_note(classes)),
-        notes=(f"{path}: not used: {', '.join(unused)}",) if unused else (),
+        notes=(*((f"{path}: not used: {', '.join(unused)}",) if unused else ()), *twins_note(classes)),
     )
 
 

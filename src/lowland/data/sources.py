@@ -7,7 +7,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -102,16 +102,18 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         "search": source.search or source.train,
         "test": source.test or source.train,
     }
-    look = _look(homes, chosen)
-    channels = look.channels
+    looks = _looks(homes, chosen)
+    look = looks[0]
+    channels = max(each.channels for each in looks)
     how = choose(config.fit, look.widths_N, look.heights_N)
     natural_size = natural_side(how, look.widths_N, look.heights_N, look.largest)
     size = config.image_size or natural_size
     total_bytes = sum(map(len, chosen.values())) * channels * size * size
     streamed = total_bytes > config.memory_gb * 1e9
 
+    jpeg = max(each.largest_jpeg for each in looks)
     # The marks of what came later are left out where nothing differs, so that runs of before go on.
-    marks = (() if how == "crop" else (how,)) + (("decoded in full",) if look.largest_jpeg >= HALVED * size else ())
+    marks = (() if how == "crop" else (how,)) + ("decoded in full",) * (jpeg >= HALVED * size)
     digest = hashlib.sha256(repr((source.classes, channels, size, *marks)).encode())
     splits: dict[Part, Split] = {}
     contents = Contents()
@@ -134,7 +136,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         unresized = StreamedSplit(read, splits["test"].labels_N)
     mean, std = _statistics(splits["train"], seed)
     unwise = doubts(
-        source, look, how, {part: images.labels_N[chosen[part]] for part, images in homes.items()}, contents
+        source, looks, how, {part: images.labels_N[chosen[part]] for part, images in homes.items()}, contents
     )
     for sentence in unwise:
         warnings.warn(sentence, LowlandWarning, stacklevel=2)
@@ -154,7 +156,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         fingerprint=digest.hexdigest(),
         unresized_test=unresized,
         fit=how,
-        found=findings(source, look, how, size, config.test_fraction, contents),
+        found=findings(source, looks, how, size, config.test_fraction, contents),
         warnings=unwise,
     )
 
@@ -224,21 +226,11 @@ def _check_counts(source: Source, by_class: list[Indices], least: int, need: str
             )
 
 
-def _look(homes: dict[Part, Images], chosen: dict[Part, Indices]) -> Look:
-    """At the training images and what is cut from them; channels, formats and pages of all chosen images."""
+def _looks(homes: dict[Part, Images], chosen: dict[Part, Indices]) -> list[Look]:
+    """At the training images together with what is cut from them, and at each part that is set apart."""
     together = [part for part in homes if homes[part] is homes["train"]]
-    look = homes["train"].look(np.concatenate([chosen[part] for part in together]))
-    for part in homes:
-        if part not in together:
-            other = homes[part].look(chosen[part])
-            look = replace(
-                look,
-                channels=max(look.channels, other.channels),
-                kinds=tuple(dict.fromkeys((*look.kinds, *other.kinds))),
-                several=look.several + other.several,
-                largest_jpeg=max(look.largest_jpeg, other.largest_jpeg),
-            )
-    return look
+    looks = [homes["train"].look(np.concatenate([chosen[part] for part in together]))]
+    return looks + [homes[part].look(chosen[part]) for part in homes if part not in together]
 
 
 def _read(images: Images, chosen: Indices, channels: int, size: int, how: Fit, places: Tensor | None) -> Tensor:
