@@ -20,7 +20,14 @@ class DataConfig(Section):
         None,
         description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
     )
-    search_fraction: Fraction = Field(0.2, description="share of the training images held out to score candidates")
+    fit: Literal["auto", "crop", "squash", "pad"] = Field(
+        "auto",
+        description="how oblong pictures become square: centre cut out, squashed, or padded with black; "
+        "auto: crop, or squash where that would cut away most of a typical picture",
+    )
+    search_fraction: Fraction = Field(
+        0.2, description="share of the training images held out to score candidates; not where val/ and test/ are given"
+    )
     test_fraction: Fraction = Field(0.2, description="share held out for the test where a folder has no test/ or val/")
     limit: Annotated[int, Field(ge=2)] | None = Field(
         None, description="use at most this many training images (class-balanced)"
