@@ -37,10 +37,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from common import RESULTS, cifar10_npz, interval, read, save
 from lowland.core.config import Config
-from lowland.core.device import available_cores
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import numpy_rng
+from lowland.core.threads import available_cores
 from lowland.data import DataSet, Split, order
 from lowland.measures.noise.flatness import Flatness, flatness_value
 from lowland.search import Scored

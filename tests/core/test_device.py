@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -8,17 +9,25 @@ from torch import nn
 
 from lowland.core import device
 from lowland.core.config import ComputeConfig
-from lowland.core.device import Compute, available_cores, environment, native_bf16, resolve
+from lowland.core.device import Compute, environment, native_bf16, resolve
 from lowland.core.errors import ConfigError
+from lowland.core.threads import usable_threads
+from lowland.core.torch_settings import settings_kept
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def others_notice_nothing() -> Iterator[None]:
+    with settings_kept():
+        yield
 
 
 def test_auto_picks_what_this_machine_has() -> None:
     compute = resolve(ComputeConfig())
     kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     assert compute.device.type == kind
-    assert compute.threads == available_cores() == torch.get_num_threads()
+    assert compute.threads == usable_threads() == torch.get_num_threads()
     assert compute.channels_last
     if kind == "cpu":
         assert compute.autocast_dtype == (torch.bfloat16 if native_bf16(CPU) else None)
@@ -88,14 +97,42 @@ def test_half_precision_on_a_processor_is_refused() -> None:
     assert resolve(ComputeConfig(device="cpu", precision="fp32")).autocast_dtype is None
 
 
-def test_threads_are_set_and_shared_among_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(ComputeConfig(device="cpu", threads=3)).threads == 3
     assert torch.get_num_threads() == 3
-    monkeypatch.setattr(device, "available_cores", lambda: 8)
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    monkeypatch.setattr(device, "usable_threads", lambda: 2)
     assert resolve(ComputeConfig(device="cpu")).threads == 2
-    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-    assert resolve(ComputeConfig(device="cpu")).threads == 1
+    assert torch.get_num_threads() == 2
+
+
+def test_a_refused_device_changes_nothing() -> None:
+    before = torch.get_num_threads()
+    with pytest.raises(ConfigError):
+        resolve(ComputeConfig(device="cpu", precision="fp16", threads=before + 1))
+    assert torch.get_num_threads() == before
+
+
+def test_one_gpu_for_several_processes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    with pytest.raises(ConfigError) as raised:
+        resolve(ComputeConfig(device="cuda:1"))
+    assert str(raised.value) == (
+        "compute.device='cuda:1' would give all 2 processes of torchrun on this machine the same GPU; use cuda, which "
+        "gives each its own"
+    )
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "1")
+    assert resolve(ComputeConfig(device="cuda:1")).device == torch.device("cuda", 1)
+
+
+def test_nhwc_is_the_default_but_for_mps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    for name, usual in (("cpu", True), ("mps", False)):
+        assert resolve(ComputeConfig(device=name)).channels_last is usual
+        for chosen in (True, False):
+            assert resolve(ComputeConfig(device=name, channels_last=chosen)).channels_last is chosen
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -178,3 +178,44 @@ def test_an_unfit_folder_is_one_sentence(fault: str, data: DataSet, tmp_path: Pa
     assert str(folder) in message
     assert "\n" not in message
     assert all(word in message for word in words), message
+
+
+def numbered(tmp_path: Path) -> DataSet:
+    """A folder of twelve classes called 0 to 11, two test images each of level 20 · class."""
+    for part in ("train", "test"):
+        for label in range(12):
+            (tmp_path / "set" / part / str(label)).mkdir(parents=True)
+            for i in range(2):
+                level = np.full((12, 12), 20 * label, np.uint8)
+                level[0, 0] = 240 + 5 * i + (part == "test")
+                Image.fromarray(level).save(tmp_path / "set" / part / str(label) / f"{i}.png")
+    return load(DataConfig(name=str(tmp_path / "set")), seed=0)
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.uint8, str])
+def test_numbers_and_names_of_classes_meet_the_folders(kind: type, tmp_path: Path) -> None:
+    data = numbered(tmp_path)
+    folder = tmp_path / "C"
+    folder.mkdir()
+    labels = np.tile(np.arange(12), 5)
+    np.save(folder / "labels.npy", labels.astype(kind))
+    np.save(folder / "fog.npy", np.broadcast_to((20 * labels)[:, None, None], (60, 12, 12)).astype(np.uint8))
+    found = CorruptedFolder(folder, ["fog"], data)
+    means = {
+        int(y): int(x[0, 5, 5]) for x, y in zip(data.test.images(torch.arange(24)), data.test.labels_N, strict=True)
+    }
+    levels = found.images("fog", 3, 0, 12)[:, 0, 0, 0].tolist()
+    assert [means[int(label)] for label in found.labels_N] == levels
+
+
+def test_a_file_that_counts_the_classes_in_another_order_is_refused(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pictures, labels = rng.integers(0, 256, (14, 12, 12, 3), dtype=np.uint8), np.array([0, 1, 0, 1, 0, 1, 1] * 2)
+    names = np.array(["ape", "zebra"])[labels]
+    np.savez(tmp_path / "d.npz", x_train=pictures[:7], y_train=names[:7], x_test=pictures[7:], y_test=names[7:])
+    data = load(DataConfig(name=str(tmp_path / "d.npz")), seed=0)
+    folder = published(tmp_path / "C")  # four of class 0, three of class 1
+    with pytest.raises(DataError, match="count the classes in another order than ape, zebra"):
+        CorruptedFolder(folder, NAMES, data)
+    np.save(folder / "labels.npy", np.tile(names[:7], 5))
+    assert CorruptedFolder(folder, NAMES, data).labels_N.tolist() == labels[:7].tolist()

@@ -101,6 +101,7 @@ def test_statistics_of_a_large_streamed_set_come_from_a_sample():
     assert streamed.mean == load(DataConfig(memory_gb=1e-9), seed=0).mean
 
 
+@pytest.mark.filterwarnings("ignore::lowland.core.errors.LowlandWarning")  # all the same
 def test_constant_images_can_be_normalised(tmp_path):
     np.savez(tmp_path / "x.npz", images=np.full((9, 8, 8), 40, np.uint8), labels=np.arange(9) % 2)
     data = load(DataConfig(name=str(tmp_path / "x.npz")), seed=0)

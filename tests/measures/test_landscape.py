@@ -18,8 +18,11 @@ from torch.nn.functional import cross_entropy
 
 import lowland
 from lowland import measures
+from lowland.core.config import ComputeConfig
+from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
-from lowland.measures import calibrated_subnet
+from lowland.core.torch_settings import allow_tf32
+from lowland.measures import calibrated_subnet, landscape
 from lowland.measures.landscape import Flatness, evaluator, flatness, loss_under_noise
 from lowland.measures.perturbation import noise
 
@@ -202,6 +205,26 @@ def test_global_random_state_and_threads_are_untouched():
     flatness(MODEL, DATA, draws=1)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.get_num_threads() == threads
+
+
+def test_what_judging_needs_of_torch_is_put_back(monkeypatch: pytest.MonkeyPatch):
+    """On a GPU, TF32 is off while a model is judged; the caller has it as before."""
+    backends: Any = torch.backends
+    found = []
+
+    def loss(logits: Tensor, labels: Tensor, *, reduction: str) -> Tensor:
+        found.append(backends.cudnn.conv.fp32_precision)
+        return cross_entropy(logits, labels, reduction=reduction)
+
+    def resolve(config: ComputeConfig) -> Compute:
+        allow_tf32(False)
+        return CPU
+
+    monkeypatch.setattr(landscape.devices, "resolve", resolve)
+    before = backends.cudnn.conv.fp32_precision
+    flatness(MODEL, DATA, draws=1, loss=loss)
+    assert set(found) == {"ieee"}
+    assert backends.cudnn.conv.fp32_precision == before != "ieee"
 
 
 def test_custom_loss():

@@ -85,9 +85,9 @@ def test_a_loaded_network_takes_pictures_of_any_size_and_mode(pristine: Path) ->
     network = lowland.load(pristine)
     noise = np.random.default_rng(0).integers(0, 256, (30, 21, 4), dtype=np.uint8)
     picture = Image.fromarray(noise, "RGBA")
-    pictures = [picture.convert(mode) for mode in ("RGBA", "RGB", "L", "LA", "P", "CMYK", "1", "I", "I;16")]
+    pictures = [picture.convert(mode) for mode in ("RGBA", "RGB", "L", "LA", "P", "CMYK", "1", "I;16")]
     x_NCHW = network.preprocess([*pictures, noise[:8, :8, :3], noise[..., 0]])
-    assert x_NCHW.shape == (11, 1, 8, 8)
+    assert x_NCHW.shape == (10, 1, 8, 8)
     assert x_NCHW.dtype == torch.float32
     found = network.predict(pictures)
     assert len(found) == len(pictures)
@@ -98,6 +98,8 @@ def test_a_loaded_network_takes_pictures_of_any_size_and_mode(pristine: Path) ->
     assert network.predict(picture) == network.predict([picture])
     with pytest.raises(lowland.LowlandError, match="image 1 cannot be used"):
         network.predict([picture, picture.convert("F")])
+    with pytest.raises(lowland.LowlandError, match="image 0 cannot be used: it holds 32-bit levels of unknown range"):
+        network.predict(picture.convert("I"))
     # A grey picture of the right size passes through untouched.
     exact = Image.fromarray(noise[:8, :8, 0])
     raw = torch.from_numpy(noise[:8, :8, 0].copy())[None, None]

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lowland.app.tables import listing, table, wrapped
 from lowland.core.errors import InterruptedRun
-from lowland.core.monitor import Monitor, Rate
+from lowland.core.monitor import STEP, Monitor, Rate
 from lowland.core.registry import OWN, Entry
 
 if TYPE_CHECKING:
@@ -49,12 +49,13 @@ class Display(Monitor):
         self.task: TaskID | None = None
         self.rate = Rate(0)
         self.stage = self.unit = ""
-        self.printed = 0.0
+        self.warned = False
 
     def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
         """Begin a line."""
         self.finish()
-        self.stage, self.unit, self.rate = stage, unit, Rate(total, done)
+        self.stage, self.unit, self.rate = stage, unit, Rate(total, done, even=unit == STEP)
+        self.warned = False
         if self.console.is_terminal:
             self.progress = Progress(
                 TextColumn("{task.description:<12.12}"),
@@ -72,6 +73,10 @@ class Display(Monitor):
     def advance(self, done: int, **facts: Any) -> None:
         """Move the line on."""
         self.rate.update(done)
+        lull = self.rate.lull(self.unit)
+        if lull is not None and not self.warned:
+            self.note(lull)
+            self.warned = True
         if self.progress is not None and self.task is not None:
             self.progress.update(self.task, completed=done, speed=self._speed(), facts=self._facts(facts))
 
@@ -173,6 +178,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             if stage["status"] == "running" and status["seconds_left"] is not None:
                 text += f", {clock(status['seconds_left'])} left"
         rows.append((name, text))
+        if status["active"] and progress is not None and progress["stage"] == name and progress.get("lull"):
+            rows.append(("", progress["lull"]))
     if status["best"] is not None:
         rows.append(("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})"))
     if (

@@ -20,7 +20,14 @@ class DataConfig(Section):
         None,
         description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
     )
-    search_fraction: Fraction = Field(0.2, description="share of the training images held out to score candidates")
+    fit: Literal["auto", "crop", "squash", "pad"] = Field(
+        "auto",
+        description="how oblong pictures become square: centre cut out, squashed, or padded with black; "
+        "auto: crop, or squash where that would cut away most of a typical picture",
+    )
+    search_fraction: Fraction = Field(
+        0.2, description="share of the training images held out to score candidates; not where val/ and test/ are given"
+    )
     test_fraction: Fraction = Field(0.2, description="share held out for the test where a folder has no test/ or val/")
     limit: Annotated[int, Field(ge=2)] | None = Field(
         None, description="use at most this many training images (class-balanced)"
@@ -237,8 +244,19 @@ class ComputeConfig(Section):
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    channels_last: bool = True
-    threads: Positive | None = Field(None, description="CPU threads; default: the machine's cores")
+    channels_last: bool | None = Field(
+        None, description="images and convolution weights in NHWC memory order; default: except on mps"
+    )
+    threads: Positive | None = Field(
+        None,
+        description="CPU threads; default: on a CPU as many as are fastest, timed once before the run's first step and "
+        "then kept here, at most the cores of the affinity and the container's quota, and OMP_NUM_THREADS",
+    )
+    tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
+    deterministic: bool = Field(
+        False,
+        description="the same bits every time on a GPU too; slower, an error where torch has no way to",
+    )
     checkpoint_seconds: Rate = 30.0
     executor: str = Field("local", description="what scores candidates where search.workers are several")
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from lowland.core.config import ComputeConfig
 from lowland.core.errors import ConfigError
+from lowland.core.threads import available_cores, usable_threads
+from lowland.core.torch_settings import allow_tf32, be_deterministic, tf32
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -33,12 +35,18 @@ class Compute:
         autocast_dtype: Reduced precision of activations, or None for fp32. Weights, noise and losses stay in fp32.
         channels_last: Keep images and convolution weights in NHWC memory order.
         threads: CPU threads used inside one operation.
+        tf32: Whether fp32 arithmetic of training may round to TF32 on a GPU; judging and measuring never do.
     """
 
     device: torch.device
     autocast_dtype: torch.dtype | None = None
     channels_last: bool = True
     threads: int = 1
+    tf32: bool = False
+
+    def training(self) -> contextlib.AbstractContextManager[None]:
+        """A context for training steps: TF32 where the settings allow it."""
+        return tf32(True) if self.tf32 and self.device.type == "cuda" else contextlib.nullcontext()
 
     @property
     def precision(self) -> Literal["fp32", "bf16", "fp16"]:
@@ -64,10 +72,11 @@ class Compute:
 
 
 def resolve(config: ComputeConfig) -> Compute:
-    """Pick device and precision from the settings and what this machine has; sets torch's thread count.
+    """Pick device and precision from the settings and what this machine has; changes torch's settings of the process.
 
     `precision: auto` is bf16 where the processor multiplies bf16 natively (CUDA from Ampere on, CPUs with AVX512-BF16
-    or AMX), else fp16 on older CUDA devices, else fp32.
+    or AMX), else fp16 on older CUDA devices, else fp32. Which settings of torch change, and how they are put back:
+    `torch_settings.settings_kept`.
 
     Returns:
         The device, the precision of activations, memory order and threads.
@@ -76,21 +85,20 @@ def resolve(config: ComputeConfig) -> Compute:
         ConfigError: the device is not there, or cannot do the precision asked for.
     """
     device = _device(config.device)
-    threads = config.threads or max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    precision = _precision(config.precision, device)
+    threads = config.threads or usable_threads()
     torch.set_num_threads(threads)
+    if device.type == "cuda":
+        allow_tf32(False)
+    if config.deterministic:
+        be_deterministic()
     return Compute(
         device=device,
-        autocast_dtype=_precision(config.precision, device),
-        channels_last=config.channels_last,
+        autocast_dtype=precision,
+        channels_last=config.channels_last if config.channels_last is not None else device.type != "mps",
         threads=threads,
+        tf32=config.tf32,
     )
-
-
-def available_cores() -> int:
-    """Cores this process may run on (its affinity, not the machine's total)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _device(name: str) -> torch.device:
@@ -110,6 +118,12 @@ def _device(name: str) -> torch.device:
     wanted = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
     if wanted not in present:
         raise ConfigError(f"compute.device={name!r} is not available here; this machine has {', '.join(present)}")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if name.startswith("cuda:") and processes > 1:
+        raise ConfigError(
+            f"compute.device={name!r} would give all {processes} processes of torchrun on this machine the same GPU; "
+            "use cuda, which gives each its own"
+        )
     return _own_gpu() if name == "cuda" else device
 
 

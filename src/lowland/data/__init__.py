@@ -5,7 +5,9 @@ from lowland.data.corruptions.entry import GROUPS, Corruption
 from lowland.data.corruptions.folder import CorruptedFolder
 from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
 from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
-from lowland.data.folder import pixels
+from lowland.data.describe import describe
+from lowland.data.fitting import Fit
+from lowland.data.pictures import pixels
 from lowland.data.sources import DataEntry, catalogue, load
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
 
@@ -19,6 +21,7 @@ __all__ = [
     "Corruption",
     "DataEntry",
     "DataSet",
+    "Fit",
     "Generated",
     "MemorySplit",
     "Split",
@@ -31,6 +34,7 @@ __all__ = [
     "check_names",
     "concatenate",
     "corrupt",
+    "describe",
     "load",
     "normalise",
     "order",

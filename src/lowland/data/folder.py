@@ -1,140 +1,157 @@
-"""Image folders: CLASS/* pictures, with or without train/ and test/ above, of any sizes and colour modes."""
+"""Image folders: CLASS/* pictures, with or without train/, val/ and test/ above, whatever a stranger calls these."""
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lowland.core.errors import DataError
-from lowland.data.images import Digest, Images, Source, UInt8, collect_faults, fit, parallel, to_array
-from lowland.data.selection import Indices
+from lowland.data.annotations import annotated, annotation_file
+from lowland.data.images import Images, Source
+from lowland.data.listing import SUFFIXES, Survey, listing
+from lowland.data.naming import Role, folded, in_order, order_note, role, twins_note
+from lowland.data.pictures import FileImages
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-LARGEST_DEFAULT_SIZE = 224
-TEST_NAMES = ("test", "val", "valid")
-SIGNED_FILES = 256
-"""Files whose bytes enter the fingerprint; of the others only name and length do, so that large sets start at once."""
+PACKED = re.compile(r"\.(zip|tar|tgz|gz|7z|rar|npz|parquet)$")
 
-_SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")
-_SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-_GREY = ("1", "L", *_SIXTEEN_BITS)
+PICTURE_FOLDER = "images"
+"""A class folder's only folder, if it is called so, holds the class's pictures, as in Tiny ImageNet."""
 
 
-class FileImages(Images):
-    """Images in files.
+@dataclass(frozen=True)
+class _Part:
+    """One part of a data set: the pictures of each class, in order of their names."""
 
-    Grey are the modes 1, L and 16 bits; anything else becomes RGB, transparency on white. 16 bits are scaled to 8,
-    the EXIF orientation is applied, of an animation the first frame is taken.
+    folder: Path
+    classes: dict[str, list[Path]]
 
-    Args:
-        paths: One file per image.
-        labels_N: int64 (N,).
-        root: Folder relative to which files are named in the fingerprint, so that moving the data changes nothing.
-    """
-
-    def __init__(self, paths: Sequence[Path], labels_N: Indices, root: Path) -> None:
-        self._paths = paths
-        self.labels_N = labels_N
-        self._root = root
-
-    def look(self, indices: Indices) -> tuple[int, int]:
-        """Channels of the named images and the median of their shorter sides, at most 224; no pixel is decoded."""
-        grey = np.zeros(len(indices), dtype=bool)
-        sides = np.zeros(len(indices), dtype=np.int64)
-
-        def look_at(place: int) -> DataError | None:
-            path = self._paths[indices[place]]
-            try:
-                with Image.open(path) as picture:
-                    grey[place] = picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM")
-                    sides[place] = min(picture.size)
-            except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
-                return DataError(_undecodable(path, error))
-            return None
-
-        collect_faults(parallel(look_at, range(len(indices))))
-        return 1 if grey.all() else 3, min(int(np.median(sides)), LARGEST_DEFAULT_SIZE)
-
-    def read(self, index: int, channels: int, size: int) -> UInt8:
-        """Decode one image; see `Images.read`.
-
-        A JPEG more than twice as large as needed is decoded at a half, quarter or eighth of its size.
-
-        Returns:
-            uint8 (C, S, S).
-
-        Raises:
-            DataError: If the image cannot be decoded.
-        """
-        path = self._paths[index]
-        try:
-            with Image.open(path) as picture:
-                picture.draft(picture.mode, (2 * size, 2 * size))
-                return pixels(picture, channels, size)
-        except Exception as error:  # see `look`
-            raise DataError(_undecodable(path, error)) from error
-
-    def sign(self, digest: Digest, indices: Indices) -> None:
-        """Feed names and lengths of all the named files, and the bytes of some spread evenly, to `digest`."""
-        for index in indices:
-            path = self._paths[index]
-            name = os.fsencode(os.path.relpath(path, self._root).replace(os.sep, "/"))
-            digest.update(name + b"\0%d\0" % path.stat().st_size)
-        for index in indices[:: -(-len(indices) // SIGNED_FILES)]:
-            digest.update(self._paths[index].read_bytes())
-
-
-def pixels(picture: Image.Image, channels: int, size: int) -> UInt8:
-    """Any picture as networks see it: upright, grey or RGB with 8 bits, its centre square resized, uint8 (C, S, S)."""
-    upright = ImageOps.exif_transpose(picture)
-    return to_array(fit(_eight_bits(upright, "L" if channels == 1 else "RGB"), size))
+    def images(self, order: Sequence[str], root: Path) -> Images:
+        paths = [path for name in order for path in self.classes[name]]
+        labels = [label for label, name in enumerate(order) for _ in self.classes[name]]
+        return FileImages(paths, np.array(labels, dtype=np.int64), root)
 
 
 def open_folder(root: Path) -> Source:
-    """Open the image folder `root`: train/CLASS/* with test/, val/ or valid/CLASS/*, or CLASS/* alone.
+    """The image folder `root`: train/CLASS/* with test/CLASS/* and perhaps val/CLASS/*, or CLASS/* alone.
 
-    Hidden files are ignored. A train/ without a test folder is split like an unsplit folder.
+    The parts may have any usual name in any case (`naming.role`). Where there are all three, the search images are
+    those of val/; where there is no test/, val/ is the test; a train/ alone is split like an unsplit folder. A part
+    may hold images and a *_annotations.txt instead of class folders, as in Tiny ImageNet. What is left out is told in
+    `Source.notes`.
 
     Returns:
         Training images and, where there is a folder of them, test images.
 
     Raises:
-        DataError: If there are no classes or images, a file is not an image, or the folders' classes differ.
+        DataError: If there are no classes or images, a file is not an image, the folders' classes differ, or it is
+            doubtful which folder is what.
     """
-    entries = _visible(root)
-    folders = {entry.name: entry for entry in entries if entry.is_dir()}
-    if "train" in folders and any(entry.is_dir() for entry in _visible(folders["train"])):
-        test = [folders[name] for name in TEST_NAMES if name in folders]
-        classes, train_images = _scan(folders["train"], root)
-        origin = f"images of {root}"
-        if not test:
-            return _source(root, train_images, None, classes, f"{origin} (train/)")
-        test_classes, test_images = _scan(test[0], root)
-        for name in sorted(set(classes) ^ set(test_classes)):
-            there, absent = ("train", test[0].name) if name in classes else (test[0].name, "train")
+    survey = Survey()
+    beside = Survey()
+    folders, loose = listing(root, beside)
+    parts, unused = _parts(root, folders)
+    packed = sorted(name for name in beside.skipped if PACKED.search(name.lower()) and role(name.partition(".")[0]))
+    notes = [f"{', '.join(packed)} in {root} not used; unpack what should be"] if packed else []
+    if not parts:
+        whole = _scan(root, survey)
+        return _source(root, {"train": whole}, survey, notes, "")
+    found = {part: _read(folder, survey) for part, folder in parts.items()}
+    train = found["train"]
+    for other in found.values():
+        _same_classes(train, other)
+    if unused:
+        names = ", ".join(f"{folder.name}/" for folder in unused)
+        notes.append(
+            f"{names} in {root} {'is' if len(unused) == 1 else 'are'} not used: only the parts "
+            f"{', '.join(f'{folder.name}/' for folder in parts.values())} are; move pictures you want used there"
+        )
+    if loose:
+        notes.append(f"{len(loose):,} pictures directly in {root} are not used, such as {loose[0].name}")
+    return _source(root, found, survey, notes, f" ({', '.join(f'{folder.name}/' for folder in parts.values())})")
+
+
+def _source(root: Path, parts: dict[Role, _Part], survey: Survey, notes: list[str], where: str) -> Source:
+    classes = in_order(parts["train"].classes, str(root))
+    images = {part: found.images(classes, root) for part, found in parts.items()}
+    taken = {"val": "search", "test": "test"} if "test" in parts else {"val": "test"}
+    origins = tuple(f"{taken[part]} from {parts[part].folder.name}/" for part in parts if part in taken)
+    return Source(
+        name=root.resolve().name,
+        train=images["train"],
+        test=images.get("test") or images.get("val"),
+        search=images.get("val") if "test" in parts else None,
+        classes=classes,
+        flip=True,
+        origin=f"images of {root}{where}",
+        found=(*origins, *order_note(classes)),
+        notes=(*notes, *twins_note(classes), *survey.notes()),
+    )
+
+
+def _parts(root: Path, folders: list[Path]) -> tuple[dict[Role, Path], list[Path]]:
+    """The folder of each part, empty where `root` is not split, and the folders that are no part."""
+    inner = {folder: listing(folder, Survey()) for folder in folders if role(folder.name)}
+    split = [folder for folder in inner if inner[folder][0] or annotation_file(folder)]
+    roles = {role(folder.name) for folder in inner}
+    if not any(role(folder.name) == "train" for folder in split):
+        if split:
             raise DataError(
-                f"class {name!r} is in {root / there} but not in {root / absent}; every class needs images in both: "
-                f"add some or remove the class"
+                f"{root} holds {', '.join(f'{folder.name}/' for folder in split)} with class folders, but no train/ "
+                f"with class folders; call the folder of the training images train"
             )
-        unused = "".join(f"; {folder.name}/ not used" for folder in test[1:])
-        return _source(root, train_images, test_images, classes, f"{origin} (train/, {test[0].name}/{unused})")
-    classes, images = _scan(root, root)
-    return _source(root, images, None, classes, f"images of {root}")
+        if len(roles) > 1 and ("train" in roles or len(inner) == len(folders)):
+            raise DataError(
+                f"{root} holds {' and '.join(f'{folder.name}/' for folder in inner)} without a folder per class in "
+                f"them, so that nothing says which class a picture is of; sort the images into "
+                f"{next(iter(inner)) / 'CLASS'} folders"
+            )
+        return {}, []
+    parts: dict[Role, Path] = {}
+    unlabelled = [folder for folder in inner if folder not in split or _unlabelled(folder, inner[folder][0])]
+    candidates: dict[Role, list[Path]] = {"train": [], "val": [], "test": []}
+    for folder in inner:
+        part = role(folder.name)
+        if part is not None and (part != "train" or folder in split):
+            candidates[part].append(folder)
+    labelled_val = [folder for folder in candidates["val"] if folder not in unlabelled]
+    if labelled_val and all(folder in unlabelled for folder in candidates["test"]):
+        candidates["test"] = []
+    for part, found in candidates.items():
+        if len(found) > 1:
+            names = " and ".join(f"{folder.name}/" for folder in found)
+            meaning = {"train": "the training images", "test": "the test", "val": "the validation images"}[part]
+            raise DataError(
+                f"{names} in {root} could {'both' if len(found) == 2 else 'all'} be {meaning}; move or rename all but "
+                f"one"
+            )
+        if found:
+            parts[part] = found[0]
+    return parts, [folder for folder in folders if folder not in parts.values()]
 
 
-def _source(root: Path, train: Images, test: Images | None, classes: tuple[str, ...], origin: str) -> Source:
-    return Source(name=root.resolve().name, train=train, test=test, classes=classes, flip=True, origin=origin)
+def _unlabelled(folder: Path, inner: list[Path]) -> bool:
+    """Whether a part holds pictures that nothing gives a class, as Tiny ImageNet's test/images/."""
+    return [entry.name.lower() for entry in inner] == [PICTURE_FOLDER] and annotation_file(folder) is None
 
 
-def _scan(folder: Path, root: Path) -> tuple[tuple[str, ...], FileImages]:
-    """Class names and images of CLASS/* in `folder`, both sorted by name."""
-    entries = _visible(folder)
-    loose = [entry for entry in entries if entry.suffix.lower() in SUFFIXES and not entry.is_dir()]
-    class_folders = [entry for entry in entries if entry.is_dir()]
+def _read(folder: Path, survey: Survey) -> _Part:
+    file = annotation_file(folder)
+    if file is None:
+        return _scan(folder, survey)
+    folders, pictures = listing(folder, survey)
+    del survey.skipped[file.name]
+    for inner in folders:
+        pictures += listing(inner, survey)[1]
+    return _Part(folder, annotated(file, pictures))
+
+
+def _scan(folder: Path, survey: Survey) -> _Part:
+    """The classes of CLASS/* in `folder` with their pictures."""
+    class_folders, loose = listing(folder, survey)
     if not class_folders or loose:
         found = f"the image {loose[0].name} lies directly in it" if loose else "it holds no folders"
         raise DataError(
@@ -142,58 +159,69 @@ def _scan(folder: Path, root: Path) -> tuple[tuple[str, ...], FileImages]:
             f"{folder / 'CLASS'} folders"
         )
     if len(class_folders) < 2:
+        only = class_folders[0]
+        if only.name.lower() == PICTURE_FOLDER:
+            raise DataError(
+                f"image folder {folder} holds {only.name}/, but nothing that says which class a picture is of; sort "
+                f"the images into {folder / 'CLASS'} folders"
+            )
+        if listing(only, Survey())[0]:
+            raise DataError(f"image folder {folder} holds nothing but the folder {only.name}; give {only} instead")
         raise DataError(
-            f"image folder {folder} holds the single class {class_folders[0].name!r}; at least 2 classes are needed: "
-            f"add a folder of images for each other class"
+            f"image folder {folder} holds the single class {only.name!r}; at least 2 classes are needed: add a folder "
+            f"of images for each other class"
         )
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, class_folder in enumerate(class_folders):
-        files = _visible(class_folder)
-        for file in files:
-            if file.is_dir() or file.suffix.lower() not in SUFFIXES:
-                kind = "a folder" if file.is_dir() else "not an image file"
-                raise DataError(
-                    f"{file} is {kind}, but a class folder may hold only images "
-                    f"({', '.join(s[1:] for s in SUFFIXES)}); move or remove it"
-                )
-        if not files:
-            raise DataError(f"class folder {class_folder} holds no images; add some or remove the folder")
-        paths += files
-        labels += [label] * len(files)
-    return tuple(entry.name for entry in class_folders), FileImages(paths, np.array(labels, dtype=np.int64), root)
+    classes = {_class_name(inner): _pictures(inner, survey) for inner in class_folders}
+    empty = [name for name, pictures in classes.items() if not pictures]
+    if empty:
+        kind = "class folder" if len(empty) == 1 else "class folders"
+        raise DataError(
+            f"{kind} {', '.join(str(folder / name) for name in empty[:5])}{_more(empty)} "
+            f"hold{'s' if len(empty) == 1 else ''} no images ({', '.join(s[1:] for s in SUFFIXES)}); add some or "
+            f"remove the folder{'s' if len(empty) > 1 else ''}"
+        )
+    return _Part(folder, classes)
 
 
-def _visible(folder: Path) -> list[Path]:
-    """The entries of `folder`, sorted by name, without those that the systems hide from people."""
+def _class_name(folder: Path) -> str:
     try:
-        entries = sorted(folder.iterdir(), key=lambda entry: entry.name)
-    except OSError as error:
-        raise DataError(f"folder {folder} cannot be read ({error.strerror}); check its permissions") from error
-    return [entry for entry in entries if entry.name[0] != "." and entry.name.lower() not in _SYSTEM_FILES]
+        folder.name.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"class folder {folder.name.encode('utf-8', 'surrogateescape')!r} in {folder.parent} has a name that is "
+            f"not text in UTF-8; rename it"
+        ) from error
+    return folder.name
 
 
-def _eight_bits(picture: Image.Image, mode: str) -> Image.Image:
-    """`picture` in 8-bit `mode` (L or RGB)."""
-    if picture.mode in _SIXTEEN_BITS or picture.mode == "I":
-        levels = np.asarray(picture).astype(np.int64)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise ValueError("its 32-bit levels exceed 0 to 65,535")
-        # 257 = 65535 / 255, rounded to the nearest level
-        return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert(mode)
-    if picture.mode == "F":
-        raise ValueError("it holds floating-point levels of unknown range")
-    if picture.has_transparency_data:
-        layer = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
-    return picture if picture.mode == mode else picture.convert(mode)
+def _pictures(class_folder: Path, survey: Survey) -> list[Path]:
+    folders, pictures = listing(class_folder, survey)
+    if not pictures and [entry.name.lower() for entry in folders] == [PICTURE_FOLDER]:
+        folders, pictures = listing(folders[0], survey)
+    if folders:
+        raise DataError(
+            f"{folders[0]}{_more(folders, 1)} is a folder, but a class folder may hold only images, or one folder "
+            f"called {PICTURE_FOLDER}; move its images to {class_folder} or remove it"
+        )
+    return pictures
 
 
-def _undecodable(path: Path, error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        reason = "its content is of no known image format"
-    elif isinstance(error, OSError) and error.strerror:
-        reason = error.strerror
-    else:
-        reason = " ".join(str(error).split()).rstrip(".")
-    return f"image {path} cannot be decoded ({reason}); remove it or replace it by an intact copy"
+def _same_classes(train: _Part, other: _Part) -> None:
+    for here, there in ((train, other), (other, train)):
+        missing = [name for name in here.classes if name not in there.classes]
+        if missing:
+            which = ", ".join(map(repr, missing[:5])) + _more(missing)
+            kind, verb = ("class", "is") if len(missing) == 1 else ("classes", "are")
+            near = [name for name in there.classes if folded(name) == folded(missing[0])]
+            if near:
+                raise DataError(
+                    f"class {missing[0]!a} of {here.folder} is called {near[0]!a} in {there.folder}; rename one"
+                )
+            raise DataError(
+                f"{kind} {which} {verb} in {here.folder} but not in {there.folder}; every class needs images in both: "
+                f"add some or remove the class"
+            )
+
+
+def _more(items: Sequence[object], shown: int = 5) -> str:
+    return f" (and {len(items) - shown:,} more)" if len(items) > shown else ""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lowland.core.errors import DataError
+from lowland.data.fitting import Fit, fit
 from lowland.data.selection import Indices
 
 UInt8 = NDArray[np.uint8]
@@ -31,6 +32,29 @@ class Digest(Protocol):
         """Take in `data`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a first look at images, without decoding any, tells.
+
+    Attributes:
+        channels: 1 if all are grey, else 3.
+        widths_N: Width of each, pixels, int64 (N,).
+        heights_N: Height of each.
+        kinds: File formats such as JPEG, or `arrays`, the most frequent first.
+        largest: The largest side S to choose where none was asked for; None: any.
+        several: Number of files with several pages or frames, of which the first is the image.
+        largest_jpeg: The largest shorter side of a JPEG; 0 without any.
+    """
+
+    channels: int
+    widths_N: Indices
+    heights_N: Indices
+    kinds: tuple[str, ...] = ("arrays",)
+    largest: int | None = None
+    several: int = 0
+    largest_jpeg: int = 0
+
+
 class Images(ABC):
     """Labelled images of any sizes, in a fixed order.
 
@@ -41,16 +65,17 @@ class Images(ABC):
     labels_N: Indices
 
     @abstractmethod
-    def look(self, indices: Indices) -> tuple[int, int]:
-        """Channels of the named images, 1 if all are grey, else 3, and the side S to use where none was asked for.
+    def look(self, indices: Indices) -> Look:
+        """Channels and sizes of the named images; no pixel is decoded.
 
         Raises:
-            DataError: If images are of an unknown format; the message names the first and counts the others.
+            DataError: If images are of an unknown format or too small; the message names the first and counts the
+                others.
         """
 
     @abstractmethod
-    def read(self, index: int, channels: int, size: int) -> UInt8:
-        """One image as (C, S, S): the shorter side resized to S with antialiasing, the centre cut out.
+    def read(self, index: int, channels: int, size: int, how: Fit) -> UInt8:
+        """One image as (C, S, S), made square as `how` says (`fitting.fit`).
 
         Raises:
             DataError: If the image cannot be decoded.
@@ -60,11 +85,8 @@ class Images(ABC):
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed the named images' stored bytes, or a fixed part of them, to `digest`."""
 
-    def load(self, indices: Indices, channels: int, size: int) -> UInt8:
-        """Decode the named images, with one thread per core.
-
-        Returns:
-            uint8 (N, C, S, S), in the order of `indices`.
+    def load(self, indices: Indices, channels: int, size: int, how: Fit = "crop") -> UInt8:
+        """The named images as (N, C, S, S), decoded by one thread per core.
 
         Raises:
             DataError: If images cannot be decoded; the message names the first and counts the others.
@@ -73,7 +95,7 @@ class Images(ABC):
 
         def read_into(place: int) -> DataError | None:
             try:
-                out_NCHW[place] = self.read(int(indices[place]), channels, size)
+                out_NCHW[place] = self.read(int(indices[place]), channels, size, how)
             except DataError as error:
                 return error
             return None
@@ -94,21 +116,22 @@ class ArrayImages(Images):
         self._images = images
         self.labels_N = labels_N
 
-    def look(self, indices: Indices) -> tuple[int, int]:
-        """Channels and shorter side of the array."""
-        return int(self._images.shape[1]), int(min(self._images.shape[2:]))
+    def look(self, indices: Indices) -> Look:
+        """Channels and sides of the array."""
+        channels, height, width = (int(side) for side in self._images.shape[1:])
+        return Look(channels=channels, widths_N=np.full(len(indices), width), heights_N=np.full(len(indices), height))
 
-    def read(self, index: int, channels: int, size: int) -> UInt8:
+    def read(self, index: int, channels: int, size: int, how: Fit) -> UInt8:
         """One image as (C, S, S); see `Images.read`."""
         image = self._images[index]
         picture = Image.fromarray(image[0] if channels == 1 else np.ascontiguousarray(image.transpose(1, 2, 0)))
-        return to_array(fit(picture, size))
+        return to_array(fit(picture, size, how))
 
-    def load(self, indices: Indices, channels: int, size: int) -> UInt8:
+    def load(self, indices: Indices, channels: int, size: int, how: Fit = "crop") -> UInt8:
         """The named images as (N, C, S, S); indexing alone where they have the size already."""
         if self._images.shape[2:] == (size, size):
             return np.ascontiguousarray(self._images[indices])
-        return super().load(indices, channels, size)
+        return super().load(indices, channels, size, how)
 
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed all bytes of the named images to `digest`."""
@@ -125,33 +148,25 @@ class Source:
         name: Name shown to people.
         train: Training images, or all images where `test` is None.
         test: Test images, if the data set itself sets them apart.
+        search: Images to score candidates, if the data set itself sets them apart.
         classes: Class names, by label.
         flip: Whether a mirrored image still shows its class.
         origin: Where it comes from and under which licence, one line.
+        published: Whether it is a published set known by name, whose contents are as they are.
+        found: What was chosen when it was opened, such as the folder the test images come from, a few words each.
+        notes: What was left out or is doubtful, one sentence each.
     """
 
     name: str
     train: Images
     test: Images | None
+    search: Images | None = None
     classes: tuple[str, ...]
     flip: bool
     origin: str
-
-
-def fit(picture: Image.Image, size: int) -> Image.Image:
-    """The centre square of `picture` resized, with antialiasing (bilinear), to `size` × `size` pixels.
-
-    The same as resizing the shorter side and then cutting out the centre, without computing what is cut away.
-
-    Returns:
-        A picture of `size` × `size` pixels in the mode of `picture`.
-    """
-    width, height = picture.size
-    if width == height == size:
-        return picture
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    return picture.resize((size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side))
+    published: bool = False
+    found: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def to_array(picture: Image.Image) -> UInt8:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,13 +17,20 @@ from torch import Tensor
 
 from lowland.core import seeds
 from lowland.core.config import DataConfig
-from lowland.core.errors import DataError
-from lowland.data.arrays import DIGITS_ORIGIN, FASHION_ORIGIN, open_digits, open_fashion_mnist_6k, open_npz
+from lowland.core.errors import DataError, LowlandWarning
+from lowland.data.arrays import DIGITS_ORIGIN, FASHION_ORIGIN, open_digits, open_fashion_mnist_6k
+from lowland.data.describe import Contents, Part, doubts, findings
+from lowland.data.fitting import Fit, choose, natural_side
 from lowland.data.folder import open_folder
-from lowland.data.images import Images, Source
+from lowland.data.images import Images, Look, Source
+from lowland.data.npz import open_npz
 from lowland.data.selection import Indices, groups, held_out, interleaved, limited
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit
 from lowland.data.torchvision_sets import SETS, open_torchvision
+
+HALVED = 4
+"""JPEGs at least this many times as large as needed were once decoded at a fraction of their size, as no caller of
+`predict` could. Such sets are signed anew, so that no run goes on with other pixels than it began with."""
 
 STATISTICS_IMAGES = 2048
 """Images whose mean and standard deviation stand for a streamed set's: a standard error of about 0.004 of the mean."""
@@ -86,33 +94,55 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
 
     Raises:
         DataError: If the data set is missing, damaged or too small; the message names the file, class or array.
+
+    Warns:
+        LowlandWarning: For what was left out or is unwise (`DataSet.warnings`).
     """
     source = _open(config)
     chosen = _choose(source, config, seed)
-    homes = {"train": source.train, "search": source.train, "test": source.test or source.train}
-    channels, natural_size = _look(homes, chosen)
+    homes: dict[Part, Images] = {
+        "train": source.train,
+        "search": source.search or source.train,
+        "test": source.test or source.train,
+    }
+    looks = _looks(homes, chosen)
+    look = looks[0]
+    channels = max(each.channels for each in looks)
+    how = choose(config.fit, look.widths_N, look.heights_N)
+    natural_size = natural_side(how, look.widths_N, look.heights_N, look.largest)
     size = config.image_size or natural_size
     total_bytes = sum(map(len, chosen.values())) * channels * size * size
     streamed = total_bytes > config.memory_gb * 1e9
 
-    digest = hashlib.sha256(repr((source.classes, channels, size)).encode())
-    splits: dict[str, Split] = {}
+    jpeg = max(each.largest_jpeg for each in looks)
+    # The marks of what came later are left out where nothing differs, so that runs of before go on.
+    marks = (() if how == "crop" else (how,)) + ("decoded in full",) * (jpeg >= HALVED * size)
+    digest = hashlib.sha256(repr((source.classes, channels, size, *marks)).encode())
+    splits: dict[Part, Split] = {}
+    contents = Contents()
     for part, images in homes.items():
         indices = chosen[part]
         labels = images.labels_N[indices]
         digest.update(labels.astype("<i8").tobytes())
         images.sign(digest, indices)
         labels_N = torch.from_numpy(labels).to(device)
-        read = partial(_read, images, indices, channels, size)
+        read = partial(_read, images, indices, channels, size, how)
         if streamed:
             splits[part] = StreamedSplit(read, labels_N)
         else:
-            splits[part] = MemorySplit(read(None).to(device), labels_N)
+            images_NCHW = read(None)
+            contents.look(part, images_NCHW, labels)
+            splits[part] = MemorySplit(images_NCHW.to(device), labels_N)
     unresized = None
     if natural_size != size:
-        read = partial(_read, homes["test"], chosen["test"], channels, natural_size)
+        read = partial(_read, homes["test"], chosen["test"], channels, natural_size, how)
         unresized = StreamedSplit(read, splits["test"].labels_N)
     mean, std = _statistics(splits["train"], seed)
+    unwise = doubts(
+        source, looks, how, {part: images.labels_N[chosen[part]] for part, images in homes.items()}, contents
+    )
+    for sentence in unwise:
+        warnings.warn(sentence, LowlandWarning, stacklevel=2)
     return DataSet(
         name=source.name,
         train=splits["train"],
@@ -128,6 +158,9 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         source=source.origin,
         fingerprint=digest.hexdigest(),
         unresized_test=unresized,
+        fit=how,
+        found=findings(source, looks, how, size, config.test_fraction, contents),
+        warnings=unwise,
     )
 
 
@@ -146,7 +179,10 @@ def _open(config: DataConfig) -> Source:
     if path.exists():
         raise DataError(f"{path} is neither a folder of images nor an .npz file; unpack or convert it first")
     if path.suffix.lower() == ".npz" or os.sep in name or "/" in name:
-        raise DataError(f"data {path} does not exist; check the path (the current folder is {Path.cwd()})")
+        raise DataError(
+            f"data {path} does not exist; check the path (the current folder is {Path.cwd()}), or, if it was moved "
+            f"since, move or link it back there"
+        )
     known = [entry.name for entry in catalogue()]
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     guess = f"did you mean {near[0]!r}? " if near else ""
@@ -156,16 +192,22 @@ def _open(config: DataConfig) -> Source:
     )
 
 
-def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]:
-    """The indices of each split: of `source.train` for train and search, of `source.test` or, without it, the same."""
+def _choose(source: Source, config: DataConfig, seed: int) -> dict[Part, Indices]:
+    """The indices of each split: of `source.train` for train, and of what the source sets apart, or else the same."""
     num_classes = len(source.classes)
     by_class = groups(source.train.labels_N, num_classes, seeds.numpy_rng(seed, "data", "train"))
+    search: list[Indices] | None = None
     if source.test is None:
         _check_counts(source, by_class, 3, "images are needed: one to train on, one to score candidates, one to test")
         by_class, test = held_out(by_class, config.test_fraction)
     else:
-        _check_counts(source, by_class, 2, "training images are needed: one to train on, one to score candidates")
         test = groups(source.test.labels_N, num_classes, seeds.numpy_rng(seed, "data", "test"))
+        if source.search is None:
+            _check_counts(source, by_class, 2, "training images are needed: one to train on, one to score candidates")
+        else:
+            search = groups(source.search.labels_N, num_classes, seeds.numpy_rng(seed, "data", "search"))
+            _check_counts(source, by_class, 1, "training image is needed")
+            _check_counts(source, search, 1, "search image is needed")
         _check_counts(source, test, 1, "test image is needed")
     if config.limit is not None:
         if config.limit < 2 * num_classes:
@@ -174,7 +216,7 @@ def _choose(source: Source, config: DataConfig, seed: int) -> dict[str, Indices]
                 f"one image to train on and one to score candidates; raise it to {2 * num_classes} or more"
             )
         by_class = limited(by_class, config.limit)
-    train, search = held_out(by_class, config.search_fraction)
+    train, search = (by_class, search) if search is not None else held_out(by_class, config.search_fraction)
     return {"train": interleaved(train), "search": interleaved(search), "test": interleaved(test)}
 
 
@@ -187,18 +229,16 @@ def _check_counts(source: Source, by_class: list[Indices], least: int, need: str
             )
 
 
-def _look(homes: dict[str, Images], chosen: dict[str, Indices]) -> tuple[int, int]:
-    """Channels of all chosen images, and the size to use where none was asked for: that of the training images."""
+def _looks(homes: dict[Part, Images], chosen: dict[Part, Indices]) -> list[Look]:
+    """At the training images together with what is cut from them, and at each part that is set apart."""
     together = [part for part in homes if homes[part] is homes["train"]]
-    channels, size = homes["train"].look(np.concatenate([chosen[part] for part in together]))
-    if "test" not in together:
-        channels = max(channels, homes["test"].look(chosen["test"])[0])
-    return channels, size
+    looks = [homes["train"].look(np.concatenate([chosen[part] for part in together]))]
+    return looks + [homes[part].look(chosen[part]) for part in homes if part not in together]
 
 
-def _read(images: Images, chosen: Indices, channels: int, size: int, places: Tensor | None) -> Tensor:
+def _read(images: Images, chosen: Indices, channels: int, size: int, how: Fit, places: Tensor | None) -> Tensor:
     """The chosen images at `places`, or all, as uint8 (B, C, H, W)."""
-    return torch.from_numpy(images.load(chosen if places is None else chosen[places.numpy()], channels, size))
+    return torch.from_numpy(images.load(chosen if places is None else chosen[places.numpy()], channels, size, how))
 
 
 def _statistics(train: Split, seed: int) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from lowland.core.errors import DataError
+from lowland.data.fitting import Fit
 
 
 class Split(ABC):
@@ -169,6 +170,9 @@ class DataSet:
         fingerprint: SHA-256 over labels and image bytes; the same data, settings and seed give the same fingerprint.
         unresized_test: The test images at the size they have without `data.image_size` (folders: their median side, at
             most 224), decoded when asked for; None where that is `image_size`. Corruptions begin with these.
+        fit: How oblong pictures were made square: crop, squash or pad.
+        found: What was chosen and seen when it was loaded, a few words each; `describe` makes a line of it.
+        warnings: What was left out or is unwise, one sentence each.
     """
 
     name: str
@@ -185,6 +189,9 @@ class DataSet:
     source: str
     fingerprint: str
     unresized_test: Split | None = None
+    fit: Fit = "crop"
+    found: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

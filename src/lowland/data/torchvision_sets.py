@@ -11,8 +11,8 @@ import numpy as np
 
 from lowland.core.errors import DataError
 from lowland.data.arrays import FASHION_CLASSES, channels_first
-from lowland.data.folder import FileImages
 from lowland.data.images import ArrayImages, Images, Source
+from lowland.data.pictures import FileImages
 from lowland.data.selection import Indices
 
 _TRAIN, _TEST = ({"train": True},), ({"train": False},)
@@ -186,7 +186,9 @@ def open_torchvision(name: str, root: Path | None, *, download: bool) -> Source:
     train, class_names = _parts(name, entry, entry.train, root, download)
     test = _parts(name, entry, entry.test, root, download)[0] if entry.test else None
     classes = entry.classes or class_names or tuple(str(label) for label in range(int(train.labels_N.max()) + 1))
-    return Source(name=name, train=train, test=test, classes=classes, flip=entry.flip, origin=entry.origin)
+    return Source(
+        name=name, train=train, test=test, classes=classes, flip=entry.flip, origin=entry.origin, published=True
+    )
 
 
 def _parts(

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from lowland.core.errors import DataError, RunError
 from lowland.core.files import replacing, sha256, write_json
 from lowland.core.genotype import Genotype
-from lowland.data import DataSet, normalise, pixels
+from lowland.data import DataSet, Fit, normalise, pixels
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 
 FORMAT = 1
@@ -36,6 +36,7 @@ class Network(nn.Module):
         genotype: What it is.
         shape: How large it is.
         facts: Test results and origin, as written at delivery.
+        fit: How `preprocess` makes oblong images square: as the training images were.
     """
 
     def __init__(
@@ -48,11 +49,13 @@ class Network(nn.Module):
         mean: Sequence[float],
         std: Sequence[float],
         facts: Mapping[str, Any],
+        fit: Fit = "crop",
     ) -> None:
         super().__init__()
         self.body = body
         self.genotype, self.shape, self.classes = genotype, shape, tuple(classes)
         self.facts = dict(facts)
+        self.fit = fit
         self.mean, self.std = tuple(mean), tuple(std)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
@@ -91,18 +94,18 @@ class Network(nn.Module):
     def preprocess(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> Tensor:
         """Prepare one or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) for the network.
 
-        Resized (shorter side, antialiased) and centre-cropped exactly as the training images were.
+        Made square and resized, with antialiasing, exactly as the training images were (`data.fit`).
 
         Returns:
             Normalised images (N, C, H, W), float32.
 
         Raises:
-            DataError: an image holds levels of unknown range, such as floating-point ones.
+            DataError: an image holds levels of unknown range, such as floating-point ones, or an array has another
+                shape.
         """
         many = [images] if isinstance(images, Image.Image | np.ndarray) else list(images)
-        pictures = [Image.fromarray(image) if isinstance(image, np.ndarray) else image for image in many]
         channels, size = self.shape.in_channels, self.shape.image_size
-        x_NCHW = np.stack([_pixels(index, picture, channels, size) for index, picture in enumerate(pictures)])
+        x_NCHW = np.stack([_pixels(index, image, channels, size, self.fit) for index, image in enumerate(many)])
         return self.normalise(torch.from_numpy(x_NCHW).to(next(self.parameters()).device))
 
     @property
@@ -120,11 +123,23 @@ class Network(nn.Module):
         return [(self.classes[index], value) for index, value in pairs]
 
 
-def _pixels(index: int, picture: Image.Image, channels: int, size: int) -> np.ndarray:
+def _pixels(index: int, image: Image.Image | np.ndarray, channels: int, size: int, fit: Fit) -> np.ndarray:
     try:
-        return pixels(picture, channels, size)
+        return pixels(_picture(image) if isinstance(image, np.ndarray) else image, channels, size, fit)
     except ValueError as error:
         raise DataError(f"image {index} cannot be used: {error}; convert it to 8-bit levels first") from error
+    except TypeError as error:
+        raise DataError(f"image {index} cannot be used: {error}") from error
+
+
+def _picture(array: np.ndarray) -> Image.Image:
+    """An array H×W, H×W×1 or H×W×C as a picture; TypeError for any other."""
+    try:
+        return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
+    except TypeError as error:
+        raise TypeError(
+            f"arrays must be uint8 of shape H×W, H×W×1 or H×W×3, not {array.dtype} of shape {array.shape}"
+        ) from error
 
 
 def save(
@@ -149,6 +164,7 @@ def save(
             "classes": list(data.classes),
             "mean": list(data.mean),
             "std": list(data.std),
+            "fit": data.fit,
             "sha256": sha256(folder / "network.safetensors"),
             "facts": dict(facts),
         },
@@ -218,6 +234,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
         mean=facts["mean"],
         std=facts["std"],
         facts=facts["facts"],
+        fit=facts.get("fit", "crop"),
     )
     return network.to(device).eval()
 

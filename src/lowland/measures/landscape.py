@@ -23,6 +23,7 @@ from lowland.core.config import build
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
 from lowland.core.inference import evaluating
+from lowland.core.torch_settings import settings_kept
 from lowland.measures import per_image
 from lowland.measures.calibration import calibrate, preserved
 from lowland.measures.noise.flatness import estimate_flatness
@@ -115,6 +116,7 @@ def _with_error(value: float, error: float | None) -> str:
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
+@settings_kept()
 def flatness(
     model: nn.Module,
     loader: Iterable[tuple[Tensor, Tensor]],

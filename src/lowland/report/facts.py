@@ -96,8 +96,8 @@ class Stage:
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the shortlist's measure. `finalist`: top-1,
-    percent, on search images after a short training.
+    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the
+    shortlist's measure. `finalist`: top-1, percent, on search images after a short training.
     """
 
     rank: int

@@ -27,18 +27,30 @@ class ProgressFile:
         self._written = -math.inf
         self._stage = ""
 
-    def write(self, stage: str, done: int, total: int, rate: float | None, best: Mapping[str, Any] | None) -> None:
-        """Note `done` of `total` at `rate` per second; skipped within `INTERVAL` of the last, unless first or last."""
+    def write(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        rate: float | None,
+        best: Mapping[str, Any] | None,
+        lull: str | None = None,
+    ) -> None:
+        """Note `done` of `total` at `rate` per second; skipped within `INTERVAL` of the last, unless first or last.
+
+        A `lull` is a sentence for people, where the rate has collapsed.
+        """
         clock = time.monotonic()
         if stage == self._stage and done < total and clock - self._written < INTERVAL:
             return
         known_rate = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
-        value = {"stage": stage, "done": done, "total": total, "rate": known_rate, "best": best, "updated": now()}
+        value = {"stage": stage, "done": done, "total": total, "rate": known_rate, "best": best, "lull": lull}
+        value["updated"] = now()
         write_text(self.path, checked_json(value, f"the progress of stage {stage}"), durable=False)
         self._written, self._stage = clock, stage
 
     def read(self) -> dict[str, Any] | None:
-        """What was last written: stage, done, total, rate (per second, or None), best (or None), updated."""
+        """What was last written: stage, done, total, rate (per second, or None), best, lull (or None), updated."""
         try:
             value = json.loads(self.path.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -233,13 +233,22 @@ class Run(Checkpoints, Results):
 
     # --- progress ------------------------------------------------------------------------------------------------
 
-    def progress(self, stage: str, done: int, total: int, rate: float | None, best: Mapping[str, Any] | None) -> None:
+    def progress(
+        self,
+        stage: str,
+        done: int,
+        total: int,
+        rate: float | None,
+        best: Mapping[str, Any] | None,
+        lull: str | None = None,
+    ) -> None:
         """Tell `lowland status` how far `stage` is: `done` of `total`, at `rate` per second, the best result so far.
 
         Cheap: at most one unflushed write a second, besides the first and the last of a stage. `best` holds no NaN.
+        `lull` says in a sentence that the rate has collapsed, and what to do.
         """
         self._require_writer()
-        self._progress.write(stage, done, total, rate, best)
+        self._progress.write(stage, done, total, rate, best, lull)
 
     def status(self) -> dict[str, Any]:
         """How the run stands: a JSON-like summary for people and programs (`store.status`)."""

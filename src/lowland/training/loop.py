@@ -20,7 +20,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
-from lowland.core.monitor import Monitor
+from lowland.core.monitor import STEP, Monitor
 from lowland.core.seeds import derive, torch_generator
 from lowland.data import DataSet, Split, augment, batches, order
 from lowland.training.optimization import learning_rate, pack, unpack
@@ -126,7 +126,7 @@ def fit(
     state = _State(job, stepper, averaged)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
-    monitor.start(job.title, total, "step", state.step)
+    monitor.start(job.title, total, STEP, state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
@@ -135,11 +135,12 @@ def fit(
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
-        loss = stepper.step(
-            partial(job.loss, model, x_NCHW, labels_N, step),
-            learning_rate(recipe, step, per_epoch),
-            derive(job.seed, job.name, "step", step, world.rank),
-        )
+        with job.compute.training():
+            loss = stepper.step(
+                partial(job.loss, model, x_NCHW, labels_N, step),
+                learning_rate(recipe, step, per_epoch),
+                derive(job.seed, job.name, "step", step, world.rank),
+            )
         if averaged is not None:
             averaged.update_parameters(model)
         losses.add(loss, step)

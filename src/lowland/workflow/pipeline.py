@@ -13,6 +13,7 @@ from typing import Any
 from lowland.core.config import Config
 from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
+from lowland.core.torch_settings import settings_kept
 from lowland.data import DataSet
 from lowland.evaluation.suite import figures_of
 from lowland.store.artifacts import Searched, evaluated, network_folder
@@ -25,6 +26,7 @@ from lowland.workflow.presets import complete
 from lowland.workflow.recorded import Recorded
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
+from lowland.workflow.threads import choose_threads
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class RunResult:
     network: Path | None = None
 
 
+@settings_kept()
 def run(
     config: Config, path: Path | str | None = None, *, monitor: Monitor | None = None, last: str = "report"
 ) -> RunResult:
@@ -73,6 +76,7 @@ def run(
     return resume(folder, monitor=monitor, last=last, data=data)
 
 
+@settings_kept()
 def resume(
     path: Path | str,
     *,
@@ -109,6 +113,8 @@ def resume(
             data = reconfigure(opened, changes, restart) or data
         barrier(world)
         session = Session(opened, monitor or Monitor(), world, given=data)
+        if world.main:
+            choose_threads(session)
         try:
             for stage in list(STAGES)[: list(STAGES).index(last) + 1]:
                 run_stage(session, STAGES[stage], monitor or Monitor())
@@ -117,6 +123,7 @@ def resume(
         return run_result(opened)
 
 
+@settings_kept()
 def report(path: Path | str) -> Path:
     """Write report.html from whatever stages of the run at `path` are done."""
     with Run.open(path) as opened:

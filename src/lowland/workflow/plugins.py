@@ -8,7 +8,7 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.registry import MEASURES, SPACES, Registry
+from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES, Registry
 from lowland.measures.expression import split
 from lowland.store.run import Run
 
@@ -24,7 +24,14 @@ def _measures(config: Config) -> Iterable[str]:
     return [term.partition("(")[0].strip() for name in asked for term in split(name, "+")]
 
 
-NAMED: tuple[tuple[Registry[Any], Callable[[Config], Iterable[str]]], ...] = ((SPACES, _space), (MEASURES, _measures))
+NAMED: tuple[tuple[Registry[Any], Callable[[Config], Iterable[str]]], ...] = (
+    (SPACES, _space),
+    (MEASURES, _measures),
+    (SEARCHERS, lambda config: [config.search.searcher]),
+    (STRATEGIES, lambda config: [config.search.strategy]),
+    (SUITES, lambda config: config.evaluate.suites),
+    (EXECUTORS, lambda config: [config.compute.executor]),
+)
 """For each registry, which of its members the settings name; read from the settings' text, so that none is imported."""
 
 

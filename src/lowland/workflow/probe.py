@@ -17,6 +17,7 @@ from torch import nn
 from lowland.core.config import Config, DataConfig
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, DataError, RunError
+from lowland.core.torch_settings import settings_kept
 from lowland.data import DataSet, batches, load, order
 from lowland.delivery import network as export
 from lowland.measures.landscape import Flatness, flatness
@@ -24,6 +25,7 @@ from lowland.store.run import Run
 from lowland.workflow import plugins
 
 
+@settings_kept()
 def flatness_of(
     model: str,
     config: Config,

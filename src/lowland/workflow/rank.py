@@ -19,6 +19,7 @@ from lowland.core.errors import ConfigError, DataError, InterruptedRun, RunError
 from lowland.core.files import explained, write_json
 from lowland.core.monitor import Monitor
 from lowland.core.settings import merge
+from lowland.core.torch_settings import settings_kept
 from lowland.evaluation.ranking.truth import read_truth
 from lowland.report import ranking_page
 from lowland.store.lock import Lock
@@ -41,6 +42,7 @@ FIXED = ("seed", "preset", "space", "data", "supernet")
 """Sections of the settings that decide the supernet; the others may differ from those it was trained with."""
 
 
+@settings_kept()
 def rank(
     request: RankingRequest,
     out: Path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lowland.core.monitor import Monitor, Rate
+from lowland.core.monitor import STEP, Monitor, Rate
 from lowland.store.run import Run
 
 
@@ -23,7 +23,7 @@ class Recorded(Monitor):
 
     def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
         """Pass on."""
-        self.rate = Rate(total, done)
+        self.rate = Rate(total, done, even=unit == STEP)
         self.inner.start(stage, total, unit, done)
 
     def advance(self, done: int, **facts: Any) -> None:
@@ -31,7 +31,9 @@ class Recorded(Monitor):
         self.rate.update(done)
         if "best" in facts:
             self.best = {"genotype": facts.pop("genotype", ""), "score": facts["best"]}
-        self.run.progress(self.stage, done, self.rate.total, self.rate.per_second or None, self.best)
+        self.run.progress(
+            self.stage, done, self.rate.total, self.rate.per_second or None, self.best, self.rate.lull(STEP)
+        )
         self.inner.advance(done, **facts)
 
     def note(self, message: str) -> None:

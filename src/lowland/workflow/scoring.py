@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import torch
 
-from lowland.core.device import available_cores
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS, outside_modules
+from lowland.core.threads import available_cores
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential

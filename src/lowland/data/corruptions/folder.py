@@ -1,7 +1,7 @@
 """Published corrupted test sets: folders in the layout of CIFAR-10-C and CIFAR-100-C, read as they are.
 
 Such a folder holds `<corruption>.npy`, uint8 (5 · N, H, W, 3) or, for grey images, (5 · N, H, W) or (5 · N, H, W, 1):
-the N test images at severity 1, then at 2, and so on; and `labels.npy`, their 5 · N class indices.
+the N test images at severity 1, then at 2, and so on; and `labels.npy`, their 5 · N class numbers or names.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from lowland.core.errors import DataError
 from lowland.data.arrays import channels_first
 from lowland.data.corruptions.images import CorruptedImages, resized
 from lowland.data.corruptions.table import SEVERITIES
+from lowland.data.naming import matched
 from lowland.data.splits import DataSet
 
 LABELS = "labels"
@@ -53,7 +54,7 @@ class CorruptedFolder(CorruptedImages):
                         else ""
                     )
                 )
-        self._size = data.image_size
+        self._size, self._fit = data.image_size, data.fit
         self.labels_N = _labels(folder / f"{LABELS}.npy", data)
         self._arrays = {name: _images(folder / f"{name}.npy", len(self), data) for name in names}
 
@@ -61,29 +62,32 @@ class CorruptedFolder(CorruptedImages):
         """Images `start` to `stop` under one corruption and severity; see `CorruptedImages.images`."""
         first = (severity - 1) * len(self)
         part = np.array(self._arrays[name][first + start : first + stop], order="C")
-        return resized(torch.from_numpy(part), self._size)
+        return resized(torch.from_numpy(part), self._size, self._fit)
 
 
 def _labels(path: Path, data: DataSet) -> Tensor:
-    """The class of each of the N images."""
+    """The class index of each of the N images, matched by name or number (`naming.matched`)."""
     labels = _read(path)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or len(labels) % len(SEVERITIES):
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU" or not len(labels) or len(labels) % len(SEVERITIES):
         raise DataError(
-            f"{path} must hold 5 · N whole numbers, the classes of N images at each of 5 severities, not "
-            f"{labels.dtype} of shape {labels.shape}; unpack or download it again"
-        )
-    low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= data.num_classes:
-        raise DataError(
-            f"{path} holds the class {low if low < 0 else high}, but {data.name} has the classes 0 to "
-            f"{data.num_classes - 1}; use the corrupted images of the same data set"
+            f"{path} must hold 5 · N whole numbers or class names, the classes of N images at each of 5 severities, "
+            f"not {labels.dtype} of shape {labels.shape}; unpack or download it again"
         )
     blocks = labels.reshape(len(SEVERITIES), -1)
+    indices = matched(blocks[0], data.classes, str(path))
     if (blocks != blocks[0]).any():
         raise DataError(
             f"{path}: the five fifths differ, but each severity must show the same images in the same order"
         )
-    return torch.from_numpy(blocks[0].astype(np.int64))
+    here = np.bincount(indices, minlength=data.num_classes)
+    there = np.bincount(data.test.labels_N.cpu().numpy(), minlength=data.num_classes)
+    if labels.dtype.kind != "U" and (here != there).any() and sorted(here) == sorted(there):
+        raise DataError(
+            f"{path} has as many images of each class as the test of {data.name}, but of other classes: its numbers "
+            f"seem to count the classes in another order than {', '.join(data.classes[:3])} …; write the class names, "
+            f"as text, instead"
+        )
+    return torch.from_numpy(indices)
 
 
 def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:

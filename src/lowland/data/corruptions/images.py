@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lowland.core.files import replacing
 from lowland.data.corruptions.table import REVISION, corrupt
+from lowland.data.fitting import Fit
 from lowland.data.images import ArrayImages
 from lowland.data.splits import DataSet, Split
 
@@ -48,7 +49,7 @@ class Generated(CorruptedImages):
 
     def __init__(self, data: DataSet, seed: int, *, cache: Path | None = None) -> None:
         self._split: Split = data.test if data.unresized_test is None else data.unresized_test
-        self._size, self._seed = data.image_size, seed
+        self._size, self._fit, self._seed = data.image_size, data.fit, seed
         self._place: tuple[int, int] | None = None
         self._clean_BCHW = torch.empty(0)
         self.labels_N = data.test.labels_N.cpu()
@@ -72,16 +73,16 @@ class Generated(CorruptedImages):
         if self._place != (start, stop):  # every corruption of a batch is asked for before the next batch
             self._clean_BCHW = self._split.images(torch.arange(start, stop))
             self._place = (start, stop)
-        return resized(corrupt(self._clean_BCHW, name, severity, seed=self._seed, start=start), self._size)
+        return resized(corrupt(self._clean_BCHW, name, severity, seed=self._seed, start=start), self._size, self._fit)
 
 
-def resized(x_NCHW: Tensor, size: int) -> Tensor:
-    """The centre squares of uint8 images (N, C, H, W), resized like all images to (N, C, size, size)."""
+def resized(x_NCHW: Tensor, size: int, how: Fit) -> Tensor:
+    """uint8 images (N, C, H, W), made square and resized like all images to (N, C, size, size)."""
     if tuple(x_NCHW.shape[2:]) == (size, size):
         return x_NCHW
     count, channels = x_NCHW.shape[:2]
     images = ArrayImages(x_NCHW.cpu().numpy(), np.zeros(count, dtype=np.int64))
-    return torch.from_numpy(images.load(np.arange(count), channels, size)).to(x_NCHW.device)
+    return torch.from_numpy(images.load(np.arange(count), channels, size, how)).to(x_NCHW.device)
 
 
 def cache_folder() -> Path:

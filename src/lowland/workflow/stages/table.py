@@ -87,7 +87,7 @@ STAGES = {
         Stage(
             name="supernet",
             decided_by=("seed", "preset", "space", "data", "supernet", "compute"),
-            undecided=("compute.executor",),
+            undecided=("compute.executor", "compute.threads"),
             also=_another_kind_of_searcher,
             ranks="all",
             leaves=(INITIAL, TRAINED, HISTORY),

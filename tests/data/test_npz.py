@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lowland.core.config import DataConfig
-from lowland.core.errors import DataError
+from lowland.core.errors import DataError, LowlandWarning
 from lowland.data import load
 
 RNG = np.random.default_rng(0)
@@ -84,8 +84,25 @@ OBJECTS = np.array([{"a": 1}] * 20, dtype=object)
         ({"x_train": np.where(FLOATS > 0.5, np.nan, FLOATS), "y_train": Y}, "from nan to nan"),
         ({"x_train": X[..., :2], "y_train": Y}, r"x_train has shape \(20, 9, 9, 2\)"),
         ({"x_train": X.reshape(20, -1), "y_train": Y}, r"shape \(20, 243\)"),
-        ({"x_train": X, "y_train": Y / 2}, "one integer or string per image, not float64"),
-        ({"x_train": X, "y_train": np.eye(4, dtype=int)[Y]}, r"of shape \(20, 4\)"),
+        ({"x_train": X, "y_train": Y / 2}, r"one integer or string per image, not float64 .*astype\(int\)"),
+        ({"x_train": X, "y_train": np.eye(4, dtype=int)[Y]}, r"of shape \(20, 4\); if each row .*y_train\.argmax\(1\)"),
+        (
+            {"x_train": X, "y_train": Y, "x_test": X, "y_test": Y[:5]},
+            "20 images but y_test has 5 labels; each image needs",
+        ),
+        ({"x_train": X, "y_train": Y, "images": X, "labels": Y}, "images, labels and x_train, y_train could both"),
+        ({"x_train": X, "y_train": Y, "X_train": X}, "x_train and X_train could both be the same images"),
+        ({"train_images": X}, "lacks the array 'train_labels'; train_images and train_labels are needed together"),
+        ({"train_labels": Y}, "lacks the array 'train_images'"),
+        ({"xtrain": X}, "lacks the array 'ytrain'"),
+        ({"x_test": X, "y_test": Y}, "holds x_test, y_test, but no training images; add x_train"),
+        (
+            {"x_train": X, "y_train": np.array(["a", "b"])[Y % 2], "x_test": X, "y_test": Y},
+            "y_train holds names and y_test",
+        ),
+        ({"x_train": X, "y_train": Y, "x_test": X, "y_test": np.array(["1", "01"])[Y % 2]}, "the same number"),
+        ({"x_train": X, "y_train": Y, "x_val": X, "y_val": Y + 1}, "label 4 is in y_val but not in y_train"),
+        ({"x_train": X[:, :3, :3], "y_train": Y}, "sides of at least 4"),
         ({"x_train": X, "y_train": Y * 0}, "single class"),
         ({"x_train": X, "y_train": Y, "x_test": X, "y_test": Y + 1}, "label 4 is in y_test but not in y_train"),
         ({"x_train": X, "y_train": Y, "x_test": X[..., 0], "y_test": Y}, r"3 channel\(s\) and x_test has 1"),
@@ -113,3 +130,40 @@ def test_a_single_array_is_refused(tmp_path):
     path = (tmp_path / "my.npy").rename(tmp_path / "my.npz")
     with pytest.raises(DataError, match="is a single array"):
         load(DataConfig(name=str(path)), seed=0)
+
+
+MEDMNIST = ("train_images", "train_labels", "val_images", "val_labels", "test_images", "test_labels")
+USUAL = ("X_train", "y_train", "X_valid", "y_valid", "X_test", "y_test")
+LATIN = ("xtrain", "ytrain", "xdev", "ydev", "xtest", "ytest")
+
+
+@pytest.mark.parametrize("keys", [MEDMNIST, USUAL, LATIN])
+def test_three_parts_under_usual_names(tmp_path, keys):
+    parts = (X[:12], X[12:16], X[16:])
+    arrays = {keys[2 * i]: x for i, x in enumerate(parts)}
+    arrays |= {keys[2 * i + 1]: (np.arange(len(x)) % 2)[:, None].astype(np.uint8) for i, x in enumerate(parts)}
+    data = load(saved(tmp_path, **arrays), seed=0)
+    assert [pixels(split) for split in (data.train, data.search, data.test)] == [wanted(x) for x in parts]
+    assert {f"search from {keys[2]}", f"test from {keys[4]}"} < set(data.found)
+    without_test = {key: arrays[key] for key in keys[:4]}
+    data = load(saved(tmp_path, **without_test), seed=0)
+    assert pixels(data.test) == wanted(parts[1])
+    assert f"test from {keys[2]}" in data.found
+
+
+def test_arrays_without_a_meaning_are_named(tmp_path):
+    with pytest.warns(LowlandWarning, match=r"my\.npz: not used: weights, train_extra_images$"):
+        load(saved(tmp_path, images=X, labels=Y, weights=Y, train_extra_images=X), seed=0)
+
+
+@pytest.mark.parametrize("numbers_first", [True, False])
+def test_numbers_match_text_that_is_numbers(tmp_path, numbers_first):
+    y = np.arange(24) % 12
+    x = RNG.integers(0, 256, (48, 6, 6), dtype=np.uint8)
+    labels = (y, y.astype(str)) if numbers_first else (y.astype(str), y)
+    arrays = {"x_train": x[:24], "x_test": x[24:], "y_train": labels[0], "y_test": labels[1]}
+    data = load(saved(tmp_path, **arrays), seed=0)
+    assert data.classes == tuple(map(str, range(12)))
+    for i, label in enumerate(data.test.labels_N.tolist()):
+        (place,) = (k for k in range(24) if (x[24 + k] == data.test.images(torch.tensor([i]))[0, 0].numpy()).all())
+        assert y[place] == label
