@@ -14,7 +14,7 @@ from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, RunError
 from lowland.core.monitor import Monitor
 from lowland.evaluation.contest import ShiftedImages, Terms, Training
-from lowland.evaluation.references import references_result
+from lowland.evaluation.references import Trial, references_result
 from lowland.spaces import Shape
 from lowland.spaces.references import find
 from lowland.store.checkpoint_file import CheckpointFile
@@ -91,6 +91,7 @@ def test_a_checkpoint_belongs_to_one_training_and_damage_is_told(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_comparison_needs_somebody_to_compare_with(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="at least one reference"):
-        references_result(None, "", [], terms(), tmp_path)  # type: ignore[arg-type]
+def test_a_comparison_needs_a_seed(tmp_path: Path) -> None:
+    trial = Trial(delivered=None, digest="", terms=terms(), folder=tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="at least 1 seed, got 0"):
+        references_result(trial, [], seeds=0)

@@ -167,6 +167,8 @@ class ComparisonResults:
     @property
     def sentences(self) -> tuple[str, ...]:
         """Whether the search was worth it, in plain words: on clean images, and under corruption where judged."""
+        if not self.references:
+            return ("No reference could be built for these images within the size of the delivered network.",)
         found = [_sentence("", self.delivered, self.best, self.best.difference)]
         corrupted = self.best_corrupted
         if corrupted is not None:

@@ -33,6 +33,25 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A delivered network, and the terms on which it meets references.
+
+    Attributes:
+        delivered: The network, trained by `terms.recipe` with `terms.seed`.
+        digest: SHA-256 of its weights.
+        terms: What is the same for all networks.
+        folder: Where networks and results are kept; what is there already is not done again.
+        seconds: Training time of the delivered network, where it is known.
+    """
+
+    delivered: Network
+    digest: str
+    terms: Terms
+    folder: Path
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sized:
     """A network of a certain size."""
 
@@ -84,41 +103,27 @@ def default_references(delivered: Network, budget: Budget, terms: Terms) -> list
     return found
 
 
-def references_result(
-    delivered: Network,
-    digest: str,
-    references: Sequence[Sized],
-    terms: Terms,
-    folder: Path,
-    *,
-    seeds: int = 1,
-    seconds: float | None = None,
-) -> ComparisonResults:
+def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int = 1) -> ComparisonResults:
     """Train references and judge them beside the delivered network; with more seeds its genotype is trained, too.
 
     The k-th training of every network has seed s + k, s being the run's. The delivered network is the first training
     of its genotype and is not trained again.
 
     Args:
-        delivered: The network that a run delivered, trained by `terms.recipe` with `terms.seed`.
-        digest: SHA-256 of its weights.
-        references: What it is compared with, at least one.
-        terms: What is the same for all.
-        folder: Where networks and results are kept; what is there already is not done again.
+        trial: The delivered network and the terms.
+        references: What it is compared with.
         seeds: Trainings of each network, at least 1.
-        seconds: Training time of the delivered network, where it is known.
 
     Returns:
         A row for every network, with differences paired seed by seed on the same test images.
 
     Raises:
-        ConfigError: there is no reference, or `seeds` is less than 1.
+        ConfigError: `seeds` is less than 1.
         InterruptedRun: the monitor asked for a stop; calling it again goes on.
     """
-    if not references:
-        raise ConfigError("a comparison needs at least one reference to compare with")
     if seeds < 1:
         raise ConfigError(f"a comparison needs at least 1 seed, got {seeds}")
+    delivered, terms, folder = trial.delivered, trial.terms, trial.folder
     own = Sized(reference=_as_reference(delivered), shape=delivered.shape)
     trainings = [
         Training(
@@ -127,7 +132,7 @@ def references_result(
             seed=terms.seed + index,
             folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
             delivered=delivered.body if each is own and index == 0 else None,
-            digest=digest if each is own and index == 0 else "",
+            digest=trial.digest if each is own and index == 0 else "",
         )
         for index in range(seeds)
         for each in (own, *references)
@@ -138,7 +143,7 @@ def references_result(
         for each in (own, *references)
     }
     winner_hits = [hits[training.key] for training in of[own.folder]]
-    rows = [_row(own, of[own.folder], hits, terms, None, seconds)]
+    rows = [_row(own, of[own.folder], hits, terms, None, trial.seconds)]
     rows += [_row(each, of[each.folder], hits, terms, winner_hits, None) for each in references]
     shifted = terms.shifted
     return ComparisonResults(

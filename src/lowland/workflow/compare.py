@@ -16,23 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from lowland._version import __version__
-from lowland.core.config import Config
 from lowland.core.device import environment
 from lowland.core.errors import ConfigError, InterruptedRun, RunError
 from lowland.core.files import explained, write_json
 from lowland.core.monitor import Monitor
-from lowland.data import DataSet
 from lowland.delivery import network as delivery
-from lowland.evaluation.contest import ShiftedImages, Terms
+from lowland.evaluation.contest import Terms
 from lowland.evaluation.references import Budget, Sized, default_references, references_result, sized
-from lowland.evaluation.shift.suite import Corruptions, corruption_names
-from lowland.evaluation.suite import suite
 from lowland.report import comparison_page
-from lowland.store.artifacts import network_folder
 from lowland.store.lock import Lock
 from lowland.store.manifest import LOCK, MANIFEST
 from lowland.store.run import Run
 from lowland.workflow.session import Session
+from lowland.workflow.trial import trial
 
 SUITES = ("classification", "corruptions")
 """How networks can be judged; on clean test images they always are."""
@@ -87,27 +83,9 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
     with Run.open(path, read_only=True) as run:
         if not run.stage_done("train"):
             raise RunError(f"run {path} has no trained network to compare yet; finish it with `lowland resume {path}`")
+        met = trial(Session(run, monitor), out, corruptions="corruptions" in request.suites)
         config = run.config
-        if config.retrain.inherit:
-            raise ConfigError(
-                f"the network of {path} began with the supernet's weights (retrain.inherit), which no reference can; "
-                f"train it from scratch first: `lowland train {path} --set retrain.inherit=false`"
-            )
-        delivered = delivery.load(run.path / network_folder(1))
-        digest = run.manifest["files"][f"{network_folder(1)}/network.safetensors"]
-        seconds = run.manifest["stages"]["train"]["seconds"] if config.retrain.top == 1 else None
-        session = Session(run, monitor)
-        data, compute = session.data, session.compute
-    terms = Terms(
-        recipe=config.retrain,
-        data=data,
-        compute=compute,
-        seed=config.seed,
-        batch_size=config.evaluate.batch_size,
-        shifted=shifted(config, data) if "corruptions" in request.suites else None,
-        checkpoint_seconds=config.compute.checkpoint_seconds,
-        monitor=monitor,
-    )
+    delivered, terms, data = met.delivered, met.terms, met.terms.data
     own = Budget.of(delivered)
     budget = Budget(
         parameters=own.parameters if request.max_params is None else request.max_params,
@@ -116,14 +94,14 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
     references = _references(request, delivered, budget, terms)
     fixed = {
         "format": FORMAT,
-        "network": digest,
+        "network": met.digest,
         "data": data.fingerprint,
         "recipe": config.retrain.model_dump(mode="json", exclude={"top", "recipe"}),
         "budget": asdict(budget) if request.fit else None,
     }
     lock = _opened(out, fixed)
     try:
-        results = references_result(delivered, digest, references, terms, out, seeds=request.seeds, seconds=seconds)
+        results = references_result(met, references, seeds=request.seeds)
         document = {
             "format": FORMAT,
             "lowland": __version__,
@@ -139,7 +117,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
             },
             "recipe": fixed["recipe"],
             "budget": fixed["budget"],
-            "environment": environment(compute),
+            "environment": environment(terms.compute),
             **results.to_json(),
         }
         write_json(out / RESULT, document)
@@ -161,21 +139,6 @@ def reference_names(asked: Iterable[str]) -> tuple[str, ...]:
         names = all(NAME.fullmatch(part) for part in parts)
         found += parts if names else [value.strip()]
     return tuple(found)
-
-
-def shifted(config: Config, data: DataSet) -> ShiftedImages | None:
-    """The corrupted test images on which the run judges its networks; None where it judges on none."""
-    settings = suite(config, Corruptions.name).config
-    names = corruption_names(settings.names)
-    if not names:
-        return None
-    return ShiftedImages(
-        images=Corruptions(settings).corrupted(data, config.seed),
-        names=tuple(names),
-        severities=settings.severities,
-        limit=settings.images,
-        source=f"{config.seed} {settings.folder or ''}",
-    )
 
 
 def _check(request: ComparisonRequest) -> None:
