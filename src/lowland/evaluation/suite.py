@@ -164,11 +164,7 @@ register = SUITES.register
 
 
 def suite(config: RunConfig, name: str) -> Suite[Any]:
-    """The suite called `name` with its settings.
-
-    Raises:
-        ConfigError: there is none, or a setting of it is wrong.
-    """
+    """The suite called `name` with its settings; raises ConfigError where there is none or a setting of it is wrong."""
     made: Suite[Any] = SUITES.load(name)(own_settings(SUITES, name, config.evaluate.options, "evaluate.options"))
     return made
 

@@ -372,7 +372,10 @@ def registered() -> list[str]:
 
 
 def get(name: str) -> Space:
-    """The space called `name`; the same object at every call.
+    """Look up the space called `name`.
+
+    Returns:
+        The space, the same object at every call.
 
     Raises:
         ConfigError: there is none, with the nearest name and all others.
