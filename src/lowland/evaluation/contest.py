@@ -139,7 +139,10 @@ class Training:
         return found if weights.is_file() and sha256(weights) == found.get("sha256") else None
 
     def train(self, terms: Terms) -> dict[str, Any]:
-        """Train from scratch, or from the checkpoint; returns what `trained.json` holds.
+        """Train from scratch, or from the checkpoint.
+
+        Returns:
+            What `trained.json` holds.
 
         Raises:
             InterruptedRun: the monitor asked for a stop; the checkpoint is kept.
@@ -257,6 +260,9 @@ def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hi
 
     Clean images are judged in fp32 and in the plain memory format, as a person runs a network after `lowland.load`,
     corrupted ones in fp32 and the run's memory format: as the evaluation of a run judges them.
+
+    Returns:
+        The hits of every network, in the order of `trainings`.
     """
     if not trainings:
         return []

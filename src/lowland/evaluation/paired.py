@@ -66,6 +66,9 @@ def accuracy_difference(first_N: Tensor, second_N: Tensor) -> Difference:
         first_N: Whether the first network names each image rightly, bool.
         second_N: The same of the second.
 
+    Returns:
+        d and its interval, percent.
+
     Example:
         Of 98 images the first network alone is right on 5, and the second alone on 1:
 
@@ -93,6 +96,9 @@ def mean_difference(first_N: Tensor, second_N: Tensor) -> Difference:
     """The mean difference of two accuracies per image (percent, such as the mean over corruptions), over images.
 
     d̄ ± t · s/√N, with the standard deviation s of the N differences and Student's t of N − 1 degrees of freedom.
+
+    Returns:
+        d̄ and its interval, percent.
     """
     return _student((first_N.double() - second_N.double()).tolist(), "images")
 
@@ -102,6 +108,9 @@ def over_seeds(differences: Sequence[Difference]) -> Difference:
 
     It says how the difference varies with the randomness of training; the test images stay the same. A single seed
     keeps its interval over images.
+
+    Returns:
+        The mean and its interval, percent.
     """
     if len(differences) == 1:
         return differences[0]

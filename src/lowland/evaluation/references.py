@@ -72,6 +72,9 @@ class Sized:
 def sized(names: Iterable[str], delivered: Network, budget: Budget | None) -> list[Sized]:
     """The references of these names, each at the width that fills the budget; None: at their own width.
 
+    Returns:
+        One for each name, in their order.
+
     Raises:
         ConfigError: a name is unknown or given twice, or the network cannot be built for the delivered one's images.
         GenotypeError: a genotype is none.

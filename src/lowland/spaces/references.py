@@ -148,6 +148,9 @@ def find(text: str, space: str, image_size: int) -> Reference:
         space: The found network's space. A name that several spaces declare means the one here, if there is one here.
         image_size: Side of the images, pixels; decides between small and large MobileNetV3 where neither is searched.
 
+    Returns:
+        The reference, not yet sized.
+
     Raises:
         ConfigError: There is none of that name, with the nearest; or timm is not installed, or has none of that name.
         GenotypeError: It looks like a genotype, but is none.

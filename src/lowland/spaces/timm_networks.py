@@ -45,7 +45,10 @@ class TimmReference(Reference):
 
     @classmethod
     def of(cls, model: str) -> TimmReference:
-        """The reference `timm:MODEL`.
+        """Find the reference `timm:MODEL`.
+
+        Returns:
+            The reference, not yet sized.
 
         Raises:
             ConfigError: timm is not installed, or has no such model, with the nearest name.

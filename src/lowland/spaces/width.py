@@ -74,6 +74,9 @@ def widest(
         parameters: The most parameters; None: any number.
         macs: The most multiply-accumulates; None: any number.
 
+    Returns:
+        The width.
+
     Raises:
         BudgetError: Even the narrowest is too large; says what it needs.
         ConfigError: There is no budget.

@@ -76,6 +76,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
 
     Raises:
         LowlandError: the request, the run or the machine does not allow it; nothing is then written.
+        RunError: the run has no trained network, or `out` is another comparison or something else.
         InterruptedRun: the monitor asked for a stop; the same command goes on.
     """
     monitor = monitor or Monitor()
@@ -163,9 +164,15 @@ def _references(request: ComparisonRequest, delivered: delivery.Network, budget:
 
 
 def _opened(out: Path, fixed: Mapping[str, Any]) -> Lock:
-    """The folder `out`, made or gone on with, and locked; RunError where it is another comparison, or something else.
+    """Make the folder `out`, or go on with it.
 
     What decides every figure is written before the first training, so that none is ever mixed with others.
+
+    Returns:
+        Its lock, held.
+
+    Raises:
+        RunError: It is another comparison, or something else.
     """
     if (out / MANIFEST).exists():
         raise RunError(f"{out} is a run directory; choose another --out")

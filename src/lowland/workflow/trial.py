@@ -19,6 +19,9 @@ from lowland.workflow.session import Session
 def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
     """The delivered network and its terms, with what is found kept in `folder`.
 
+    Returns:
+        What a comparison needs.
+
     Raises:
         ConfigError: the network began with the supernet's weights, as no reference can.
         RunError: the network is damaged.
