@@ -1,0 +1,111 @@
+"""docs/guide/extending.md: every file and command of the page does what the page says, outside this repository."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PAGE = Path(__file__).parents[1] / "docs" / "guide" / "extending.md"
+SECTIONS = dict(
+    re.findall(r"^## An? ([a-z ]+)\n(.*?)(?=^## |\Z)", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+)
+
+# The page's commands are whole runs; here they are as small as runs can be, in two worker processes.
+SMALL = (
+    *("supernet.epochs=1", "retrain.epochs=1", "data.limit=120", "measure.images=30", "measure.calibration_images=40"),
+    "search.options.evolution={population: 4, generations: 1, parents: 2, mutations: 1, crossovers: 1}",
+    *("search.options.climb={start: 2, rounds: 1, neighbours: 1}", "search.options.largest.draws=4"),
+    *(
+        "evaluate.options.corruptions.names=none",
+        "evaluate.options.landscape={random_genotypes: 1, draws: 1, images: 20}",
+    ),
+    *("search.workers=2", "compute.threads=1"),
+)
+ENTRY_POINTS = {"space": "spaces", "measure": "measures", "strategy": "strategies"}
+
+# Workers start at once instead of where they are worth it.
+EAGER = "from lowland.execution import local; local.WORTH_SECONDS = 0.0; from lowland.app.cli import main; main()"
+
+
+def blocks(section: str) -> tuple[dict[str, str], list[list[str]]]:
+    """The files of a section by name, and its commands."""
+    files = dict(re.findall(r'^```python title="([^"]+)"\n(.*?)^```', section, flags=re.MULTILINE | re.DOTALL))
+    commands = [shlex.split(line[2:]) for line in re.findall(r"^\$ .*$", section, flags=re.MULTILINE)]
+    return files, commands
+
+
+def lab(folder: Path, section: str) -> list[list[str]]:
+    """Write a section's files into a package of its own; gives the section's commands."""
+    files, commands = blocks(section)
+    (folder / "mylab").mkdir()
+    (folder / "mylab" / "__init__.py").write_text("")
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    return commands
+
+
+def ran(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def small(command: list[str]) -> list[str]:
+    given = [word for setting in SMALL for word in ("--set", setting)]
+    chosen = {word.partition("=")[0] for word in command}
+    # A strategy or searcher that is not asked for may not be known, and its settings then neither.
+    kept = []
+    for flag, setting in zip(given[::2], given[1::2], strict=True):
+        owner = re.match(r"search\.options\.(climb|largest)\b", setting)
+        if owner is None or owner[1] in command or f"search.searcher={owner[1]}" in command:
+            kept += [flag, setting]
+    assert chosen
+    return [*command[1:], *kept, "--out", "run"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_a_member_of_ones_own_is_one_file(kind: str, tmp_path: Path) -> None:
+    (command,) = lab(tmp_path, SECTIONS[kind])
+    assert command[0] == "lowland"
+    assert "rank" in ran(tmp_path, "-c", EAGER, *small(command)).stdout
+    assert (tmp_path / "run" / "report.html").is_file()
+    verb = f"{kind.rpartition(' ')[2]}s".replace("ys", "ies")
+    plugin = command[command.index("--plugin") + 1]
+    name = re.search(r'@(?:\w+\.)?register\("([^"]+)"\)', (tmp_path / f"{plugin.replace('.', '/')}.py").read_text())
+    assert name is not None
+    listed = ran(tmp_path, "-m", "lowland", verb, "--plugin", plugin).stdout
+    assert re.search(rf"^{re.escape(name[1])}\s", listed, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", SECTIONS)
+def test_it_passes_the_public_conformance_suite(kind: str, tmp_path: Path) -> None:
+    lab(tmp_path, SECTIONS[kind])
+    (test,) = tmp_path.glob("test_*.py")
+    said = ran(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), test.name).stdout
+    assert re.search(r"\d+ passed", said)
+    assert "failed" not in said
+
+
+@pytest.mark.parametrize("kind", ENTRY_POINTS)
+def test_an_entry_point_needs_no_plugin(kind: str, tmp_path: Path) -> None:
+    lab(tmp_path, SECTIONS[kind])
+    module = tmp_path / "mylab" / f"{kind}.py"
+    name = re.search(r'register\("([^"]+)"\)', module.read_text())
+    assert name is not None
+    info = tmp_path / "mylab-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mylab\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[lowland.{ENTRY_POINTS[kind]}]\n{name[1]} = mylab.{kind}\n")
+    listed = ran(tmp_path, "-m", "lowland", ENTRY_POINTS[kind]).stdout
+    assert re.search(rf"^{re.escape(name[1])}\s.*\n(.*\n)*?.*\(from mylab\)", listed, flags=re.MULTILINE)
