@@ -15,6 +15,7 @@ from lowland import spaces
 from lowland.app.display import listing_lines, member_lines, ranking_lines, results
 from lowland.app.tables import listing, table
 from lowland.core.registry import MEASURES, SPACES, Entry, Setting
+from lowland.evaluation.section import Figure
 
 WIDTHS = (80, 200)
 
@@ -27,10 +28,10 @@ def rows_of(space: str, count: int = 2) -> list[dict[str, Any]]:
         "macs": 987_654_321,
         "score": -0.0123456,
         "score_error": 0.00123,
-        "top1": 93.125,
-        "top1_error": 0.253,
-        "shift": 73.125,
-        "shift_error": 0.253,
+        "figures": [
+            Figure(label="test top-1", value=93.125, unit="%", standard_error=0.253),
+            Figure(label="corrupted", value=73.125, unit="%", standard_error=0.253),
+        ],
     }
     genotypes = [spaces.get(space).sample(rng) for _ in range(count)]
     return [{"rank": rank, "genes": list(each.genes), **figures} for rank, each in enumerate(genotypes, start=1)]
