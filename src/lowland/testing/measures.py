@@ -64,7 +64,8 @@ class MeasureSuite:
         name: A measure expression, such as `mine`, `mine(k=3)` or `accuracy+mine`; it must be registered when the test
             runs.
         settings: Other settings of `MeasureConfig`, such as `options`, that make it cheap.
-        spaces: Spaces that it is tried on: `tiny`, in fp64, and registered ones, in fp32.
+        spaces: Spaces that it is tried on: `tiny`, in fp64, whose standalone networks cannot inherit weights, and
+            registered ones, in fp32.
         exact: Whether its scores have no standard error.
         repeatable: Whether the same genotype has the same score each time; a measured time has not.
         rounding: By how much a score may differ, absolutely, where activations are bf16; 5 % it may in any case.
