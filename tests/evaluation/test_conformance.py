@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import toy_suite
 from lowland.core.registry import SUITES
 from lowland.testing import EvaluationSuite
@@ -13,12 +15,12 @@ class TestClassification(EvaluationSuite):
 
 class TestCorruptions(EvaluationSuite):
     name = "corruptions"
-    options = {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 20}
+    options: ClassVar[dict[str, Any]] = {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 20}
 
 
 class TestLandscape(EvaluationSuite):
     name = "landscape"
-    options = {"sigmas": [0.0, 0.01], "draws": 2, "images": 30, "random_genotypes": 2}
+    options: ClassVar[dict[str, Any]] = {"sigmas": [0.0, 0.01], "draws": 2, "images": 30, "random_genotypes": 2}
 
 
 class TestDarkness(EvaluationSuite):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import pytest
 
 from lowland.core.config import SearchConfig
@@ -13,12 +15,18 @@ from lowland.testing import StrategySuite
 
 class TestEvolution(StrategySuite):
     name = "evolution"
-    options = {"population": 8, "generations": 4, "parents": 3, "mutations": 3, "crossovers": 3}
+    options: ClassVar[dict[str, Any]] = {
+        "population": 8,
+        "generations": 4,
+        "parents": 3,
+        "mutations": 3,
+        "crossovers": 3,
+    }
 
 
 class TestRandom(StrategySuite):
     name = "random"
-    options = {"candidates": 32}
+    options: ClassVar[dict[str, Any]] = {"candidates": 32}
 
 
 class TestExhaustive(StrategySuite):
@@ -27,7 +35,7 @@ class TestExhaustive(StrategySuite):
 
 class TestPareto(StrategySuite):
     name = "pareto"
-    options = {
+    options: ClassVar[dict[str, Any]] = {
         "objectives": ["error", "params"],
         "initial": 8,
         "iterations": 2,

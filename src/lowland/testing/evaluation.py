@@ -168,7 +168,7 @@ class EvaluationSuite:
     def test_parts_are_taken_from_before_a_stop(
         self, whole: tuple[Any, Parts], networks: dict[str, nn.Module], data: DataSet
     ) -> None:
-        """A stop before any part, and the run after it: what was there is not computed again, what it finds is alike."""
+        """A stop before each part, and the run after it: nothing is computed twice, the results are alike."""
         found, parts = whole
         assert len(set(parts.asked)) == len(parts.asked), "each part has a name of its own"
         for place, name in enumerate(parts.asked):
