@@ -16,7 +16,7 @@ from golden.relocate import relocated
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
 from lowland.core.moved import MOVED
-from lowland.store import run as store
+from lowland.store import ledger as store
 from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
 from lowland.workflow import pipeline, rank

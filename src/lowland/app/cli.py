@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lowland.app.console import complain
-from lowland.app.verbs import listings, networks, ranking, runs
+from lowland.app.verbs import comparison, listings, networks, ranking, runs
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 app = typer.Typer(
@@ -33,6 +33,7 @@ for verb in (
     networks.flatness,
     ranking.truth,
     ranking.rank,
+    comparison.compare,
     networks.export,
     *listings.VERBS,
 ):

@@ -129,9 +129,12 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 
 
 def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
-    """The table at the end of a run: one row per delivered network, its genotype as genes to keep lines short.
+    """List the delivered networks at the end of a run, genotypes as genes to keep lines short.
 
     Each figure of a suite has a column; `corrupted` is the mean accuracy over corruption types and severities.
+
+    Returns:
+        The lines of a table with one row per network.
     """
     labels = list(dict.fromkeys(figure.label for entry in entries for figure in entry["figures"]))
     header = ("rank", "genotype", "parameters", "MACs", "score", *labels)
@@ -246,6 +249,9 @@ def member_lines(entry: Entry, options: str | None, width: int) -> list[str | Te
         entry: The member.
         options: Where settings of its kind stand, such as `measure.options`; None: nowhere.
         width: Width of the terminal in characters.
+
+    Returns:
+        Its lines, with texts wrapped to `width`.
     """
     lines: list[str | Text] = [Text(entry.name, style="bold"), *wrapped(entry.summary, width)]
     lines += [Text(line, style="dim") for line in wrapped(entry.source + _origin(entry), width)]

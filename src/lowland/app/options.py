@@ -134,7 +134,7 @@ OPTIONS: Mapping[str, Option] = {
         "--objective",
         "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
         "measure. Repeatable; implies --strategy pareto.",
-        "search.objectives",
+        "search.options.pareto.objectives",
         list[str],
         implies=("strategy", "pareto"),
     ),
@@ -160,6 +160,9 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator: give a verb these options of the table; it receives their values as its argument `given`.
 
     Modules of `--plugin` are imported before the verb runs.
+
+    Returns:
+        The decorator.
     """
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
@@ -189,7 +192,10 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
 
 
 def layers(given: Mapping[str, Any]) -> Layers:
-    """Settings from the command line, weakest first: the YAML file, then options, then --set.
+    """Read settings from the command line.
+
+    Returns:
+        Layers of settings, weakest first: the YAML file, then options, then --set.
 
     Raises:
         ConfigError: a value that cannot be read, or two options that exclude each other.

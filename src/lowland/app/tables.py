@@ -15,7 +15,7 @@ Row = Sequence[str]
 
 
 def table(header: Row, rows: Sequence[Row], width: int, *, name: int = 0) -> list[Text]:
-    """Rows in aligned columns, each line at most `width` wide.
+    """Set rows in aligned columns, each line at most `width` wide.
 
     Column `name` holds names of any length, left-aligned. A name too long for what the other columns leave has a line
     of its own above its figures. Where that leaves no room for the column, all names have one; where the figures still
@@ -26,6 +26,9 @@ def table(header: Row, rows: Sequence[Row], width: int, *, name: int = 0) -> lis
         rows: One cell for each heading.
         width: Width of the terminal in characters.
         name: Place of the names; those before it, such as a rank, stay on a name's line.
+
+    Returns:
+        The lines; headings stand first, or before each figure.
     """
     widths = [max(cell_len(row[place]) for row in (header, *rows)) for place in range(len(header))]
     room = width - sum(widths) + widths[name] - GAP * (len(header) - 1)

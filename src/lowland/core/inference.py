@@ -30,12 +30,15 @@ def evaluating(*models: nn.Module) -> Iterator[None]:
 def outputs(
     forward: Callable[[Tensor], Tensor], batches: Iterable[tuple[Tensor, Tensor]], compute: Compute
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits (B, K) and labels (B,) of every batch, without gradients; logits are fp32, or fp64 where the network is.
+    """Run a network over batches, without gradients.
 
     Args:
         forward: A network in the mode the caller has set, images (B, C, H, W) → logits.
         batches: Images, normalised and on the device, with labels.
         compute: Where and in which precision the arithmetic runs.
+
+    Yields:
+        Logits (B, K), fp32, or fp64 where the network is, and labels (B,) of every batch.
     """
     for x_BCHW, labels_B in batches:
         # Entered for each batch, since what takes the outputs runs between two steps of this generator.

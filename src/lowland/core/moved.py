@@ -70,9 +70,12 @@ def new_place(key: str) -> str | None:
 
 
 def in_new_places(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested settings with every old key at its new place; `values` is not changed.
+    """Move every old key of nested settings to its new place; `values` is not changed.
 
     A new key that is there already stays as it is, since who wrote it knew the new place.
+
+    Returns:
+        The settings, a copy.
     """
     found: dict[str, Any] = copy.deepcopy(dict(values))
     for old, new in MOVED.items():

@@ -15,13 +15,16 @@ from lowland.core.settings import Options, Section, section
 
 
 def own_settings(registry: Registry[Any], name: str, options: Options, path: str) -> Section:
-    """The settings of the member `name` as its `Config`, defaults where `options` says nothing.
+    """Check the settings of the member `name`.
 
     Args:
         registry: Where the member is found.
         name: The member.
         options: Settings of members by name, not yet checked.
         path: Where the options stand, such as `measure.options`.
+
+    Returns:
+        Its `Config`, with defaults where `options` says nothing.
 
     Raises:
         ConfigError: no such member, an unknown setting of it, or a value that is wrong.
@@ -31,7 +34,10 @@ def own_settings(registry: Registry[Any], name: str, options: Options, path: str
 
 
 def completed(registry: Registry[Any], names: Iterable[str], options: Options, path: str) -> Options:
-    """Options as they are to be kept: those of `names` complete with defaults, all others checked and complete too.
+    """Complete options as they are to be kept.
+
+    Returns:
+        Those of `names` complete with defaults, all others checked and complete too.
 
     Raises:
         ConfigError: options for a member that does not exist, or as `own_settings`.

@@ -102,6 +102,9 @@ class Registry(Generic[T]):
         Args:
             member: The class, or the name it is to have.
 
+        Returns:
+            The class; for a name, the decorator that gives it to a class.
+
         Raises:
             ConfigError: another class has that name already, or the class says nothing of itself.
         """
@@ -149,7 +152,10 @@ class Registry(Generic[T]):
         return sorted({*self._classes, *self._declared, *self._points()})
 
     def load(self, name: str) -> type[T]:
-        """The class called `name`, imported where it was not yet.
+        """Look up the class called `name`.
+
+        Returns:
+            The class, imported where it was not yet.
 
         Raises:
             ConfigError: there is none, with the nearest name and all others; or an installed package that should
@@ -305,6 +311,7 @@ def import_plugins(modules: tuple[str, ...]) -> None:
 
     Raises:
         ConfigError: one of them cannot be imported, or fails while it is.
+        LowlandError: one of them raises it itself.
     """
     here = str(Path.cwd())
     if modules and here not in sys.path and "" not in sys.path:

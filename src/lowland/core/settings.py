@@ -145,13 +145,16 @@ def parse(text: str, where: str) -> dict[str, Any]:
 
 
 def section(kind: type[S], values: Mapping[str, Any], where: str = "", prefix: str = "") -> S:
-    """A checked section of settings.
+    """Check a section of settings.
 
     Args:
         kind: The section.
         values: Its keys and values, not yet checked.
         where: What an error begins with.
         prefix: Where the section stands, such as `measure.options.flatness.`; errors name keys with it.
+
+    Returns:
+        The section.
 
     Raises:
         ConfigError: the fault found first, as one sentence with the key, the value and what is allowed.

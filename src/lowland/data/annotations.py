@@ -8,11 +8,7 @@ from lowland.core.errors import DataError
 
 
 def annotation_file(folder: Path) -> Path | None:
-    """The one *_annotations.txt directly in `folder`, or None.
-
-    Raises:
-        DataError: If there are several.
-    """
+    """The one *_annotations.txt directly in `folder`, or None; raises DataError if there are several."""
     found = sorted(path for path in folder.glob("*_annotations.txt") if not path.name.startswith("."))
     if len(found) > 1:
         raise DataError(
@@ -23,11 +19,14 @@ def annotation_file(folder: Path) -> Path | None:
 
 
 def annotated(file: Path, pictures: list[Path]) -> dict[str, list[Path]]:
-    """The pictures of each class, in order of their names.
+    """Sort pictures into the classes that an annotation file gives them.
 
     Args:
         file: Lines of a picture's name, a tab and its class; further columns, such as boxes, are not looked at.
         pictures: All pictures there are.
+
+    Returns:
+        The pictures of each class, in order of their names.
 
     Raises:
         DataError: If the file cannot be read, or not every picture has exactly one class and every line a picture.

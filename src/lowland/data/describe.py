@@ -26,10 +26,13 @@ Part = Literal["train", "search", "test"]
 
 
 def describe(data: DataSet) -> str:
-    """One line: classes, images of each split, where the test comes from, what the pictures are, sizes of the classes.
+    """Describe a data set in one line.
 
     Such as "12 classes; 192 / 48 / 120 train / search / test; test from test/; 8×8 colour, PNG; class sizes 10–20".
     The sizes are those of the training and search images together.
+
+    Returns:
+        Classes, images of each split, where the test comes from, what the pictures are, sizes of the classes.
     """
     sizes = data.train.labels_N.bincount(minlength=data.num_classes).cpu()
     sizes = sizes + data.search.labels_N.bincount(minlength=data.num_classes).cpu()
@@ -141,7 +144,7 @@ def doubts(
     labels: Mapping[Part, Indices],
     contents: Contents,
 ) -> tuple[str, ...]:
-    """What was left out and what is unwise, one sentence each; of published sets, whose images are as they are, less.
+    """Say what was left out and what is unwise; of published sets, whose images are as they are, less.
 
     Args:
         source: The data set as found.
@@ -149,6 +152,9 @@ def doubts(
         how: How they are fitted.
         labels: Class indices of each split.
         contents: The images looked at; none where they are streamed.
+
+    Returns:
+        One sentence each.
     """
     said = list(source.notes)
     several = sum(look.several for look in looks)

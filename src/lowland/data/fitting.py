@@ -21,12 +21,15 @@ MOST = 0.5
 
 
 def fit(picture: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
-    """`picture` as `size` × `size` pixels, resized with antialiasing (bilinear).
+    """Make a picture square, resized with antialiasing (bilinear).
 
     - `crop`: its centre square; the same as resizing the shorter side and then cutting out the centre, without
       computing what is cut away.
     - `squash`: all of it, its two sides by different factors.
     - `pad`: all of it in proportion, centred on black.
+
+    Returns:
+        `picture` as `size` × `size` pixels.
     """
     width, height = picture.size
     if width == height == size:
@@ -59,9 +62,13 @@ def choose(asked: Literal["auto", "crop", "squash", "pad"], widths_N: Indices, h
 
 
 def natural_side(how: Fit, widths_N: Indices, heights_N: Indices, largest: int | None) -> int:
-    """The side that keeps the pictures' resolution: the median, at most `largest`, of each picture's own side.
+    """Find the side that keeps the pictures' resolution.
 
-    That is its shorter side (crop), the side of the square with as many pixels (squash), or its longer side (pad).
+    A picture's own side is its shorter side (crop), the side of the square with as many pixels (squash), or its longer
+    side (pad).
+
+    Returns:
+        The median of each picture's own side, at most `largest`, in pixels.
     """
     if how == "crop":
         side = int(np.median(np.minimum(widths_N, heights_N)))

@@ -86,7 +86,10 @@ class Images(ABC):
         """Feed the named images' stored bytes, or a fixed part of them, to `digest`."""
 
     def load(self, indices: Indices, channels: int, size: int, how: Fit = "crop") -> UInt8:
-        """The named images as (N, C, S, S), decoded by one thread per core.
+        """Decode the named images by one thread per core.
+
+        Returns:
+            The images, uint8 (N, C, S, S).
 
         Raises:
             DataError: If images cannot be decoded; the message names the first and counts the others.

@@ -49,7 +49,10 @@ class Survey:
 
 
 def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
-    """The folders and the pictures in `folder`, each sorted by name; all else is counted in `survey`.
+    """List the folders and the pictures in `folder`; all else is counted in `survey`.
+
+    Returns:
+        The folders and the pictures, each sorted by name.
 
     Raises:
         DataError: If the folder cannot be read, an entry is a link to nothing, or pictures are in a format that is

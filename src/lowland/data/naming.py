@@ -32,11 +32,14 @@ def role(name: str) -> Role | None:
 
 
 def in_order(names: Iterable[str], where: str) -> tuple[str, ...]:
-    """Class names in the order of their labels: as whole numbers if all are, else as text.
+    """Sort class names: as whole numbers if all are, else as text.
 
     Args:
         names: The class names.
         where: The folder or file they come from, with which an error begins.
+
+    Returns:
+        The names in the order of their labels.
 
     Raises:
         DataError: If two names are the same number, such as 1 and 01.
@@ -86,7 +89,7 @@ def is_number(name: str) -> bool:
 
 
 def matched(labels_N: NDArray[Any], classes: Sequence[str], where: str) -> Indices:
-    """Class index, int64 (N,), of each label in a file that belongs to a data set with these `classes`.
+    """Match the labels in a file that belongs to a data set with these `classes`.
 
     Names match by name. Numbers match the classes' own numbers where all classes are called by numbers, else they are
     positions in the order of the classes. Where two readings are possible, none is chosen.
@@ -95,6 +98,9 @@ def matched(labels_N: NDArray[Any], classes: Sequence[str], where: str) -> Indic
         labels_N: Whole numbers or names.
         classes: Class names in the order of their indices.
         where: The file or array, with which errors begin.
+
+    Returns:
+        The class index, int64 (N,), of each label.
 
     Raises:
         DataError: If a label is of no class, or numbers could mean two things.

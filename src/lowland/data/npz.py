@@ -31,12 +31,15 @@ _NEEDED = "x_train, y_train, x_test, y_test"
 
 
 def open_npz(path: Path) -> Source:
-    """The arrays of an .npz file: x_train, y_train and perhaps x_test, y_test and x_val, y_val; or images, labels.
+    """Open an .npz file of x_train, y_train and perhaps x_test, y_test and x_val, y_val; or of images, labels.
 
     Other usual names are known too, such as MedMNIST's train_images and train_labels. Images are (N, H, W),
     (N, H, W, C) or (N, C, H, W) with C = 1 or 3 and sides of at least 4, uint8 or floats in [0, 1]. Labels are (N,) or
     (N, 1), integers or strings; classes are their values in the training part, in order. Labels that are numbers in one
     part and text in another match by number.
+
+    Returns:
+        The data set; its `notes` name arrays that are not used.
 
     Raises:
         DataError: If the file is damaged, a key is missing or could mean two things, or an array has the wrong shape,

@@ -92,7 +92,10 @@ class FileImages(Images):
 
 
 def pixels(picture: Image.Image, channels: int, size: int, how: Fit = "crop") -> UInt8:
-    """Any picture as networks see it: upright, grey or RGB with 8 bits, made square (`fit`), uint8 (C, S, S).
+    """Turn any picture into what networks see: upright, grey or RGB with 8 bits, made square (`fit`).
+
+    Returns:
+        The pixels, uint8 (C, S, S).
 
     Raises:
         ValueError: If it holds levels of unknown range: floating-point ones, or 32 bits not from a format where they

@@ -76,11 +76,14 @@ class Network(nn.Module):
         return self.body.feature_info
 
     def features(self, x_NCHW: Tensor) -> list[Tensor]:
-        """Feature maps (N, C, H, W), one for each of `feature_info`; `body.head` turns the last into logits.
+        """Compute feature maps; `body.head` turns the last into logits.
 
         Args:
             x_NCHW: Images as `forward` takes them; of any size where `body.resolution` is None, and otherwise resized
                 to it.
+
+        Returns:
+            Feature maps (N, C, H, W), one for each of `feature_info`.
         """
         return self.body.features(self._normalised(x_NCHW))
 

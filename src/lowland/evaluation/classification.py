@@ -27,7 +27,10 @@ BINS = 15
 
 
 def finite(logits_BK: Tensor) -> Tensor:
-    """The same logits (B, K), float32 on the CPU.
+    """Check that logits (B, K) are finite.
+
+    Returns:
+        The same logits, float32 on the CPU.
 
     Raises:
         LowlandError: a logit is NaN or infinite, so no accuracy would mean anything.

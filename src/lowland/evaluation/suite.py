@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
 
@@ -20,6 +20,9 @@ from lowland.core.settings import NoSettings, Section
 from lowland.data import DataSet
 from lowland.evaluation.section import Figure, SuiteSection
 from lowland.store.artifacts import SuiteRecord
+
+if TYPE_CHECKING:
+    from lowland.evaluation.references import Trial
 
 LossAt = Callable[[float, int], float]
 """(σ, draw) → mean cross-entropy, nats, with noise N(0, σ²) on the weights; the same arguments give the same loss."""
@@ -70,6 +73,8 @@ class EvaluationContext:
             so that a long suite which computes part by part loses one part at most.
         searched: (indices) → those images of the search split in batches as the search looks at them.
         supernet: The supernet; None where there is none, and suites that require it are then left out.
+        trial: (whether under corruption) → the first network and the terms on which it meets references, by the
+            recipe that trained it; ConfigError where it began with weights that they cannot have.
     """
 
     data: DataSet
@@ -80,6 +85,7 @@ class EvaluationContext:
     part: Callable[[str, Callable[[], Any]], Any]
     searched: Callable[[Tensor], Batches]
     supernet: Inherited | None = None
+    trial: Callable[[bool], Trial] | None = None
 
     @property
     def exact(self) -> Compute:
@@ -158,11 +164,7 @@ register = SUITES.register
 
 
 def suite(config: RunConfig, name: str) -> Suite[Any]:
-    """The suite called `name` with its settings.
-
-    Raises:
-        ConfigError: there is none, or a setting of it is wrong.
-    """
+    """The suite called `name` with its settings; raises ConfigError where there is none or a setting of it is wrong."""
     made: Suite[Any] = SUITES.load(name)(own_settings(SUITES, name, config.evaluate.options, "evaluate.options"))
     return made
 

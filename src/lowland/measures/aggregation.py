@@ -21,10 +21,13 @@ def rank_sum(measures: Sequence[Array]) -> Array:
 
 
 def log_rank_sum(measures: Sequence[Array]) -> Array:
-    """Σ_m log(r_m/n) with r_m the mid-rank from 1 (worst) to n (best) that measure m gives a genotype of n; ≤ 0.
+    """Sum logarithms of ranks, with r_m the mid-rank from 1 (worst) to n (best) that measure m gives.
 
     Like the rank sum it has no units, weights or labels, but the logarithm punishes a low rank by any one measure: it
     is the logarithm of the product of ranks. AZ-NAS (Lee and Ham, CVPR 2024) combines its four measures this way.
+
+    Returns:
+        Σ_m log(r_m/n) of every genotype (n,), ≤ 0.
     """
     total: Array = np.sum([np.log(stats.rankdata(values_N) / len(values_N)) for values_N in measures], axis=0)
     return total

@@ -86,9 +86,10 @@ class Angle(Measure):
         return 1.0 / math.pi
 
     def require(self, config: RunConfig) -> None:
-        """Raise ConfigError for fine-tuned candidates and sorted channels.
+        """Check that each weight of the supernet can be compared with its own initial value.
 
-        Each weight of the supernet is compared with its own initial value.
+        Raises:
+            ConfigError: candidates are fine-tuned, or channels sorted.
         """
         if config.finetune.epochs:
             raise ConfigError(
@@ -102,7 +103,10 @@ class Angle(Measure):
             )
 
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
-        """The angle of one candidate.
+        """Measure the angle of one candidate.
+
+        Returns:
+            The angle in radians, without a standard error.
 
         Raises:
             RunError: `context.initial` does not belong to this supernet.

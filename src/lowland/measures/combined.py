@@ -104,7 +104,10 @@ def parts_of(measure: Measure) -> list[Measure]:
 
 
 def get(config: MeasureConfig) -> Measure:
-    """The measure, or the sum of measures, that the expression `config.name` asks for (`measures.expression`).
+    """Make what the expression `config.name` asks for (`measures.expression`).
+
+    Returns:
+        The measure, or the sum of measures.
 
     Raises:
         ConfigError: an unknown measure, with the known ones, or a setting that is wrong.

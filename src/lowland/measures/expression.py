@@ -32,7 +32,10 @@ class Term:
 
 
 def split(text: str, separator: str) -> list[str]:
-    """`text` divided at each `separator` outside parentheses and brackets; parts are stripped.
+    """Divide `text` at each `separator` outside parentheses and brackets.
+
+    Returns:
+        The parts, stripped.
 
     Raises:
         ConfigError: a bracket is not closed, or closed without being opened.
@@ -57,7 +60,7 @@ def names(text: str) -> list[str]:
 
 
 def terms(config: MeasureConfig, known: Mapping[str, str] | None = None) -> list[Term]:
-    """The terms of the sum that `config.name` writes.
+    """Read the sum that `config.name` writes.
 
     In the parentheses of a measure stand its own settings, those of a measure that it uses, or shared ones that it
     declares (`Measure.needs`); they hold for this term alone: `robustness(sigma=0.1)`, `flatness(draws=4)`.
@@ -65,6 +68,9 @@ def terms(config: MeasureConfig, known: Mapping[str, str] | None = None) -> list
     Args:
         config: Settings; `name` holds the expression.
         known: Names that may stand in it, each with the measure whose settings it has; None: the measures there are.
+
+    Returns:
+        Its terms, in order.
 
     Raises:
         ConfigError: an unknown measure or setting, or a value out of range.

@@ -161,6 +161,9 @@ def flatness(
         max_images: Use at most this many images; default all.
         loss: As in `torch.nn.functional`: `loss(logits, labels, reduction="none")` gives one value per image.
 
+    Returns:
+        F in units of σ per loss, its parts, and their standard errors.
+
     Raises:
         ConfigError: an argument is out of range, or no parameter is perturbed.
         DataError: the loader is empty or malformed, or labels and logits do not fit.
@@ -224,7 +227,7 @@ def flatness(
 def evaluator(
     model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], compute: Compute, loss: Loss = cross_entropy
 ) -> Evaluate:
-    """A function that evaluates `model`, with the weights it then holds and in the mode it is in, on `batches`.
+    """Make the function that evaluates `model`, with the weights it then holds and in the mode it is in, on `batches`.
 
     Args:
         model: As for `flatness`.
@@ -232,9 +235,9 @@ def evaluator(
         compute: Where the arithmetic runs.
         loss: As for `flatness`.
 
-    Raises (when called):
-        DataError: there are no images, or labels and logits do not fit.
-        ValueError: a loss is not finite.
+    Returns:
+        Loss and correctness of every image, when called. It then raises DataError where there are no images, or labels
+        and logits do not fit, and ValueError where a loss is not finite.
     """
     highest = max((int(labels_N.max()) for _, labels_N in batches), default=0)
 

@@ -84,7 +84,10 @@ def evaluate(
     compute: Compute,
     loss: Loss = cross_entropy,
 ) -> ImageResults:
-    """Loss and correctness of every image, without gradients; the loss in fp32 (fp64 for fp64 logits).
+    """Evaluate every image, without gradients.
+
+    Returns:
+        Loss, in fp32 (fp64 for fp64 logits), and correctness of every image (N,).
 
     Raises:
         DataError: there are no images.
@@ -113,9 +116,12 @@ def loss_under_noise(
     sign: Literal[1, -1] = 1,
     relative: bool = False,
 ) -> ImageResults:
-    """The outcome with weights w + σ z (w ⊙ (1 + σ z) where `relative`), for curves of loss against σ.
+    """Evaluate with weights w + σ z (w ⊙ (1 + σ z) where `relative`), for curves of loss against σ.
 
     The direction z depends on the draw, not on σ: a curve follows one ray from the minimum. σ = 0 is the clean network.
+
+    Returns:
+        Loss and correctness of every image (N,).
 
     Raises:
         ValueError: a loss is not finite.
@@ -137,7 +143,7 @@ def losses_under_noise(
     relative: bool = False,
     remember: bool = False,
 ) -> Array:
-    """Per-image losses (K draws, T levels, N images), averaged over ±ε where `antithetic`.
+    """Evaluate under every draw at every level.
 
     Args:
         evaluate: The evaluation; called K·T times, twice that where antithetic.
@@ -150,6 +156,9 @@ def losses_under_noise(
         antithetic: Also evaluate −ε for every draw ε.
         relative: Scale the noise by each weight.
         remember: Keep the perturbed weights for the next candidate (`perturbation.Bank`).
+
+    Returns:
+        Per-image losses (K draws, T levels, N images), averaged over ±ε where `antithetic`.
 
     Raises:
         ValueError: a loss is not finite.
@@ -174,7 +183,10 @@ def losses_under_noise(
 def outcome_under(
     perturbation: Perturbation, evaluate: Evaluate, parameters: Mapping[str, nn.Parameter], sigma: float
 ) -> ImageResults:
-    """The outcome with perturbed `parameters`; the level `sigma` of the perturbation is only named in errors.
+    """Evaluate with perturbed `parameters`; the level `sigma` of the perturbation is only named in errors.
+
+    Returns:
+        Loss and correctness of every image (N,).
 
     Raises:
         ValueError: a loss is not finite.
@@ -198,7 +210,10 @@ def first(batches: Batches, count: int) -> list[tuple[Tensor, Tensor]]:
 
 
 def first_images(batches: Batches, count: int) -> tuple[Tensor, Tensor]:
-    """The first `count` images and labels of `batches` as one batch, or all where there are fewer.
+    """Join the first `count` images and labels of `batches`.
+
+    Returns:
+        One batch; all images where there are fewer.
 
     Raises:
         DataError: there are none.

@@ -94,9 +94,12 @@ class Noise:
 
 
 def noise(name: str, like: Tensor, seed: int, *keys: object) -> Tensor:
-    """A float32 standard-normal tensor with the shape, device and memory format of `like`.
+    """Draw standard-normal noise.
 
     Its values are a function of (seed, keys, name) and the shape alone.
+
+    Returns:
+        A float32 tensor with the shape, device and memory format of `like`.
     """
     z = torch.randn(like.shape, generator=torch_generator(seed, "noise", *keys, name))
     return torch.empty_like(like, dtype=torch.float32, requires_grad=False).copy_(z)

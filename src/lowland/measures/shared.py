@@ -34,11 +34,7 @@ class SharedSettings(MeasureConfig):
 
     @classmethod
     def of(cls, config: MeasureConfig, measure: str, needs: tuple[str, ...]) -> SharedSettings:
-        """Those of `config` that `needs` names.
-
-        Raises:
-            TypeError: `needs` names what is no shared setting.
-        """
+        """Those of `config` that `needs` names; raises TypeError where one of these is no shared setting."""
         unknown = sorted(set(needs) - set(MeasureConfig.model_fields))
         if unknown:
             raise TypeError(f"measure {measure} declares {unknown[0]!r} in needs, which is no shared setting")

@@ -69,10 +69,13 @@ class Subnet:
         return scored if shared.noise_images is None else per_image.first(scored, shared.noise_images)
 
     def noise_influence(self, influence_N: Array, shared: MeasureConfig) -> Array:
-        """Influences of the images of `noise_scored` on an estimate, as those of all scored images: 0 for the others.
+        """Spread the influences of the images of `noise_scored` on an estimate over all scored images.
 
         They are images/N times as large, so that Σ U²/images² stays, and they add up with those of measures on all
         images.
+
+        Returns:
+            Influences (N,), 0 for images that saw no noise.
         """
         if shared.noise_images is None:
             return influence_N  # counting the scored images reads them all where they are streamed
@@ -82,9 +85,12 @@ class Subnet:
     def losses_under_noise(
         self, sigmas: Sequence[float], levels: Literal["absolute", "incremental"], shared: MeasureConfig
     ) -> Array:
-        """Per-image losses (K draws, T levels, N images) under the noise that the settings ask for.
+        """Evaluate under the noise that the settings ask for.
 
         On the first `measure.noise_images` of the scored images where there are more.
+
+        Returns:
+            Per-image losses (K draws, T levels, N images).
         """
         common = shared.noise == "shared"
         scored = self.noise_scored(shared)
@@ -109,11 +115,14 @@ class Subnet:
 def calibrated_subnet(
     supernet: Supernet, genotype: Genotype, context: Context, shared: MeasureConfig, *, calibrate: bool = True
 ) -> Iterator[Subnet]:
-    """A candidate, calibrated unless `calibrate` is off.
+    """Calibrate a candidate unless `calibrate` is off.
 
     After the block the supernet is bit-identical to what it was, also after an exception.
 
     Of the settings only `measure.calibration` counts, so measures that agree on it can share a candidate.
+
+    Yields:
+        The candidate.
 
     Raises:
         DataError: there are no calibration images or no scored images.

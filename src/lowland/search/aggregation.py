@@ -13,7 +13,7 @@ from lowland.search.archive import Candidate
 
 
 def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]:
-    """Scored candidates, best first, with the aggregate of their parts' ranks among them in place of their value.
+    """Order scored candidates by the aggregate of their parts' ranks among them.
 
     A rank holds among these candidates only: with every further one all are ordered anew, and no standard error is
     known. So the archive keeps the parts, never the aggregate.
@@ -21,6 +21,9 @@ def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]
     Args:
         candidates: Scored by one sum of measures, whose parts `Candidate.details` holds by their labels.
         combine: `rank` or `log-rank` (`measures.aggregation`).
+
+    Returns:
+        The candidates, best first, with the aggregate in place of their value.
 
     Raises:
         ValueError: a candidate has no parts.

@@ -175,9 +175,12 @@ class Archive:
         self.close()
 
     def record(self, candidate: Candidate) -> Candidate:
-        """Store a candidate durably and return it as stored.
+        """Store a candidate durably.
 
         A value that is NaN or infinite makes it a failed one; a standard error that is not finite becomes None.
+
+        Returns:
+            The candidate as stored.
 
         Raises:
             RunError: A candidate with this key was recorded for this measure before, or the disk refuses.

@@ -76,7 +76,7 @@ class Limits:
         return allowed
 
     def sample(self, accept: Callable[[Genotype], bool], seen: Collection[str], *keys: object) -> Genotype | None:
-        """A genotype within the limits whose isomorphism key is not in `seen`; None where there is none left.
+        """Draw a genotype within the limits whose isomorphism key is not in `seen`.
 
         Uniform over such genotypes, by rejection from the space's uniform draw. Where 1000 draws in a row are refused
         (the limits are near the smallest network, or most genotypes were seen), the draw turns, for the rest of the
@@ -89,6 +89,9 @@ class Limits:
             accept: Whether a drawn genotype is within the limits and not in `seen`; called once per draw.
             seen: Isomorphism keys of the genotypes proposed before.
             keys: What this draw is for (generation, slot), so that it does not depend on any other.
+
+        Returns:
+            A genotype; None where there is none left.
 
         Raises:
             BudgetError: No network of the space is within the limits.

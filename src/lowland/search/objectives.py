@@ -92,9 +92,10 @@ class Objectives:
         return len(self.every)
 
     def scale(self, candidates: Sequence[Candidate]) -> float | None:
-        """K for `flatnas` = mean(err)/mean(R) over scored `candidates`; None where no objective needs it.
+        """Scale R for `flatnas` over scored `candidates`.
 
-        The one that `measure.options.flatnas.k` fixes, where it does.
+        Returns:
+            k = mean(err)/mean(R), or the one that `measure.options.flatnas.k` fixes; None where no objective needs it.
 
         Raises:
             ConfigError: It would not be a positive number, because no candidate errs or none changes under noise.
@@ -106,11 +107,14 @@ class Objectives:
         return flatnas.scale((100.0 * (1.0 - accuracies)).tolist(), (-minus_r).tolist())
 
     def values(self, candidates: Sequence[Candidate], k: float | None) -> Array:
-        """Objective values (N candidates, M objectives), all minimised.
+        """Compute every objective of every candidate.
 
         Args:
             candidates: Scored ones; a failed one has no values and must not be among them.
             k: The scale of R that `flatnas` uses for all of them; values under different k do not compare.
+
+        Returns:
+            Objective values (N candidates, M objectives), all minimised.
 
         Raises:
             ValueError: A candidate failed, or an objective needs k and there is none.
@@ -121,9 +125,12 @@ class Objectives:
         return np.stack([self._value(objective, candidates, k) for objective in self.every], axis=1)
 
     def standard_errors(self, candidates: Sequence[Candidate], k: float | None) -> list[list[float | None]]:
-        """Standard error of every value of `values`, 0 where exact, None where a part has none.
+        """Estimate the standard error of every value of `values`.
 
         Those of `flatnas` and of sums add the errors of their parts in quadrature: they leave out the covariance.
+
+        Returns:
+            By candidate and objective; 0 where exact, None where a part has none.
         """
         return [[self._standard_error(objective, candidate, k) for objective in self.every] for candidate in candidates]
 
@@ -173,7 +180,7 @@ class Objectives:
 
 
 def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
-    """Objectives from the way they are written, such as `["flatnas(alpha=0.5)", "params"]`.
+    """Read objectives from the way they are written, such as `["flatnas(alpha=0.5)", "params"]`.
 
     Settings in parentheses hold for that objective alone, as in measure expressions: `flatnas(alpha=0.9,
     sigma=0.1)`, `robustness(sigma=0.1)`, `accuracy+flatness`.
@@ -181,6 +188,9 @@ def parse(texts: Sequence[str], config: MeasureConfig) -> Objectives:
     Args:
         texts: The objectives.
         config: Settings of measures, where an objective has none of its own. Its `name` is not used.
+
+    Returns:
+        The objectives, and the measure behind them.
 
     Raises:
         ConfigError: Fewer than two objectives, an unknown one, one given twice, a setting that is wrong (α outside

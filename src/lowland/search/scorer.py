@@ -51,7 +51,10 @@ class Evaluator:
         self._any_scored = False
 
     def __call__(self, proposals: Sequence[Proposal]) -> Iterator[Candidate]:
-        """The candidates of a batch, scored or failed, in its order; isomorphs within the batch are scored once.
+        """Score a batch; isomorphs within it are scored once.
+
+        Yields:
+            The candidates, scored or failed, in the batch's order.
 
         Raises:
             LowlandError: Every one of the first `PATIENCE` candidates failed; the commonest reason is named. Their

@@ -6,6 +6,7 @@ MACs follow the papers' profiler: convolutions, and the classifier as (2·in −
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -145,8 +146,10 @@ def get(name: str) -> PublishedNetwork:
     for network in networks():
         if network.name == name:
             return network
-    known = ", ".join(network.name for network in networks())
-    raise ConfigError(f"unknown published network {name!r}; known ones: {known}")
+    known = [network.name for network in networks()]
+    near = difflib.get_close_matches(name, known, n=1)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    raise ConfigError(f"unknown published network {name!r}{guess}; known ones: {', '.join(known)}")
 
 
 def _from_short(text: str) -> Genotype:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -219,6 +220,12 @@ class Space(ABC):
     default_supernet: Mapping[str, int]
     """`channels` and `cells` of the published supernet."""
 
+    width_step: int = 2
+    """Widths to which a network is fitted (`spaces.width`) are the multiples of this; costs never fall with them."""
+
+    references: Mapping[str, str] = MappingProxyType({})
+    """Known networks of this space, such as hand-written ones, to compare found ones with: name → text form."""
+
     # --- genotypes -----------------------------------------------------------------------------------------------
 
     @property
@@ -365,7 +372,10 @@ def registered() -> list[str]:
 
 
 def get(name: str) -> Space:
-    """The space called `name`; the same object at every call.
+    """Look up the space called `name`.
+
+    Returns:
+        The space, the same object at every call.
 
     Raises:
         ConfigError: there is none, with the nearest name and all others.

@@ -46,7 +46,10 @@ class Checkpoints(Ledger):
         self._delete(kept[_KEPT - 1 :])
 
     def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors (on the CPU) and state of the newest intact checkpoint `name`; None where there is none.
+        """Load the newest intact checkpoint `name`.
+
+        Returns:
+            Its tensors (on the CPU) and state; None where there is none.
 
         Warns:
             LowlandWarning: The newest one is damaged, and the one before it was taken.

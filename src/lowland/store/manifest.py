@@ -122,10 +122,13 @@ def _built(values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
 
 
 def renewal(path: Path, manifest: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """What the manifest of a run of an earlier format gets to be one of today, its settings still to be written.
+    """Renew the manifest of a run of an earlier format.
 
     `renewed` tells the format it came from, and the precision that its results were computed in where a file tells:
     scores of format 1 do not.
+
+    Returns:
+        What the manifest gets to be one of today, its settings still to be written.
     """
     try:
         facts = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))

@@ -46,7 +46,14 @@ def _absolute(options: Options) -> Options:
 def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> DataSet | None:
     """Write changed settings into a run, and clear the stages they or `restart` ask to be done again.
 
-    New settings are checked first, as those of a new run are; the data set loaded for that is returned.
+    New settings are checked first, as those of a new run are.
+
+    Returns:
+        The data set loaded for that check; None where no stage's settings change.
+
+    Raises:
+        ConfigError: there is no such stage, a new setting is wrong, or is one that the supernet depends on.
+        DataError: the data of the new settings cannot be used.
     """
     order = list(STAGES)
     if restart is not None and restart not in order:

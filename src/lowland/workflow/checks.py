@@ -20,9 +20,12 @@ from lowland.workflow.network_size import check_limits, network_shape
 
 
 def check(config: Config) -> DataSet:
-    """Everything that can be wrong before the first step, found before anything is written; gives the data set.
+    """Check all that can be wrong, before the first step and before anything is written.
 
     Each part says itself what it needs: the searcher and what it asks, the suites, the space.
+
+    Returns:
+        The data set.
 
     Raises:
         ConfigError: a setting is wrong, or does not go with another.

@@ -12,11 +12,14 @@ from lowland.workflow.session import Session
 
 
 def measure_identity(session: Session, measure: MeasureConfig, raced: int | None = None) -> str:
-    """What makes two scores comparable: the settings that decide them, the supernet's weights, seed and precision.
+    """Identify comparable scores by the measure's settings, the supernet's weights, the seed and the precision.
 
     The precision is what the arithmetic really runs in, whatever `compute.precision` leaves to the machine. Where
     candidates are fine-tuned, the recipe counts too; of a first look, how many images it takes (`raced`). The data need
     no part of their own: they decide the weights. How a sum's parts are combined is none either: an archive keeps them.
+
+    Returns:
+        A text that is the same for scores that compare.
     """
     config = session.config
     facts: dict[str, Any] = {

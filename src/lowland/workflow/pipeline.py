@@ -61,7 +61,11 @@ def run(
         monitor: Hears how it goes.
         last: supernet, search, train, evaluate or report.
 
+    Returns:
+        What the run has made so far, and where.
+
     Raises:
+        ConfigError: a setting is wrong or does not go with another, or `path` is not given under torchrun.
         LowlandError: a setting, the data or the machine does not allow it; no run directory is then left behind.
         InterruptedRun: the monitor asked for a stop; `resume` continues.
     """
@@ -98,6 +102,9 @@ def resume(
         restart: Do this stage and all later ones again.
         changes: New settings; the stages they decide are done again.
         data: The data set, where the caller has loaded it already.
+
+    Returns:
+        What the run has made so far, and where.
 
     Raises:
         LowlandError: a change or the machine does not allow it; a refused change leaves the run as it was.

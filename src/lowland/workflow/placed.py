@@ -38,9 +38,12 @@ class OnDemand(Sequence[tuple[Tensor, Tensor]]):
 def placed(
     split: Split, indices: Tensor, size: int, *, data: DataSet, compute: Compute, memory_gb: float
 ) -> Sequence[tuple[Tensor, Tensor]]:
-    """The named images of a split, normalised and on the device, with labels, in even batches of at most `size`.
+    """Place the named images of a split on the device.
 
     Kept ready where they take at most `memory_gb` (2³⁰ bytes each) as floats, else made each time they are read.
+
+    Returns:
+        The images, normalised, with labels, in even batches of at most `size`.
     """
     parts = torch.tensor_split(indices, max(1, -(-len(indices) // size)))
     found = OnDemand(split, parts, data, compute)

@@ -36,10 +36,13 @@ NAMED: tuple[tuple[Registry[Any], Callable[[Config], Iterable[str]]], ...] = (
 
 
 def require(run: Run) -> None:
-    """Raise RunError where a run needs a member that only a plugin it was made with brings, and it was not given again.
+    """Check that the plugins that a run needs were given again.
 
     The plugins are known by the run's settings, but these may come from a stranger: a run directory alone never has a
     module imported.
+
+    Raises:
+        RunError: it needs a member that only a plugin it was made with brings, and the plugin was not given.
     """
     missing = [module for module in run.config.plugins if module not in sys.modules]
     if not missing:

@@ -241,9 +241,12 @@ RECIPES: dict[str, Values] = {
 
 
 def assemble(*layers: Values) -> Config:
-    """Settings from layers, later ones over earlier ones, all over what preset and recipe say.
+    """Build settings from layers, later ones over earlier ones, all over what preset and recipe say.
 
     The preset may be a sum such as `paper+compat`.
+
+    Returns:
+        The checked settings.
 
     Raises:
         ConfigError: naming the first key or value at fault.
@@ -266,11 +269,14 @@ def assemble(*layers: Values) -> Config:
 
 
 def complete(config: Config, also: Iterable[str] = ()) -> Config:
-    """The settings with all own settings of what they name, so that a run does not depend on later defaults.
+    """Complete the settings, so that a run does not depend on later defaults.
 
     Args:
         config: The settings.
         also: Further measures whose settings are to be there.
+
+    Returns:
+        The settings with all own settings of what they name.
 
     Raises:
         ConfigError: settings of a measure, strategy, searcher or suite that does not exist, or wrong ones.
@@ -309,7 +315,10 @@ def _complete_search(search: SearchConfig) -> SearchConfig:
 
 
 def recipe(name: Any) -> Values:
-    """The retraining settings that a recipe stands for.
+    """Look up a recipe.
+
+    Returns:
+        The retraining settings that it stands for.
 
     Raises:
         ConfigError: naming the recipes there are.

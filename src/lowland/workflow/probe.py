@@ -52,6 +52,12 @@ def flatness_of(
         draws: Noise draws per level.
         relative: Noise in proportion to each weight.
         images: Most images used.
+
+    Returns:
+        The flatness of the model, with standard errors.
+
+    Raises:
+        ConfigError: `split` or `images` is out of range, or nothing says which images to use.
     """
     if split not in ("train", "search", "test"):
         raise ConfigError(f"--split {split!r} is unknown; choose train, search or test")

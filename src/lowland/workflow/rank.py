@@ -67,6 +67,8 @@ def rank(
         What rank.json holds.
 
     Raises:
+        ConfigError: it runs under torchrun, or settings, supernets and request do not go together.
+        DataError: the truth is malformed or holds too few genotypes.
         LowlandError: a setting, the truth, the data or the machine does not allow it; nothing is then written.
         InterruptedRun: the monitor asked for a stop; the same command goes on.
     """
@@ -122,7 +124,10 @@ def rank(
 
 
 def settings(home: Path, layers: Sequence[dict[str, Any]], *, exact: bool) -> Config:
-    """The settings of the run at `home` under those of `layers`, or with `exact` the layers' and defaults alone.
+    """Put `layers` over the settings of the run at `home`, or with `exact` over the defaults alone.
+
+    Returns:
+        The checked settings.
 
     Raises:
         ConfigError: what decides the supernet would be another.

@@ -37,9 +37,12 @@ def renew(archive: Archive, session: Session, recorded: str | None) -> None:
 
 
 def renewed(identity: str, auto: str) -> str:
-    """An identity as it is written today, `auto` the precision that stands for the setting of that name.
+    """Renew an identity, `auto` the precision that stands for the setting of that name.
 
     One that cannot be asked for any more, such as one of a measure that is not there, stays as it is.
+
+    Returns:
+        The identity as it is written today.
     """
     parts = json.loads(identity)
     if parts.get("precision") == "auto":

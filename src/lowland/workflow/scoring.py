@@ -23,7 +23,7 @@ from lowland.workflow.session import Session
 
 @contextmanager
 def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callable[[ScoreRequest], Scorer]]:
-    """Within the block, a scorer for every measure asked for, all sharing one executor, that of `compute.executor`.
+    """Score by measures, within the block, all sharing one executor, that of `compute.executor`.
 
     On a CPU every process computes with one thread, so that scores do not depend on `search.workers` and
     `compute.threads`. Accelerators, torchrun and `search.workers=1` score in
@@ -32,6 +32,9 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
     Args:
         session: The run, its supernet trained.
         count_images: Note in each score's details how many images went through the supernet.
+
+    Yields:
+        The scorer for every measure asked for.
     """
     judge = SessionJudge(session, count_images)
     with ExitStack() as stack:

@@ -40,7 +40,7 @@ def losses_along_hessian(
     vectors: int,
     shared: MeasureConfig,
 ) -> tuple[Array, dict[str, Any]]:
-    """Per-image losses (K, T, N) along the Hessian's top eigenvectors, and JSON facts about these.
+    """Losses along the Hessian's top eigenvectors.
 
     At level σ the weights move by σ·√P·u, as far as Gaussian noise of that σ moves P scalars, with u = Σⱼ cⱼvⱼ/‖c‖ and
     cⱼ = |N(0, 1)| drawn for every draw and level. Each unit eigenvector vⱼ is taken with the sign along which the loss
@@ -49,6 +49,9 @@ def losses_along_hessian(
     whatever `measure.draws`. Eigenvectors are those of the largest eigenvalues, from `hessian_images` images.
 
     Where no parameter is perturbed, weights stay as they are.
+
+    Returns:
+        Per-image losses (K, T, N), and JSON facts about the eigenvectors.
 
     Raises:
         ValueError: a loss or a curvature is not finite.

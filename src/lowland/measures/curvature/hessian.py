@@ -195,6 +195,9 @@ def top_eigenpairs(
         tolerance: Stop where all J residuals are at most this share of the largest |λ| in the basis.
         steps: Most products; at least `count` + 1.
 
+    Returns:
+        The pairs found, at most J, with their residuals.
+
     Raises:
         ValueError: a product is not finite.
     """

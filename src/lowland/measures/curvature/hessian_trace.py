@@ -42,7 +42,10 @@ class TraceEstimate:
 
 
 def estimate_trace(forms_GK: Array, sizes_G: Array) -> TraceEstimate:
-    """The trace with its standard errors from vₖᵀ H_g vₖ, and the number of images of every group.
+    """Estimate the trace from vₖᵀ H_g vₖ, and the number of images of every group.
+
+    Returns:
+        The trace with its standard errors, over vectors and over images.
 
     Example:
         With v of ±1, vᵀHv = Σᵢ Hᵢᵢ + Σ_{i≠j} vᵢvⱼHᵢⱼ. For a diagonal H every vector gives the trace exactly:

@@ -29,7 +29,7 @@ def outcomes_under_noise(
     relative: bool = False,
     scored: Batches | None = None,
 ) -> list[list[ImageResults]]:
-    """The outcome of every draw (K) and sign (S); common random numbers where `measure.noise` is shared.
+    """Evaluate under every draw and sign; common random numbers where `measure.noise` is shared.
 
     Args:
         subnet: What is perturbed, at `measure.position`.
@@ -39,6 +39,9 @@ def outcomes_under_noise(
         kind: How weights are perturbed.
         relative: Scale the noise by each weight.
         scored: The images; None: all that are scored.
+
+    Returns:
+        Results by draw (K) and sign (S).
 
     Raises:
         ValueError: a loss is not finite.
@@ -64,7 +67,7 @@ def outcomes_under_noise(
 
 
 def mean_over_draws(values_KN: Array, details: Mapping[str, Any]) -> Estimate:
-    """The mean of what every image gives under every draw, such as its loss or whether it is classified correctly.
+    """Average what every image gives under every draw, such as its loss or whether it is classified correctly.
 
     Its standard error is √(images² + noise²): over images of the mean over draws, Σₙ(v̄ₙ − v̄)²/N², and over draws,
     s²/K of their means. The noise is not estimable from one draw. Draws and images are crossed; the sum counts their
@@ -73,6 +76,9 @@ def mean_over_draws(values_KN: Array, details: Mapping[str, Any]) -> Estimate:
     Args:
         values_KN: One value of each image under each draw; greater is better.
         details: JSON facts to keep beside standard errors and sample sizes.
+
+    Returns:
+        The mean with its standard errors.
     """
     draws, images = values_KN.shape
     value = float(values_KN.mean())

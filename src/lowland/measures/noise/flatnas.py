@@ -25,19 +25,25 @@ SCALE_GENOTYPES = 16
 
 
 def figure_of_merit(err: float, R: float, alpha: float, k: float) -> float:
-    """F_α = α·err + k·(1 − α)·R, to be minimised (FlatNAS, figure of merit).
+    """The figure of merit of FlatNAS.
 
     Args:
         err: 100 − top-1 accuracy, percentage points.
         R: Robustness R(x, σ), percentage points.
         alpha: Weight of the error, in [0, 1].
         k: Scale that brings R to the size of the error.
+
+    Returns:
+        F_α = α·err + k·(1 − α)·R in percentage points, to be minimised.
     """
     return alpha * err + k * (1.0 - alpha) * R
 
 
 def scale(errs: Sequence[float], Rs: Sequence[float]) -> float:
-    """Scale k = mean(err)/mean(R) of R over a set of networks, so that error and robustness weigh alike at α = 0.5.
+    """Scale of R over a set of networks with which error and robustness weigh alike at α = 0.5.
+
+    Returns:
+        k = mean(err)/mean(R).
 
     Raises:
         ConfigError: k would not be a positive number, because there is no network, no error, or no change under noise.
@@ -95,7 +101,10 @@ class FlatNas(SubnetMeasure):
         self._scales: WeakKeyDictionary[Supernet, _Scale] = WeakKeyDictionary()
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−F_α of the candidate.
+        """Judge a candidate by F_α.
+
+        Returns:
+            −F_α, percentage points.
 
         Raises:
             ConfigError: k is not given and cannot be taken from random genotypes.

@@ -36,12 +36,15 @@ def flatness_parts(losses: Sequence[float] | Array, sigmas: Sequence[float]) -> 
 
 
 def flatness_value(losses: Sequence[float] | Array, sigmas: Sequence[float], alpha: float) -> float:
-    """F = 1/(slopes + α·depth) (GeNAS Eq. 4; α = 0 is Eq. 3), in units of σ per loss; greater is flatter and deeper.
+    """Flatness by GeNAS Eq. 4; α = 0 is Eq. 3.
 
     Args:
         losses: Mean loss at every noise level.
         sigmas: Noise levels, increasing.
         alpha: Weight of the depth term.
+
+    Returns:
+        F = 1/(slopes + α·depth) in units of σ per loss; greater is flatter and deeper.
 
     Raises:
         ValueError: the denominator is 0, so the flatness is infinite.
@@ -67,9 +70,12 @@ def flatness_value(losses: Sequence[float] | Array, sigmas: Sequence[float], alp
 
 
 def flatness_gradient(losses: Sequence[float] | Array, sigmas: Sequence[float], alpha: float) -> Array:
-    """∂F/∂L(σᵢ) for every i: −F² times the signed weights with which each loss enters the denominator.
+    """Derivative of the flatness by the loss at every level.
 
     At a kink (two equal losses) the sub-gradient that ignores this slope is taken.
+
+    Returns:
+        ∂F/∂L(σᵢ) (T,): −F² times the signed weight with which each loss enters the denominator.
     """
     losses_T, sigmas_T = np.asarray(losses, dtype=np.float64), np.asarray(sigmas, dtype=np.float64)
     signed = np.sign(np.diff(losses_T)) / np.diff(sigmas_T)
@@ -120,7 +126,10 @@ class FlatnessEstimate:
 
 
 def estimate_flatness(losses_KTN: Array, sigmas: Sequence[float], alpha: float) -> FlatnessEstimate:
-    """Flatness with its standard error from per-image losses (K draws, T levels, N images).
+    """Estimate the flatness from per-image losses (K draws, T levels, N images).
+
+    Returns:
+        The flatness with its standard errors, over images and over draws.
 
     Raises:
         ValueError: the flatness is infinite.

@@ -59,11 +59,14 @@ class RobustnessEstimate:
 
 
 def estimate_robustness(clean_N: Array, correct_KSN: Array) -> RobustnessEstimate:
-    """R with its standard errors, from which images are classified correctly.
+    """Estimate R from which images are classified correctly.
 
     Args:
         clean_N: 1 where the clean network is right, else 0.
         correct_KSN: The same under every draw and sign; the signs of one draw count as one.
+
+    Returns:
+        R in percentage points with its standard errors, over images and over draws.
 
     Example:
         A linear model says "yes" where w·x > 0. Under the noise w ⊙ (1 + σ z) that sum is normal with mean w·x and
@@ -102,6 +105,9 @@ def robustness_of(subnet: Subnet, sigma: float, draws: int, shared: MeasureConfi
 
     The noise w ⊙ (1 + σ z) is on every parameter on the path, batch-norm scale and shift and biases too (or on searched
     operations only: `measure.position`); buffers keep the statistics calibrated at clean weights.
+
+    Returns:
+        R(x, σ) in percentage points, with its standard errors.
 
     Raises:
         ValueError: a loss is not finite.

@@ -36,10 +36,13 @@ def channel_covariance(x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def isotropy(x_NCHW: Tensor) -> float:
-    """−Σ p log p of the normalised eigenvalues p of the channels' covariance over all positions of all images.
+    """Entropy of the normalised eigenvalues p of the channels' covariance over all positions of all images.
 
     It is log C where the features are isotropic, and 0 where they vary along one direction only or not at all
-    (AZ-NAS, Eq. 1 – 3). In nats.
+    (AZ-NAS, Eq. 1 – 3).
+
+    Returns:
+        −Σ p log p in nats, 0 to log C.
     """
     mean_C, covariance_CC = channel_covariance(x_NCHW)
     eigenvalues_C = torch.linalg.eigvalsh(covariance_CC).clamp(min=0.0)
@@ -96,9 +99,12 @@ def block_gain(input_NCHW: Tensor, output_NCHW: Tensor, probe_NCHW: Tensor) -> f
 
 
 def stability(gain: float) -> float:
-    """−σ − 1/(σ + ε) + 2: 0 for a gain of 1, which lets gradients neither vanish nor explode, and less for any other.
+    """Score the gain of a block's gradient.
 
     AZ-NAS, Eq. 9.
+
+    Returns:
+        −σ − 1/(σ + ε) + 2: 0 for a gain of 1, which lets gradients neither vanish nor explode, and less for any other.
     """
     return 2.0 - gain - 1.0 / (gain + STABILISER)
 
@@ -121,6 +127,9 @@ def mean_stability(gains: Sequence[float]) -> float:
 
     The public code gives −∞ to a network with an identity among its blocks. Where a block really passes nothing, all
     blocks before it get no gradient either, so that this is the mean then: the least there is.
+
+    Returns:
+        The mean of `stability`.
     """
     worst = stability(0.0)
     if 0.0 in gains:

@@ -20,7 +20,10 @@ Visit = Callable[[Tensor, Tensor], None]
 
 
 def find_blocks(network: nn.Module) -> list[nn.Module]:
-    """The blocks of `network`, cells first.
+    """Find the blocks of `network`.
+
+    Returns:
+        Its blocks, cells first.
 
     Raises:
         ConfigError: there are none.

@@ -14,10 +14,13 @@ from lowland.spaces.space import Shape
 
 
 def normal_network(untrained: Untrained) -> nn.Module:
-    """The untrained network on the device, its weights redrawn from N(0, 2 / fan-in) and its biases set to zero.
+    """Redraw the weights of the untrained network from N(0, 2 / fan-in) and set its biases to zero.
 
     Only convolutions and linear layers change; batch norm keeps scale 1 and shift 0. AZ-NAS and VKDNW start from this
     initialisation (He et al., ICCV 2015, Eq. 10), under which a layer behind a ReLU keeps the size of its input.
+
+    Returns:
+        The network, on the device.
     """
     generator = torch_generator(untrained.context.seed, "Gaussian weights", untrained.genotype)
     for module in untrained.network.modules():

@@ -24,9 +24,12 @@ def input_jacobian(network: nn.Module, x_NCHW: Tensor) -> Tensor:
 
 
 def correlation_score(jacobian_ND: Tensor) -> float:
-    """−Σ log(λ + k) + 1/(λ + k) over the eigenvalues λ of the images' correlation matrix; greatest for λ = 1.
+    """Score the eigenvalues λ of the images' correlation matrix.
 
     An image whose Jacobian has no variance gets the eigenvalue 0, the worst: about −1/k.
+
+    Returns:
+        −Σ log(λ + k) + 1/(λ + k), greatest for λ = 1.
     """
     centred_ND = jacobian_ND.cpu().double()
     centred_ND = centred_ND - centred_ND.mean(dim=1, keepdim=True)

@@ -39,6 +39,9 @@ class Latency(Measure):
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """Time one genotype; the global random state and the supernet stay as they are.
 
+        Returns:
+            Minus the median time of one image, milliseconds, with its standard error over repetitions.
+
         Raises:
             ConfigError: no network of the supernet's size can be built.
         """

@@ -18,10 +18,13 @@ from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, ru
 
 
 def least_correlation_eigenvalue(x_NCHW: Tensor) -> float:
-    """λ_min of the channels' Pearson correlation matrix (C, C) over all positions of all images.
+    """The least eigenvalue of the channels' Pearson correlation matrix (C, C) over all positions of all images.
 
     It is 1 where channels are uncorrelated, and 0 where one of them is a linear combination of the others, is constant,
     or there are fewer positions than channels.
+
+    Returns:
+        λ_min, 0 to 1.
     """
     mean_C, covariance_CC = channel_covariance(x_NCHW)
     deviation_C = covariance_CC.diagonal().sqrt()
@@ -36,6 +39,9 @@ def feature_map_eigenvalues(network: nn.Module, x_NCHW: Tensor) -> list[float]:
     """`least_correlation_eigenvalue` of every module's output that is a feature map, each time a module is called.
 
     Modules within modules count by themselves too, as in the public code.
+
+    Returns:
+        One eigenvalue for every call.
     """
     found: list[float] = []
     last: tuple[Tensor, int] | None = None

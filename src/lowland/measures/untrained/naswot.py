@@ -38,11 +38,14 @@ def code_kernel(network: nn.Module, x_NCHW: Tensor) -> Tensor:
 
 
 def log_determinant(kernel_NN: Tensor) -> float:
-    """log|det K| = Σ log λ over the eigenvalues of the positive semidefinite kernel, each taken as at least 1.
+    """Logarithm of the determinant of a positive semidefinite kernel, every eigenvalue taken as at least 1.
 
     An eigenvalue below one unit means images that the codes cannot tell apart, whose determinant would be 0 up to
     rounding. So a network that gives all N images the same code has log(N · units), and one without units 0: low, and
     finite.
+
+    Returns:
+        log|det K| = Σ log λ, ≥ 0.
     """
     eigenvalues: Tensor = torch.linalg.eigvalsh(kernel_NN)
     return float(eigenvalues.clamp(min=1.0).log().sum())

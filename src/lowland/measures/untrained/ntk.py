@@ -40,10 +40,13 @@ def tangent_kernel(network: nn.Module, x_NCHW: Tensor) -> Tensor:
 
 
 def log_condition(kernel_NN: Tensor) -> float:
-    """Logarithm of κ = λ_max / λ_min of a positive semidefinite kernel, 0 or more.
+    """Logarithm of the condition number of a positive semidefinite kernel.
 
     λ_min is taken as at least N·ε·λ_max with ε = 2⁻²³, the resolution of the fp32 gradients, so that κ ≤ 1/(N·ε); a
     kernel of zeros, whose network has no gradient, has that worst value too.
+
+    Returns:
+        log κ with κ = λ_max / λ_min, 0 to log 1/(N·ε).
     """
     worst = 1.0 / (len(kernel_NN) * torch.finfo(torch.float32).eps)
     eigenvalues = torch.linalg.eigvalsh(kernel_NN)

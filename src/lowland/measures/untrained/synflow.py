@@ -21,6 +21,9 @@ def synaptic_flow(network: nn.Module, x_NCHW: Tensor) -> float:
     Args:
         network: The network; float64, because values grow exponentially with depth.
         x_NCHW: The input, all ones.
+
+    Returns:
+        Σ |w · ∂R/∂w|, ≥ 0.
     """
     handles = [
         module.register_forward_hook(lambda module, inputs, output: inputs[0])

@@ -95,6 +95,9 @@ class UntrainedMeasure(Measure):
     def score(self, supernet: Supernet, genotype: Genotype, context: Context) -> Score:
         """Judge one genotype; the global random state and the supernet stay as they are.
 
+        Returns:
+            The value of `judge` with its details; no standard error.
+
         Raises:
             ConfigError: no network of the untrained size can be built.
             DataError: the measure looks at images and there are none.

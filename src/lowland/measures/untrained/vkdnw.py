@@ -41,9 +41,12 @@ def _first_weights(network: nn.Module) -> Iterator[tuple[nn.Module, str]]:
 
 
 def _response(module: nn.Module, name: str, x: Tensor) -> Tensor:
-    """Derivative of the layer's first output channel by the first entry of one of its tensors: (N, 1) or (N, 1, H, W).
+    """Differentiate the layer's first output channel by the first entry of one of its tensors.
 
     No other channel depends on that entry.
+
+    Returns:
+        The derivative, (N, 1) or (N, 1, H, W).
     """
     first = x[:, :1]
     if isinstance(module, nn.Conv2d):

@@ -20,11 +20,14 @@ BATCHES = 2
 
 
 def inverse_variation(layers: Iterable[Tensor]) -> float:
-    """Σ_layers log Σ_p mean_b|g_bp| / std_b|g_bp| from gradients (B, P) of each layer.
+    """Sum over layers how little the magnitude of gradients (B, P) varies between batches.
 
     The standard deviation is the population's, of the magnitudes as in the paper; the public code takes that of the
     signed gradients, which is larger where signs differ. Weights whose magnitude does not vary are left out, and so
     are layers in which none does: a network through which nothing flows has 0.
+
+    Returns:
+        Σ_layers log Σ_p mean_b|g_bp| / std_b|g_bp|.
     """
     total = 0.0
     for gradients_BP in layers:

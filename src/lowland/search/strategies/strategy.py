@@ -42,7 +42,10 @@ class Strategy(ABC):
         return ()
 
     def measure(self, config: MeasureConfig) -> MeasureConfig:
-        """The measure that its candidates are scored by: that of the settings, or what its objectives need.
+        """Choose the measure that its candidates are scored by.
+
+        Returns:
+            That of the settings, or what its objectives need.
 
         Raises:
             ConfigError: an objective is wrong.
@@ -69,7 +72,10 @@ register = STRATEGIES.register
 
 
 def chosen(config: SearchConfig) -> Strategy:
-    """The strategy that `search.strategy` names, with its own settings.
+    """Make the strategy that `search.strategy` names.
+
+    Returns:
+        The strategy, with its own settings.
 
     Raises:
         ConfigError: there is none, with the nearest name and all others; or a setting of it is wrong.

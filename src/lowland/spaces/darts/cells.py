@@ -79,10 +79,13 @@ def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
 
 
 def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:
-    """Both maps inside the ImageNet stem, and the outputs of the cells before a reduction or the end.
+    """Describe both maps inside the ImageNet stem, and the outputs of the cells before a reduction or the end.
 
     Of 14 cells: C/2 and C channels inside the ImageNet stem at strides 2 and 4, and 4C, 8C, 16C of cells 3, 8, 13 at
     8, 16, 32; without that stem the latter alone at 1, 2, 4.
+
+    Returns:
+        One map of each stride, in the order they are computed.
     """
     maps: list[FeatureInfo] = []
     stride = 1
@@ -345,9 +348,12 @@ class DartsNetwork(FeatureNetwork):
     def _run(
         self, x_NCHW: Tensor, maps: list[Tensor] | None = None, auxiliary: AuxiliaryHead | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """The last cell's output, and the logits of `auxiliary`.
+        """Run the stem and all cells.
 
         The auxiliary head runs behind its cell, not at the end: autograd adds up gradients in the reverse order.
+
+        Returns:
+            The last cell's output (N, C, H, W), and the logits (N, K) of `auxiliary`, None without it.
         """
         drop = self.drop_path if self.training else 0.0
         auxiliary_NK: Tensor | None = None

@@ -11,6 +11,7 @@ import torch
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
+from lowland.spaces import published
 from lowland.spaces.cost import classifier_cost, module_cost
 from lowland.spaces.darts.cells import (
     AUXILIARY_FEATURES,
@@ -67,6 +68,7 @@ class Darts(Space):
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)
     default_supernet: Mapping[str, int] = {"channels": 16, "cells": 8}
+    references: Mapping[str, str] = {"darts-v2": format_genotype(published.get("darts-v2-cifar10").genotype)}
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 

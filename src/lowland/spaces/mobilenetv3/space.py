@@ -60,6 +60,7 @@ class ElasticMobileNetV3(Space):
 
     design: ClassVar[Design]
     default_supernet: Mapping[str, int] = MappingProxyType({"channels": WIDTH, "cells": 1})
+    width_step = 1
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 
@@ -250,6 +251,11 @@ class OnceForAll(ElasticMobileNetV3):
     summary = "5 elastic stages: depth, kernel, expansion and resolution, about 5e20 networks in one"
     source = "Cai et al., Once-for-All, ICLR 2020 (arXiv 1908.09791)"
     gene_names = design.gene_names
+    # MobileNetV3-Large (Howard et al., ICCV 2019, arXiv 1905.02244, Table 1) block by block; its expansions 2.5, 2.3
+    # and 2.3 in the third stage become 3, the nearest that the space has.
+    references = MappingProxyType(
+        {"mobilenetv3": "k3e4,k3e3|k5e3,k5e3,k5e3|k3e6,k3e3,k3e3,k3e3|k3e6,k3e6|k5e6,k5e6,k5e6@56/56"}
+    )
 
 
 @register
@@ -264,6 +270,9 @@ class SmallMobileNetV3(ElasticMobileNetV3):
     summary = "3 elastic stages for small images: depth, kernel, expansion and resolution, about 5e7 networks in one"
     source = "this project, after Cai et al., Once-for-All, ICLR 2020 (arXiv 1908.09791)"
     gene_names = design.gene_names
+    # The stages of MobileNetV3-Large (Howard et al., Table 1) that have the same squeeze-and-excitation and activation
+    # as the three here: those of width 24, 40 and 160. Howard's Small has no three stages that could stand for them.
+    references = MappingProxyType({"mobilenetv3": "k3e4,k3e3|k5e3,k5e3,k5e3|k5e6,k5e6,k5e6@56/56"})
 
 
 @lru_cache(maxsize=4096)

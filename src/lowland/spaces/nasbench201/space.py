@@ -70,6 +70,14 @@ class NasBench201(Space):
     source = "Dong and Yang, NAS-Bench-201, ICLR 2020 (arXiv 2001.00326)"
     gene_names = GENE_NAMES
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
+    # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
+    references = MappingProxyType(
+        {
+            "resnet-cell": "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_3x3~2|",
+            "all-conv3x3": "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|"
+            "+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+        }
+    )
 
     @property
     def size(self) -> int:

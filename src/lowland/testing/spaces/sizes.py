@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -49,6 +51,14 @@ class SizeTests:
         logits, auxiliary = network(images(of))
         assert logits.shape == auxiliary.shape == (2, of.num_classes)
         assert network.eval()(images(of)).shape == (2, of.num_classes)
+
+    def test_costs_never_fall_with_the_width(self, space: Space) -> None:
+        for genotype in samples(space, 2):
+            widths = range(space.width_step, 34, space.width_step)
+            costs = [space.cost(genotype, shape(space, channels=width)) for width in widths]
+            for narrow, wide in pairwise(costs):
+                assert narrow.parameters <= wide.parameters
+                assert narrow.macs <= wide.macs
 
     def test_classifier_conventions_differ_as_documented(self, space: Space) -> None:
         of, genotype = shape(space), samples(space, 1)[0]

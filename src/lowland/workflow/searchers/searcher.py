@@ -59,7 +59,10 @@ register = SEARCHERS.register
 
 
 def chosen(config: SearchConfig) -> Searcher:
-    """The searcher that `search.searcher` names, with its own settings.
+    """Make the searcher that `search.searcher` names.
+
+    Returns:
+        The searcher, with its own settings.
 
     Raises:
         ConfigError: there is none, with the nearest name and all others; or a setting of it is wrong.

@@ -30,6 +30,10 @@ from lowland.store.artifacts import (
 )
 from lowland.store.run import Run
 from lowland.workflow.session import Session
+from lowland.workflow.trial import trial
+
+REFERENCES = "references"
+"""Folder of trained references in a run directory; it says itself what is finished (`evaluation.contest`)."""
 
 AVAILABLE: dict[str, Callable[[Run], bool]] = {"supernet": has_supernet}
 """What a suite may require, and whether a run has it."""
@@ -112,6 +116,7 @@ class Judging:
             part=partial(self.part, of.name, digest),
             searched=lambda indices: session.placed(session.data.search, indices, session.config.measure.batch_size),
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
+            trial=lambda corruptions: trial(session, session.run.path / REFERENCES, corruptions=corruptions),
         )
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:

@@ -75,17 +75,20 @@ def describe(
     rounds: Sequence[Round],
     k: float | None,
 ) -> dict[str, Any]:
-    """JSON of the search: everything is under the final `k`, but what an iteration used.
+    """Describe the search; everything is under the final `k`, but what an iteration used.
 
-    - `objectives`: label, kind, unit, whether exact, α.
-    - `measure`: the expression behind them; `k`.
-    - `reference`: ideal and nadir of the initial sample, and `hypervolume`: how hypervolumes are taken.
-    - `iterations`: candidates proposed, and scored up to then, the k used, hypervolume, and per objective the kind of
-      surrogate and its cross-validated Kendall τ (`tried`: of every kind).
-    - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
-      errors, non-domination rank, whether within the limits.
-    - `front`: positions in `candidates` of the feasible front, by the first objective.
-    - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
+    Returns:
+        JSON:
+
+        - `objectives`: label, kind, unit, whether exact, α.
+        - `measure`: the expression behind them; `k`.
+        - `reference`: ideal and nadir of the initial sample, and `hypervolume`: how hypervolumes are taken.
+        - `iterations`: candidates proposed, and scored up to then, the k used, hypervolume, and per objective the kind
+          of surrogate and its cross-validated Kendall τ (`tried`: of every kind).
+        - `candidates`, in the order they were scored: genes, generation, origin, objective values and their standard
+          errors, non-domination rank, whether within the limits.
+        - `front`: positions in `candidates` of the feasible front, by the first objective.
+        - `pick`: position of the one that is delivered; `rule`: what made it so, `knee` or `best`.
     """
     initial = [candidate for candidate in scored if candidate.generation == 0]
     reference = Reference.of(initial or scored, objectives, limits, k)

@@ -17,10 +17,13 @@ from lowland.search.objectives import Array, Objectives
 
 
 def ranks(values_NM: Array) -> NDArray[np.int64]:
-    """Non-domination rank of every point (N): 0 for the front, 1 for what is the front without it, and so on.
+    """Sort points by non-domination.
 
     A point dominates another that it does not exceed in any objective and undercuts in one, so that equal points share
     a rank.
+
+    Returns:
+        The rank of every point (N,): 0 for the front, 1 for what is the front without it, and so on.
     """
     from pymoo.util.nds.non_dominated_sorting import NonDominatedSorting
 
@@ -38,12 +41,15 @@ def normalised(values_NM: Array, ideal_M: Array, nadir_M: Array) -> Array:
 
 
 def knee(values_NM: Array) -> int:
-    """Index of the point with the greatest trade-off of a front: one that gains little by giving up much.
+    """Find the point with the greatest trade-off of a front: one that gains little by giving up much.
 
     The front is normalised to [0, 1] per objective. The knee is the point farthest towards the ideal from the
     hyperplane Σ x = M − 1 through the corners in which one objective is best and all others are worst (for two
     objectives: from the line through the front's ends), which is the point of least Σ x. Where the front bends the
     other way it is one of its ends; ties go to the point given first.
+
+    Returns:
+        Its index.
 
     Raises:
         ValueError: There is no point.
@@ -92,6 +98,9 @@ class Reference:
         A worst value may be an outlier, such as the error of a network that did not learn; nearly all of the box is
         then dominated by any front, and hypervolumes hardly differ. The `quantile` 0.5 takes the median instead.
 
+        Returns:
+            The ideal and the nadir of the feasible ones.
+
         Raises:
             ValueError: None of them is feasible.
         """
@@ -106,12 +115,15 @@ class Reference:
 def hypervolume(
     candidates: Sequence[Candidate], objectives: Objectives, limits: SizeLimits, reference: Reference
 ) -> float:
-    """Volume dominated by the feasible ones of `candidates`, in units of the box between ideal and nadir.
+    """Measure the volume that the feasible ones of `candidates` dominate.
 
     Objectives are normalised with the reference's ideal and nadir and the reference point is the nadir, (1, …, 1).
     Points that exceed it in an objective add nothing; points beyond the ideal make volumes above 1 possible.
     Infeasible and failed candidates play no part, neither as points nor with a penalty. Two searches compare where the
     reference is the same.
+
+    Returns:
+        The volume in units of the box between ideal and nadir, ≥ 0.
     """
     from pymoo.indicators.hv import HV
 

@@ -175,7 +175,7 @@ def nsga2(
 def spread(
     space: Space, found: dict[Genotype, Array], archived_NM: Array, seen: Collection[str], count: int
 ) -> list[Genotype]:
-    """At most `count` new genotypes that spread over the predicted front, one per isomorphism class.
+    """Choose new genotypes that spread over the predicted front.
 
     The predicted points are ranked by non-domination together with the archive's, and taken front by front. Of the
     front that has more than are wanted, each one taken is the farthest (in objectives normalised over that front) from
@@ -187,6 +187,9 @@ def spread(
         archived_NM: Objective values of the scored candidates.
         seen: Isomorphism keys proposed before.
         count: How many are wanted.
+
+    Returns:
+        At most `count` genotypes, one per isomorphism class.
     """
     new = {space.key(genotype): genotype for genotype in reversed(found) if space.key(genotype) not in seen}
     genotypes = list(new.values())

@@ -171,10 +171,13 @@ class Pareto(Strategy):
 
 
 def _features(space: Space, scored: Sequence[Genotype], cost: CostFunction) -> Features:
-    """What surrogates see of genotypes (Q, D): their encodings, and the logarithms of parameters and MACs.
+    """Describe genotypes to surrogates: by their encodings, and the logarithms of parameters and MACs.
 
     The sizes are in standard deviations of the scored genotypes'. They cost nothing, and few points teach more with
     them (docs/log.md).
+
+    Returns:
+        A function of genotypes that gives their features (Q, D).
     """
 
     def sizes(genotypes: Sequence[Genotype]) -> Array:

@@ -1,0 +1,198 @@
+"""Was the search worth it? The delivered network beside references of equal size, trained by the same recipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lowland.core.errors import BudgetError, ConfigError
+from lowland.delivery.network import Network
+from lowland.evaluation.comparison import ComparisonResults, Hits, NetworkRow, SeedRow, differences
+from lowland.evaluation.contest import Terms, Training, contest
+from lowland.spaces import Cost, Shape, get
+from lowland.spaces.references import Reference, SpaceReference, defaults, find
+
+DELIVERED = "delivered"
+"""Name of the delivered network in tables and folders."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """What a reference may cost; None: any number."""
+
+    parameters: int | None
+    macs: int | None
+
+    @classmethod
+    def of(cls, network: Network) -> Budget:
+        """The parameters of a network, and at most its MACs."""
+        cost = get(network.genotype.space).cost(network.genotype, network.shape)
+        return cls(parameters=cost.parameters, macs=cost.macs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A delivered network, and the terms on which it meets references.
+
+    Attributes:
+        delivered: The network, trained by `terms.recipe` with `terms.seed`.
+        digest: SHA-256 of its weights.
+        terms: What is the same for all networks.
+        folder: Where networks and results are kept; what is there already is not done again.
+        seconds: Training time of the delivered network, where it is known.
+    """
+
+    delivered: Network
+    digest: str
+    terms: Terms
+    folder: Path
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sized:
+    """A network of a certain size."""
+
+    reference: Reference
+    shape: Shape
+
+    @property
+    def cost(self) -> Cost:
+        """Its size in numbers."""
+        return self.reference.cost(self.shape)
+
+    @property
+    def folder(self) -> str:
+        """A name for the file system."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.reference.name)
+
+
+def sized(names: Iterable[str], delivered: Network, budget: Budget | None) -> list[Sized]:
+    """The references of these names, each at the width that fills the budget; None: at their own width.
+
+    Returns:
+        One for each name, in their order.
+
+    Raises:
+        ConfigError: a name is unknown or given twice, or the network cannot be built for the delivered one's images.
+        GenotypeError: a genotype is none.
+        BudgetError: even the narrowest is above the budget; says what it needs.
+    """
+    found: list[Sized] = []
+    for name in names:
+        reference = find(name, delivered.genotype.space, delivered.shape.image_size)
+        shape = reference.own_shape(delivered.shape, delivered.genotype.space)
+        if budget is not None:
+            try:
+                shape = reference.fitted(shape, parameters=budget.parameters, macs=budget.macs)
+            except BudgetError as error:
+                raise BudgetError(f"reference {reference.name}: {error}") from error
+        if any(other.reference.text == reference.text for other in found):
+            raise ConfigError(f"reference {reference.name} is named twice; name each once")
+        found.append(Sized(reference=reference, shape=shape))
+    return found
+
+
+def default_references(delivered: Network, budget: Budget, terms: Terms) -> list[Sized]:
+    """The space's default references, without those that cannot be built for these images within the budget."""
+    found: list[Sized] = []
+    for name in defaults(delivered.genotype.space):
+        try:
+            found += sized([name], delivered, budget)
+        except (BudgetError, ConfigError) as error:
+            terms.monitor.note(f"no comparison with {name}: {error}")
+    return found
+
+
+def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int = 1) -> ComparisonResults:
+    """Train references and judge them beside the delivered network; with more seeds its genotype is trained, too.
+
+    The k-th training of every network has seed s + k, s being the run's. The delivered network is the first training
+    of its genotype and is not trained again.
+
+    Args:
+        trial: The delivered network and the terms.
+        references: What it is compared with.
+        seeds: Trainings of each network, at least 1.
+
+    Returns:
+        A row for every network, with differences paired seed by seed on the same test images.
+
+    Raises:
+        ConfigError: `seeds` is less than 1.
+        InterruptedRun: the monitor asked for a stop; calling it again goes on.
+    """
+    if seeds < 1:
+        raise ConfigError(f"a comparison needs at least 1 seed, got {seeds}")
+    delivered, terms, folder = trial.delivered, trial.terms, trial.folder
+    own = Sized(reference=_as_reference(delivered), shape=delivered.shape)
+    trainings = [
+        Training(
+            reference=each.reference,
+            shape=each.shape,
+            seed=terms.seed + index,
+            folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
+            delivered=delivered.body if each is own and index == 0 else None,
+            digest=trial.digest if each is own and index == 0 else "",
+        )
+        for index in range(seeds)
+        for each in (own, *references)
+    ]
+    hits = contest(trainings, terms, folder)
+    of = {
+        each.folder: [training for training in trainings if training.folder.parent.name == each.folder]
+        for each in (own, *references)
+    }
+    winner_hits = [hits[training.key] for training in of[own.folder]]
+    rows = [_row(own, of[own.folder], hits, terms, None, trial.seconds)]
+    rows += [_row(each, of[each.folder], hits, terms, winner_hits, None) for each in references]
+    shifted = terms.shifted
+    return ComparisonResults(
+        networks=tuple(rows),
+        images=len(terms.data.test),
+        corrupted_images=0 if shifted is None else shifted.count,
+        corruptions=() if shifted is None else shifted.names,
+        severities=() if shifted is None else shifted.severities,
+    )
+
+
+def _as_reference(delivered: Network) -> SpaceReference:
+    return SpaceReference(DELIVERED, delivered.genotype, "found by the search")
+
+
+def _row(
+    of: Sized,
+    trainings: Sequence[Training],
+    hits: Mapping[str, Hits],
+    terms: Terms,
+    winner_hits: Sequence[Hits] | None,
+    seconds: float | None,
+) -> NetworkRow:
+    own = [hits[training.key] for training in trainings]
+    seeds = tuple(
+        SeedRow(
+            seed=training.seed,
+            top1=found.top1,
+            corrupted=found.corrupted,
+            seconds=seconds if training.delivered is not None else (training.facts(terms) or {}).get("seconds"),
+            delivered=training.delivered is not None,
+        )
+        for training, found in zip(trainings, own, strict=True)
+    )
+    clean, shifted = differences(winner_hits, own) if winner_hits is not None else (None, None)
+    return NetworkRow(
+        name=of.reference.name,
+        family=of.reference.family,
+        text=of.reference.text,
+        source=of.reference.source,
+        channels=of.shape.channels,
+        cells=of.shape.cells,
+        parameters=of.cost.parameters,
+        macs=of.cost.macs,
+        lacks=terms.lacking(of.reference),
+        seeds=seeds,
+        difference=clean,
+        corrupted_difference=shifted,
+    )

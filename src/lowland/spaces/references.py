@@ -1,0 +1,209 @@
+"""References: networks that nobody had to search for, to compare a found one with, by name.
+
+A name is one that a space declares (`Space.references`), `published:NAME` (`spaces.published`), `timm:NAME` (any
+convolutional network of timm, from scratch), or a genotype: of the found network's space, or `SPACE:GENOTYPE`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from torch import nn
+
+from lowland.core.errors import ConfigError, GenotypeError
+from lowland.core.genotype import Genotype
+from lowland.spaces import published, width
+from lowland.spaces.space import Cost, NetworkOptions, Shape, get, registered
+
+DEPTHS: Mapping[str, int] = {"nasbench201": 1, "darts": 3}
+"""`Shape.cells` of references from another space than the found network's, as in the preset `quick`."""
+
+LARGE_IMAGES = 96
+"""Pixels from which the name `mobilenetv3` means the space made for large images."""
+
+DEFAULTS: Mapping[str, tuple[str, ...]] = {
+    "nasbench201": ("resnet-cell", "mobilenetv3"),
+    "darts": ("darts-v2", "resnet-cell"),
+    "mobilenetv3": ("mobilenetv3", "resnet-cell"),
+    "mobilenetv3-small": ("mobilenetv3", "resnet-cell"),
+}
+"""References of a run that names none: one of the same space, and one of another family."""
+
+
+class Reference(ABC):
+    """A network to compare a found one with, at any size.
+
+    Attributes:
+        name: What people call it.
+        family: Its space, or the package it comes from.
+        source: Where it is described.
+        lacks: Settings of a retraining recipe that it cannot follow, such as `auxiliary_weight`.
+    """
+
+    name: str
+    family: str
+    source: str
+    lacks: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def text(self) -> str:
+        """What it is, exactly: a genotype's text form, or its name."""
+
+    @property
+    def genotype(self) -> Genotype | None:
+        """Its genotype; None for a network of no space."""
+        return None
+
+    @abstractmethod
+    def own_shape(self, found: Shape, space: str) -> Shape:
+        """Its size where nothing is fitted, beside a network of size `found` in `space`.
+
+        Raises:
+            ConfigError: None of it can be built for such images.
+        """
+
+    @abstractmethod
+    def fitted(self, shape: Shape, *, parameters: int | None, macs: int | None) -> Shape:
+        """`shape` with the largest width within a budget; raises as `width.fitted`."""
+
+    @abstractmethod
+    def cost(self, shape: Shape) -> Cost:
+        """Parameters and multiply-accumulates of `network(shape)`."""
+
+    @abstractmethod
+    def network(self, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
+        """A freshly initialised network; initialisation draws from torch's global generator."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceReference(Reference):
+    """A genotype of a search space. In the found network's own space it has the same depth and stem."""
+
+    name: str
+    described: Genotype
+    source: str
+
+    @property
+    def genotype(self) -> Genotype:
+        """What is built."""
+        return self.described
+
+    @property
+    def family(self) -> str:  # type: ignore[override]
+        """The space."""
+        return self.described.space
+
+    @property
+    def text(self) -> str:
+        """The published text form of the genotype."""
+        return get(self.described.space).format(self.described)
+
+    @property
+    def lacks(self) -> tuple[str, ...]:  # type: ignore[override]
+        """`auxiliary_weight` in spaces without an auxiliary head."""
+        try:
+            get(self.family).cost(
+                self.described, Shape(cells=get(self.family).default_supernet["cells"]), auxiliary=True
+            )
+        except ConfigError:
+            return ("auxiliary_weight",)
+        return ()
+
+    def own_shape(self, found: Shape, space: str) -> Shape:
+        """The found network's shape; in another space that space's published width and the depth of `DEPTHS`."""
+        if space == self.family:
+            shape = found
+        else:
+            usual = get(self.family).default_supernet
+            cells = DEPTHS.get(self.family, usual["cells"])
+            shape = replace(found, channels=usual["channels"], cells=cells, stem="auto")
+        try:
+            get(self.family).check(shape)
+        except ConfigError as error:
+            raise ConfigError(f"reference {self.name} cannot be built: {error}") from error
+        return shape
+
+    def fitted(self, shape: Shape, *, parameters: int | None, macs: int | None) -> Shape:
+        """The widest within the budget; see `width.fitted`."""
+        return width.fitted(get(self.family), self.described, shape, parameters=parameters, macs=macs)
+
+    def cost(self, shape: Shape) -> Cost:
+        """By the space's own count."""
+        return get(self.family).cost(self.described, shape)
+
+    def network(self, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
+        """The standalone network."""
+        return get(self.family).network(self.described, shape, options)
+
+
+def find(text: str, space: str, image_size: int) -> Reference:
+    """The reference that `text` names.
+
+    Args:
+        text: A name, `published:NAME`, `timm:NAME`, a genotype of `space`, or `SPACE:GENOTYPE`.
+        space: The found network's space. A name that several spaces declare means the one here, if there is one here.
+        image_size: Side of the images, pixels; decides between small and large MobileNetV3 where neither is searched.
+
+    Returns:
+        The reference, not yet sized.
+
+    Raises:
+        ConfigError: There is none of that name, with the nearest; or timm is not installed, or has none of that name.
+        GenotypeError: It looks like a genotype, but is none.
+    """
+    kind, colon, rest = text.partition(":")
+    if kind == "timm" and colon:
+        from lowland.spaces.timm_networks import TimmReference  # here: timm is an extra
+
+        return TimmReference.of(rest)
+    if kind == "published" and colon:
+        known = published.get(rest)
+        return SpaceReference(text, known.genotype, known.source)
+    holders = [each for each in registered() if text in get(each).references]
+    if holders:
+        chosen = _chosen(holders, space, image_size)
+        return SpaceReference(text, get(chosen).parse(get(chosen).references[text]), get(chosen).source)
+    if kind in registered() and colon:
+        return _of_genotype(kind, rest)
+    if any(mark in text for mark in "|,(@"):
+        return _of_genotype(space, text)
+    raise ConfigError(_unknown(text, space))
+
+
+def defaults(space: str) -> Sequence[str]:
+    """Names of the references that a run in `space` is compared with unless others are named."""
+    return DEFAULTS.get(space, ("resnet-cell", "mobilenetv3"))
+
+
+def names() -> list[str]:
+    """Names that spaces declare, sorted."""
+    return sorted({name for each in registered() for name in get(each).references})
+
+
+def _of_genotype(space: str, text: str) -> SpaceReference:
+    try:
+        genotype = get(space).parse(text)
+    except GenotypeError as error:
+        raise GenotypeError(f"reference {text!r} is no genotype of {space}: {error}") from error
+    genes = ",".join(map(str, genotype.genes))
+    return SpaceReference(f"{space}:{genes}", genotype, "a genotype given by hand")
+
+
+def _chosen(holders: Sequence[str], space: str, image_size: int) -> str:
+    if space in holders:
+        return space
+    usual = "mobilenetv3" if image_size >= LARGE_IMAGES else "mobilenetv3-small"
+    return usual if usual in holders else holders[0]
+
+
+def _unknown(text: str, space: str) -> str:
+    near = difflib.get_close_matches(text, names(), n=1)
+    guess = f" (did you mean {near[0]}?)" if near else ""
+    return (
+        f"unknown reference {text!r}{guess}; name one of {', '.join(names())}, published:NAME, timm:NAME, or a "
+        f"genotype of {space}"
+    )

@@ -1,0 +1,206 @@
+"""`lowland compare`: the network a run delivered beside references of equal size, by one recipe, over several seeds.
+
+The folder it writes holds `settings.json` (what must not change), `networks/<name>/seed-<s>/` (one training each, see
+`evaluation.contest`), `compare.json` (figures, settings, environment) and `compare.html`. The same command again goes
+on where it stopped; further references or seeds are added to what is there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lowland._version import __version__
+from lowland.core.device import environment
+from lowland.core.errors import ConfigError, InterruptedRun, RunError
+from lowland.core.files import explained, write_json
+from lowland.core.monitor import Monitor
+from lowland.delivery import network as delivery
+from lowland.evaluation.contest import Terms
+from lowland.evaluation.references import Budget, Sized, default_references, references_result, sized
+from lowland.report import comparison_page
+from lowland.store.lock import Lock
+from lowland.store.manifest import LOCK, MANIFEST
+from lowland.store.run import Run
+from lowland.workflow.session import Session
+from lowland.workflow.trial import trial
+
+SUITES = ("classification", "corruptions")
+"""How networks can be judged; on clean test images they always are."""
+
+SETTINGS, RESULT, PAGE = "settings.json", "compare.json", "compare.html"
+NAME = re.compile(r"(timm:|published:)?[A-Za-z][A-Za-z0-9_.-]*")
+"""The name of a reference, rather than a genotype."""
+
+FORMAT = 1
+"""Version of the layout of the folder and of compare.json."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonRequest:
+    """What a delivered network is to be compared with.
+
+    Attributes:
+        references: Names as `spaces.references.find` takes them; none: the defaults of the run's space.
+        seeds: Trainings of each network.
+        suites: How they are judged.
+        fit: Whether references have the width that fills the budget, or their own.
+        max_params: Most parameters of a reference; None: as many as the delivered network has.
+        max_macs: Most multiply-accumulates of a reference; None: as many as the delivered network has.
+    """
+
+    references: tuple[str, ...] = ()
+    seeds: int = 3
+    suites: tuple[str, ...] = SUITES
+    fit: bool = True
+    max_params: int | None = None
+    max_macs: int | None = None
+
+
+def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monitor | None = None) -> dict[str, Any]:
+    """Compare the network that the run at `path` delivered.
+
+    Args:
+        path: Run directory.
+        out: Folder to make, or to go on with.
+        request: What with, and how.
+        monitor: Hears how it goes, and asks for a stop.
+
+    Returns:
+        What compare.json holds.
+
+    Raises:
+        LowlandError: the request, the run or the machine does not allow it; nothing is then written.
+        RunError: the run has no trained network, or `out` is another comparison or something else.
+        InterruptedRun: the monitor asked for a stop; the same command goes on.
+    """
+    monitor = monitor or Monitor()
+    _check(request)
+    with Run.open(path, read_only=True) as run:
+        if not run.stage_done("train"):
+            raise RunError(f"run {path} has no trained network to compare yet; finish it with `lowland resume {path}`")
+        met = trial(Session(run, monitor), out, corruptions="corruptions" in request.suites)
+        config = run.config
+    delivered, terms, data = met.delivered, met.terms, met.terms.data
+    own = Budget.of(delivered)
+    budget = Budget(
+        parameters=own.parameters if request.max_params is None else request.max_params,
+        macs=own.macs if request.max_macs is None else request.max_macs,
+    )
+    references = _references(request, delivered, budget, terms)
+    fixed = {
+        "format": FORMAT,
+        "network": met.digest,
+        "data": data.fingerprint,
+        "recipe": config.retrain.model_dump(mode="json", exclude={"top", "recipe"}),
+        "budget": asdict(budget) if request.fit else None,
+    }
+    lock = _opened(out, fixed)
+    try:
+        results = references_result(met, references, seeds=request.seeds)
+        document = {
+            "format": FORMAT,
+            "lowland": __version__,
+            "space": config.space,
+            "seed": config.seed,
+            "data": {
+                "name": data.name,
+                "fingerprint": data.fingerprint,
+                "classes": data.num_classes,
+                "image_size": data.image_size,
+                "in_channels": data.in_channels,
+                "train": len(data.train) + (len(data.search) if config.retrain.include_search_split else 0),
+            },
+            "recipe": fixed["recipe"],
+            "budget": fixed["budget"],
+            "environment": environment(terms.compute),
+            **results.to_json(),
+        }
+        write_json(out / RESULT, document)
+        comparison_page.write(document, out / PAGE)
+    except InterruptedRun as stop:
+        raise InterruptedRun("stopped at a safe point; run the same command again to go on") from stop
+    finally:
+        lock.release()
+    return document
+
+
+def reference_names(asked: Iterable[str]) -> tuple[str, ...]:
+    """The names in values of `--with`: each value is one genotype, or names separated by commas."""
+    found: list[str] = []
+    for value in asked:
+        parts = [part.strip() for part in value.split(",") if part.strip()]
+        # Names hold letters, digits and a few marks; a genotype in which commas separate something holds other marks,
+        # or its parts are numbers.
+        names = all(NAME.fullmatch(part) for part in parts)
+        found += parts if names else [value.strip()]
+    return tuple(found)
+
+
+def _check(request: ComparisonRequest) -> None:
+    if request.seeds < 1:
+        raise ConfigError(f"--seeds {request.seeds} must be at least 1")
+    for name in request.suites:
+        if name not in SUITES:
+            near = difflib.get_close_matches(name, SUITES, n=1)
+            guess = f" (did you mean {near[0]}?)" if near else ""
+            raise ConfigError(f"--suites {name!r}{guess} cannot be compared; choose of {', '.join(SUITES)}")
+    if not request.fit and (request.max_params is not None or request.max_macs is not None):
+        raise ConfigError("--no-fit leaves every reference at its own width; leave out --max-params and --max-macs")
+
+
+def _references(request: ComparisonRequest, delivered: delivery.Network, budget: Budget, terms: Terms) -> list[Sized]:
+    if request.references:
+        return sized(request.references, delivered, budget if request.fit else None)
+    found = default_references(delivered, budget, terms)
+    if not found:
+        raise ConfigError("none of the usual references can be built within this budget; name others with --with")
+    return found
+
+
+def _opened(out: Path, fixed: Mapping[str, Any]) -> Lock:
+    """Make the folder `out`, or go on with it.
+
+    What decides every figure is written before the first training, so that none is ever mixed with others.
+
+    Returns:
+        Its lock, held.
+
+    Raises:
+        RunError: It is another comparison, or something else.
+    """
+    if (out / MANIFEST).exists():
+        raise RunError(f"{out} is a run directory; choose another --out")
+    own = {SETTINGS, RESULT, PAGE, LOCK, "networks", "judging"}
+    others = sorted(p.name for p in out.iterdir() if p.name not in own and p.suffix != ".tmp") if out.is_dir() else []
+    if others:
+        raise RunError(f"{out} is not empty and not a comparison (it holds {others[0]!r}); choose another --out")
+    with explained(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = Lock(out / LOCK)
+    try:
+        if (out / SETTINGS).exists():
+            _require_same(out, fixed)
+        else:
+            write_json(out / SETTINGS, dict(fixed))
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def _require_same(out: Path, fixed: Mapping[str, Any]) -> None:
+    file = out / SETTINGS
+    try:
+        known = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{file} is damaged ({error}); put back a good copy, or choose another --out") from error
+    plain = json.loads(json.dumps(fixed))
+    for key, value in plain.items():
+        if known.get(key) != value:
+            raise RunError(f"{out} holds a comparison with another {key}; choose another --out, or delete it")

@@ -1,0 +1,67 @@
+"""The terms on which a run's delivered network meets references: its own recipe, images, seed and corruptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lowland.core.config import Config
+from lowland.core.errors import ConfigError
+from lowland.data import DataSet
+from lowland.delivery import network as delivery
+from lowland.evaluation.contest import ShiftedImages, Terms
+from lowland.evaluation.references import Trial
+from lowland.evaluation.shift.suite import Corruptions, corruption_names
+from lowland.evaluation.suite import suite
+from lowland.store.artifacts import network_folder
+from lowland.workflow.session import Session
+
+
+def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
+    """The delivered network and its terms, with what is found kept in `folder`.
+
+    Returns:
+        What a comparison needs.
+
+    Raises:
+        ConfigError: the network began with the supernet's weights, as no reference can.
+        RunError: the network is damaged.
+        DataError: the data set is another one than the run's.
+    """
+    run, config = session.run, session.config
+    if config.retrain.inherit:
+        raise ConfigError(
+            f"the network of {run.path} began with the supernet's weights (retrain.inherit), which no reference can; "
+            f"train it from scratch first: `lowland train {run.path} --set retrain.inherit=false`"
+        )
+    place = network_folder(1)
+    return Trial(
+        delivered=delivery.load(run.path / place),
+        digest=run.manifest["files"][f"{place}/network.safetensors"],
+        seconds=run.manifest["stages"]["train"]["seconds"] if config.retrain.top == 1 else None,
+        folder=folder,
+        terms=Terms(
+            recipe=config.retrain,
+            data=session.data,
+            compute=session.compute,
+            seed=config.seed,
+            batch_size=config.evaluate.batch_size,
+            shifted=shifted(config, session.data) if corruptions else None,
+            checkpoint_seconds=config.compute.checkpoint_seconds,
+            monitor=session.monitor,
+        ),
+    )
+
+
+def shifted(config: Config, data: DataSet) -> ShiftedImages | None:
+    """The corrupted test images on which the run judges its networks; None where it judges on none."""
+    settings = suite(config, Corruptions.name).config
+    names = corruption_names(settings.names)
+    if not names:
+        return None
+    return ShiftedImages(
+        images=Corruptions(settings).corrupted(data, config.seed),
+        names=tuple(names),
+        severities=settings.severities,
+        limit=settings.images,
+        source=f"{config.seed} {settings.folder or ''}",
+    )
