@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 
 from lowland.app import cli, console
-from toy_space import Recorder, ToySpace, toy_value
+from lowland.testing.toys import ToySpace
+from toy_space import Recorder, toy_value
 from whole_runs import DARTS, Command, Said, copied, made
 
 

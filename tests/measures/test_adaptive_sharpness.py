@@ -12,8 +12,7 @@ from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.measures import Score, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,7 @@ from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
 from lowland.measures import Score
 from lowland.spaces import is_searched
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module", params=["tiny", "nasbench201", "darts"])

@@ -11,8 +11,7 @@ from lowland import spaces
 from lowland.core.errors import ConfigError
 from lowland.measures.untrained.blocks import find_blocks, visit_blocks
 from lowland.spaces import Shape
-
-from .tiny import SHAPE, TinySpace
+from lowland.testing.tiny import SHAPE, TinySpace
 
 
 def network(name: str, cells: int = 2) -> nn.Module:

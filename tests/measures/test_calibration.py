@@ -11,8 +11,7 @@ from torch import nn
 from lowland.core.errors import DataError
 from lowland.core.inference import evaluating
 from lowland.measures.calibration import calibrate, calibrated, path_batch_norms, preserved
-
-from .tiny import CPU, Case, case
+from lowland.testing.tiny import CPU, Case, case
 
 X = [
     torch.randn(n, 3, 4, 4, generator=torch.Generator().manual_seed(n), dtype=torch.float64) * 2 + 1 for n in (8, 6, 2)

@@ -14,8 +14,7 @@ from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.measures import Score, calibrated_subnet
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")

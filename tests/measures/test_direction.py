@@ -16,9 +16,9 @@ from lowland.core.config import MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.measures import Score, calibrated_subnet
 from lowland.measures.noise.flatness import flatness_value
+from lowland.testing.tiny import Case, case, measure_config
 
 from .test_hessian import SMALL, dense
-from .tiny import Case, case, measure_config
 
 SIGMAS = (2e-3, 1e-2, 2e-2)
 

@@ -9,8 +9,7 @@ from lowland import measures
 from lowland.core.config import MeasureConfig
 from lowland.measures.noise.filter_noise import FilterNoise
 from lowland.measures.perturbation import Noise
-
-from .tiny import Case, case
+from lowland.testing.tiny import Case, case
 
 
 @pytest.fixture(scope="module")

@@ -23,8 +23,7 @@ from lowland.measures.noise.flatness import (
     flatness_value,
 )
 from lowland.spaces import is_searched
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 NB201, DARTS = (2e-3, 1e-2, 2e-2), (1e-3, 3e-3, 6e-3)
 

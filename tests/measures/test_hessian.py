@@ -20,8 +20,7 @@ from lowland.core.genotype import Genotype
 from lowland.measures import Subnet, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
 from lowland.spaces.space import Shape, Single
-
-from .tiny import Case, case
+from lowland.testing.tiny import Case, case
 
 CONFIG = MeasureConfig(name="hessian_trace")
 SMALL = Genotype("tiny", (0, 1))

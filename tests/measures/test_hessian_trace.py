@@ -13,9 +13,9 @@ from lowland.core.config import MeasureConfig
 from lowland.measures import Score, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian
 from lowland.measures.curvature.hessian_trace import estimate_trace
+from lowland.testing.tiny import Case, case, measure_config
 
 from .test_hessian import SMALL, dense, logistic
-from .tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,7 @@ from lowland.core.torch_settings import allow_tf32
 from lowland.measures import calibrated_subnet, landscape
 from lowland.measures.landscape import Flatness, evaluator, flatness, loss_under_noise
 from lowland.measures.perturbation import noise
-
-from .tiny import CPU, SHAPE, batches, case, measure_config
+from lowland.testing.tiny import CPU, SHAPE, batches, case, measure_config
 
 DATA = batches(SHAPE, 90, 32, 5)
 LEVELS = (0.02, 0.1, 0.2)

@@ -14,8 +14,7 @@ from lowland.core.config import MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.measures import Score
 from lowland.measures.untrained import latency as module
-
-from .tiny import TinyNetwork, case
+from lowland.testing.tiny import TinyNetwork, case
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,7 @@ import torch
 from lowland import measures
 from lowland.measures import Context, Score
 from lowland.measures.perturbation import noise
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 SIGMA = 0.4
 

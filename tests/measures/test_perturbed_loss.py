@@ -8,8 +8,7 @@ import pytest
 from lowland import measures
 from lowland.measures import Score
 from lowland.measures.noise.perturbed_loss import negative_mean
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")

@@ -16,8 +16,7 @@ from lowland.core.seeds import torch_generator
 from lowland.measures import Score
 from lowland.measures.noise.robustness import Robustness, estimate_robustness
 from lowland.spaces import is_searched
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 
 @pytest.fixture(scope="module")

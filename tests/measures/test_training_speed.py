@@ -15,8 +15,7 @@ from lowland.core.errors import DataError
 from lowland.core.seeds import torch_generator
 from lowland.measures import Score
 from lowland.spaces import NetworkOptions, inherit
-
-from .tiny import Case, case, measure_config
+from lowland.testing.tiny import Case, case, measure_config
 
 STEPS, BATCH, RATE = 7, 16, 0.05
 

@@ -22,8 +22,7 @@ from lowland.measures.untrained.synflow import synaptic_flow
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure, loss_gradients, weights
 from lowland.measures.untrained.zico import inverse_variation
 from lowland.spaces import Shape
-
-from .tiny import CPU, batches
+from lowland.testing.tiny import CPU, batches
 
 NAMES = [name for name, cls in measures.registered().items() if issubclass(cls, UntrainedMeasure)]
 ON_RANDOM_IMAGES = ["expressivity", "progressivity", "trainability", "linear_regions", "vkdnw", "vkdnw_entropy", "meco"]

@@ -13,7 +13,7 @@ from lowland.core.genotype import Genotype
 from lowland.measures.noise.flatnas import figure_of_merit, scale
 from lowland.measures.noise.robustness import Robustness
 from lowland.search import Candidate, parse_objectives
-from measures.tiny import case
+from lowland.testing.tiny import case
 
 CONFIG = MeasureConfig()
 

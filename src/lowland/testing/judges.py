@@ -1,9 +1,10 @@
-"""What worker processes of the tests prepare; importable by name in another process."""
+"""What processes prepare that score for the suite of executors: importable by name in any of them."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ class Prepare:
 
     fault: str = ""
 
-    def __call__(self):  # type: ignore[no-untyped-def]
+    def __call__(self) -> Callable[[Case, Genotype], SimpleNamespace]:
         if self.fault == "data":
             raise DataError("the data are gone")
         if self.fault == "killed":
@@ -65,4 +66,5 @@ class Case:
 
 
 def value(genotype: Genotype) -> float:
+    """Σ gᵢ / 3ⁱ, i from 1."""
     return sum(gene / 3 ** (place + 1) for place, gene in enumerate(genotype.genes))

@@ -1,4 +1,7 @@
-"""A search space small enough for brute force: two cells of two edges, convolutions with batch norm, any precision."""
+"""A search space small enough for brute force, in any precision, and tiny trained supernets of it and of real ones.
+
+Two cells of two edges, which both have the same two genes; convolutions with batch norm.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,8 @@ SHAPE = Shape(in_channels=1, image_size=8, num_classes=3, channels=4, cells=1)
 
 
 class TinyCell(nn.Module):
+    """Two residual edges in a row, each skipped or a convolution."""
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.edges = nn.ModuleList(
@@ -38,6 +43,8 @@ class TinyCell(nn.Module):
 
 
 class TinySupernet(Supernet):
+    """All convolutions of both cells, a stem, dropout and a linear classifier."""
+
     num_cells = 2
 
     def __init__(self, shape: Shape) -> None:
@@ -60,6 +67,8 @@ class TinySupernet(Supernet):
 
 
 class TinyNetwork(nn.Module):
+    """One genotype, with the weights of all others beside it."""
+
     def __init__(self, genotype: Genotype, shape: Shape) -> None:
         super().__init__()
         self.genotype = genotype
@@ -138,6 +147,7 @@ def images(shape: Shape, count: int, seed: int, dtype: torch.dtype = torch.float
 def batches(
     shape: Shape, count: int, size: int, seed: int, dtype: torch.dtype = torch.float32
 ) -> list[tuple[Tensor, Tensor]]:
+    """The easy task in batches of `size`."""
     x, labels = images(shape, count, seed, dtype)
     return list(zip(x.split(size), labels.split(size), strict=True))
 

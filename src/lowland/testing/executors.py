@@ -1,0 +1,90 @@
+"""The conformance suite of executors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from lowland.core.errors import DataError
+from lowland.core.files import plain
+from lowland.core.genotype import Genotype
+from lowland.core.registry import EXECUTORS
+from lowland.execution.executor import Executor
+from lowland.execution.outcome import LocalScorer, Outcome, Scored
+from lowland.testing.judges import Case, Prepare, value
+
+GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
+
+
+class ExecutorSuite:
+    """Every promise of `Executor`, as tests of one of them.
+
+        class TestMine(ExecutorSuite):
+            name = "mine"
+
+    What is scored comes from `lowland.testing.judges`, which processes of any executor can import.
+
+    Attributes:
+        name: Of the executor, which must be registered when the test runs.
+    """
+
+    name: ClassVar[str]
+
+    def executor(self, size: int) -> Executor:
+        """One with `size` processes."""
+        made: Executor = EXECUTORS.load(self.name)(size, Prepare())
+        return made
+
+    def test_registered_under_its_name(self) -> None:
+        of = EXECUTORS.load(self.name)
+        assert of.name == self.name
+        assert of.summary
+        assert of.source
+
+    @pytest.mark.parametrize("size", [1, 2, 3])
+    def test_rows_are_those_of_the_calling_process_in_order(self, size: int, tmp_path: Path) -> None:
+        case = Case(tmp_path, "failure")
+        local = LocalScorer(case.judge)
+        expected = [row(outcome) for outcome in local.scores(GENOTYPES)]
+        assert {status for status, *_ in expected} == {"scored", "failed"}
+        with self.executor(size) as executor:
+            assert [row(outcome) for outcome in executor.scores(case, GENOTYPES, local)] == expected
+            assert [row(outcome) for outcome in executor.scores(case, GENOTYPES[::-1], local)] == expected[::-1]
+            assert list(executor.scores(case, [], local)) == []
+
+    def test_a_batch_may_be_closed_before_its_end_and_an_executor_twice(self, tmp_path: Path) -> None:
+        case = Case(tmp_path)
+        local = LocalScorer(case.judge)
+        executor = self.executor(2)
+        outcomes = executor.scores(case, GENOTYPES, local)
+        assert next(outcomes).value == value(GENOTYPES[0])
+        outcomes.close()
+        (last,) = executor.scores(case, GENOTYPES[-1:], local)
+        assert last.value == value(GENOTYPES[-1])
+        executor.close()
+        executor.close()
+
+    def test_a_fault_of_all_candidates_goes_through(self, tmp_path: Path) -> None:
+        case = Case(tmp_path, "data")
+        with self.executor(2) as executor:
+            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.judge))
+            assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
+            with pytest.raises(DataError):
+                next(outcomes)
+
+    def test_a_bug_goes_through_and_is_no_candidates_failure(self, tmp_path: Path) -> None:
+        case = Case(tmp_path, "bug")
+        with self.executor(2) as executor:
+            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.judge))
+            assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
+            with pytest.raises(TypeError):
+                next(outcomes)
+
+
+def row(outcome: Outcome) -> tuple[object, ...]:
+    """All of an outcome that a search keeps, but the time it took."""
+    if isinstance(outcome, Scored):
+        return "scored", outcome.value, outcome.standard_error, plain(outcome.details)
+    return "failed", str(outcome)
