@@ -14,7 +14,7 @@ from lowland.core import monitor
 from lowland.core.config import Config
 from lowland.core.monitor import Monitor
 from lowland.store.run import Run
-from lowland.workflow.session import Recorded
+from lowland.workflow.recorded import Recorded
 
 LULL = "step/s where 10.0 was reached; other programs use this machine"
 

@@ -10,6 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lowland.app.console import complain
+from lowland.app.encoding import never_refuse
 from lowland.app.verbs import listings, networks, ranking, runs
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
@@ -41,6 +42,7 @@ for verb in (
 
 def main() -> None:
     """Entry point: errors a person can act on become one sentence and exit code 2."""
+    never_refuse()
     warnings.showwarning = _warn
     try:
         sys.exit(app(standalone_mode=False))
