@@ -11,13 +11,18 @@ from lowland.app.cli import app
 from lowland.app.options import OPTIONS, Given, layers, takes
 from lowland.core.config import Config
 from lowland.core.errors import ConfigError
+from lowland.core.registry import STRATEGIES, SUITES
 from lowland.core.settings import known_keys
 from lowland.workflow.presets import assemble
 
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.setting])
 def test_an_option_decides_a_setting_that_there_is(name: str) -> None:
-    assert OPTIONS[name].setting in known_keys(Config)
+    known = known_keys(Config)
+    for registry, path in ((STRATEGIES, "search.options"), (SUITES, "evaluate.options")):
+        for entry in registry.built_in():
+            known += [f"{path}.{entry.name}.{setting.name}" for setting in entry.settings]
+    assert OPTIONS[name].setting in known
 
 
 def test_flags_are_distinct_and_explained() -> None:
@@ -34,10 +39,10 @@ def test_every_option_of_the_table_is_taken_by_a_verb() -> None:
 
 def test_a_file_gives_way_to_options_and_options_to_set(tmp_path: Path) -> None:
     file = tmp_path / "settings.yaml"
-    file.write_text("seed: 1\nsupernet: {epochs: 2}\nsearch: {population: 30}\n")
+    file.write_text("seed: 1\nsupernet: {epochs: 2}\nsearch: {options: {evolution: {population: 30}}}\n")
     given = {"config": file, "seed": 3, "epochs": 4, "settings": ["supernet.epochs=5"], "max_params": "1.5k"}
     config = assemble(*layers(given))
-    assert (config.seed, config.supernet.epochs, config.search.population) == (3, 5, 30)
+    assert (config.seed, config.supernet.epochs, config.search.options["evolution"]["population"]) == (3, 5, 30)
     assert config.search.max_params == 1500
 
 
@@ -49,7 +54,7 @@ def test_what_was_not_given_decides_nothing() -> None:
 def test_an_option_brings_along_what_it_belongs_to() -> None:
     assert layers({"objectives": ["error"]}) == [
         {"search": {"strategy": "pareto"}},
-        {"search": {"objectives": ["error"]}},
+        {"search": {"options": {"pareto": {"objectives": ["error"]}}}},
     ]
     with pytest.raises(ConfigError, match="--objective belongs to --strategy pareto, not random"):
         layers({"objectives": ["error"], "strategy": "random"})

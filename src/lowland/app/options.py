@@ -134,7 +134,7 @@ OPTIONS: Mapping[str, Option] = {
         "--objective",
         "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
         "measure. Repeatable; implies --strategy pareto.",
-        "search.objectives",
+        "search.options.pareto.objectives",
         list[str],
         implies=("strategy", "pareto"),
     ),
