@@ -92,6 +92,10 @@ class Display(Monitor):
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
         )
 
+    def say(self, line: str) -> None:
+        """Print one line above the bar, as it is."""
+        self.console.print(literal(line), soft_wrap=True)
+
     def note(self, message: str) -> None:
         """Print one line above the bar."""
         self.console.print(literal(message), style="yellow")
