@@ -24,7 +24,8 @@ from lowland.core.config import Config
 from lowland.core.device import resolve
 from lowland.spaces import depthwise as quick
 from lowland.spaces.mobilenetv3 import elastic
-from lowland.spaces.space import Shape, Supernet
+from lowland.spaces.space import Supernet
+from lowland.spaces.values import Shape
 
 QUICK = quick.depthwise_conv2d
 

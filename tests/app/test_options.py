@@ -18,14 +18,11 @@ from lowland.workflow.presets import assemble
 
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.setting])
 def test_an_option_decides_a_setting_that_there_is(name: str) -> None:
-    places = {"search": STRATEGIES, "evaluate": SUITES}
-    own = [
-        f"{section}.options.{entry.name}.{setting.name}"
-        for section, registry in places.items()
-        for entry in registry.built_in()
-        for setting in entry.settings
-    ]
-    assert OPTIONS[name].setting in [*known_keys(Config), *own]
+    known = known_keys(Config)
+    for registry, path in ((STRATEGIES, "search.options"), (SUITES, "evaluate.options")):
+        for entry in registry.built_in():
+            known += [f"{path}.{entry.name}.{setting.name}" for setting in entry.settings]
+    assert OPTIONS[name].setting in known
 
 
 def test_flags_are_distinct_and_explained() -> None:

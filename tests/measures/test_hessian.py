@@ -19,7 +19,8 @@ from lowland.core.config import MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.measures import Subnet, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
-from lowland.spaces.space import Shape, Single
+from lowland.spaces.space import Single
+from lowland.spaces.values import Shape
 from lowland.testing.tiny import Case, case
 
 CONFIG = MeasureConfig(name="hessian_trace")

@@ -28,7 +28,7 @@ from lowland.report import (
     Stage,
     Training,
 )
-from lowland.spaces.space import CellGraph
+from lowland.spaces.values import CellGraph
 
 INNER = ("0", "1", "2", "3")
 INPUTS = ("c_{k-2}", "c_{k-1}")

@@ -8,7 +8,7 @@ import pytest
 from made_up_facts import darts_cell, nasbench_cell
 
 from lowland.report.figures import cells
-from lowland.spaces.space import CellGraph
+from lowland.spaces.values import CellGraph
 
 PARALLEL = CellGraph("block", ("a", "b"), (("a", "b", "conv_3x3"), ("a", "b", "conv_5x5"), ("a", "b", "skip_connect")))
 GRAPHS = [

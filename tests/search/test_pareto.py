@@ -23,7 +23,7 @@ from lowland.search.strategies.pareto import strategy
 from lowland.search.strategies.pareto.front import ranks
 from lowland.search.strategies.pareto.strategy import _features
 from lowland.search.strategies.pareto.surrogates import fit
-from lowland.spaces.space import Shape
+from lowland.spaces.values import Shape
 from toy_search import LIMITS, searched
 
 MERIT = ("flatnas(alpha=0.5)", "params")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from lowland import spaces
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.registry import STRATEGIES
-from lowland.spaces.space import Shape
+from lowland.spaces.values import Shape
 from toy_search import LIMITS, searched
 
 SMALL = {"population": 10, "generations": 6, "parents": 4, "mutations": 4, "crossovers": 4, "mutation_probability": 0.2}

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lowland.spaces.cost import classifier_cost, module_cost
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv
-from lowland.spaces.space import Cost
+from lowland.spaces.values import Cost
 
 MODULES = {
     "conv": lambda: nn.Conv2d(6, 8, 3, padding=1),

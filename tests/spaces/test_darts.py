@@ -19,7 +19,7 @@ from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit, is_sea
 from lowland.spaces.darts.cells import AuxiliaryHead, cell_layouts
 from lowland.spaces.darts.genotype import EDGES, NODE_EDGES, OPERATIONS, from_pairs, live_edges, to_pairs
 from lowland.spaces.darts.space import route_counts
-from lowland.spaces.space import Stem
+from lowland.spaces.values import Stem
 
 SPACE = get("darts")
 DARTS_V2 = (

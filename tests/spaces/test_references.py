@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from lowland import spaces
 from lowland.core.errors import BudgetError, ConfigError, GenotypeError
 from lowland.spaces import Shape, published
-from lowland.spaces.references import DEFAULTS, Reference, SpaceReference, defaults, find, names
+from lowland.spaces.reference import Reference
+from lowland.spaces.references import DEFAULTS, SpaceReference, defaults, find, names
 from lowland.testing.spaces.cases import images, measured_macs, parameters
 
 GREY = Shape(in_channels=1, image_size=28, num_classes=10, channels=12, cells=2, stem="cifar")

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.exceptions import TyperException
 
+from lowland._version import __version__
 from lowland.app.console import complain
+from lowland.app.encoding import never_refuse
 from lowland.app.verbs import comparison, listings, networks, ranking, runs
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lowland {__version__}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="lowland",
-    help="Find, train and deliver neural networks that lie in wide, low valleys of the loss surface.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Find, train and deliver neural networks that lie in wide, low valleys of the loss surface."""
+
+
 for verb in (
     runs.run,
     runs.search,
@@ -42,6 +61,7 @@ for verb in (
 
 def main() -> None:
     """Entry point: errors a person can act on become one sentence and exit code 2."""
+    never_refuse()
     warnings.showwarning = _warn
     try:
         sys.exit(app(standalone_mode=False))

@@ -14,9 +14,14 @@ err = Console(stderr=True)
 def say(lines: Iterable[str | Text]) -> None:
     """Print whole lines as they are, so that a long path can be copied."""
     for line in lines:
-        out.print(line, highlight=False, markup=False, soft_wrap=True)
+        out.print(literal(line), soft_wrap=True)
 
 
 def complain(sentence: str, style: str = "") -> None:
     """Print one sentence to the error output."""
-    err.print(sentence, style=style, highlight=False, markup=False, soft_wrap=True)
+    err.print(literal(sentence), style=style, soft_wrap=True)
+
+
+def literal(line: str | Text) -> Text:
+    """A line as it stands: no bracket of a path or name is markup, no `:cat:` an emoji, no number coloured."""
+    return line if isinstance(line, Text) else Text(line)

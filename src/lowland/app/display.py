@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from lowland.app.console import literal
 from lowland.app.tables import listing, table, wrapped
 from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import STEP, Monitor, Rate
@@ -58,12 +59,12 @@ class Display(Monitor):
         self.warned = False
         if self.console.is_terminal:
             self.progress = Progress(
-                TextColumn("{task.description:<12.12}"),
+                TextColumn("{task.description:<12.12}", markup=False),
                 BarColumn(bar_width=24),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}"),
+                TextColumn("{task.fields[speed]}", markup=False),
                 TimeElapsedColumn(),
-                TextColumn("{task.fields[facts]}", style="dim"),
+                TextColumn("{task.fields[facts]}", style="dim", markup=False),
                 console=self.console,
                 refresh_per_second=4,
             )
@@ -91,9 +92,13 @@ class Display(Monitor):
             f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
         )
 
+    def say(self, line: str) -> None:
+        """Print one line above the bar, as it is."""
+        self.console.print(literal(line), soft_wrap=True)
+
     def note(self, message: str) -> None:
         """Print one line above the bar."""
-        self.console.print(message, style="yellow", markup=False, highlight=False)
+        self.console.print(literal(message), style="yellow")
 
     def finish(self) -> None:
         """End the line."""
@@ -101,9 +106,8 @@ class Display(Monitor):
             self.progress.stop()
             self.progress = None
         elif self.stage:
-            self.console.print(
-                f"{self.stage:<12.12} {self.rate.done}/{self.rate.total} {self._speed_done()}", highlight=False
-            )
+            counted = f"{self.rate.done}/{self.rate.total}"
+            self.console.print(literal(f"{self.stage:<12.12} {counted} {self._speed_done()}"))
         self.stage = ""
 
     def _speed_done(self) -> str:

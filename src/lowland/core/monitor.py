@@ -26,6 +26,9 @@ class Monitor:
     def advance(self, done: int, **facts: Any) -> None:
         """`done` units are finished; `facts` are a few numbers worth showing, such as the loss."""
 
+    def say(self, line: str) -> None:
+        """One line of plain information, such as what was found and what is planned."""
+
     def note(self, message: str) -> None:
         """One line worth reading."""
 

@@ -1,13 +1,14 @@
 """Data: what the networks learn from, decoded once and kept as uint8 on the device."""
 
+from lowland.data.arrays import channels_first
 from lowland.data.batches import augment, batches, order
 from lowland.data.corruptions.entry import GROUPS, Corruption
 from lowland.data.corruptions.folder import CorruptedFolder
 from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
 from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
 from lowland.data.describe import describe
-from lowland.data.fitting import Fit
-from lowland.data.pictures import pixels
+from lowland.data.fitting import Fit, refuse_small
+from lowland.data.pictures import pixels, read_picture
 from lowland.data.sources import DataEntry, catalogue, load
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
 
@@ -31,6 +32,7 @@ __all__ = [
     "batches",
     "cache_folder",
     "catalogue",
+    "channels_first",
     "check_names",
     "concatenate",
     "corrupt",
@@ -39,4 +41,6 @@ __all__ = [
     "normalise",
     "order",
     "pixels",
+    "read_picture",
+    "refuse_small",
 ]

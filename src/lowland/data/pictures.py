@@ -58,7 +58,7 @@ class FileImages(Images):
             except DataError as error:
                 return DataError(f"image {_shown(path)} {error}")
             except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
-                return _undecodable(path, error)
+                return DataError(_undecodable(f"image {_shown(path)}", error))
             return None
 
         collect_faults(parallel(look_at, range(len(indices))))
@@ -74,12 +74,7 @@ class FileImages(Images):
 
     def read(self, index: int, channels: int, size: int, how: Fit) -> UInt8:
         """One image as (C, S, S); see `Images.read`."""
-        path = self._paths[index]
-        try:
-            with Image.open(path) as picture:
-                return pixels(picture, channels, size, how)
-        except Exception as error:  # see `look`
-            raise _undecodable(path, error) from error
+        return read_picture(self._paths[index], channels, size, how)
 
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed names and lengths of all the named files, and the bytes of some spread evenly, to `digest`."""
@@ -89,6 +84,25 @@ class FileImages(Images):
             digest.update(name + b"\0%d\0" % path.stat().st_size)
         for index in indices[:: -(-len(indices) // SIGNED_FILES)]:
             digest.update(self._paths[index].read_bytes())
+
+
+def read_picture(path: Path, channels: int, size: int, how: Fit, name: str | None = None) -> UInt8:
+    """Decode a file as networks see it (`pixels`).
+
+    Returns:
+        The picture, uint8 (C, S, S).
+
+    Raises:
+        DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.
+    """
+    try:
+        with Image.open(path) as picture:
+            refuse_small(*picture.size)
+            return pixels(picture, channels, size, how)
+    except DataError as error:
+        raise DataError(f"{name or f'image {_shown(path)}'} {error}") from error
+    except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files
+        raise DataError(_undecodable(name or f"image {_shown(path)}", error)) from error
 
 
 def pixels(picture: Image.Image, channels: int, size: int, how: Fit = "crop") -> UInt8:
@@ -124,13 +138,10 @@ def _eight_bits(picture: Image.Image, mode: str) -> Image.Image:
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _undecodable(path: Path, error: Exception) -> DataError:
+def _undecodable(name: str, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        return DataError(
-            f"image {_shown(path)} has more than {most:,} pixels, the most that is safe to decode; make it smaller or "
-            f"remove it"
-        )
+        return f"{name} has more than {most:,} pixels, the most that is safe to decode; make it smaller or remove it"
     if isinstance(error, UnidentifiedImageError):
         reason = "its content is of no known image format"
     elif isinstance(error, OSError) and error.strerror:
@@ -142,7 +153,7 @@ def _undecodable(path: Path, error: Exception) -> DataError:
         if "levels" in reason and isinstance(error, ValueError)
         else "remove it or replace it by an intact copy"
     )
-    return DataError(f"image {_shown(path)} cannot be decoded ({reason}); {advice}")
+    return f"{name} cannot be decoded ({reason}); {advice}"
 
 
 def _shown(path: Path) -> str:

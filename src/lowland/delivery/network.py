@@ -6,25 +6,27 @@ A network folder holds `network.safetensors` (weights) and `network.json` (genot
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
 import torch
-from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from lowland.core.errors import DataError, RunError
+from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import replacing, sha256, write_json
 from lowland.core.genotype import Genotype
-from lowland.data import DataSet, Fit, normalise, pixels
+from lowland.data import DataSet, Fit, normalise
+from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 
 FORMAT = 1
+
+BATCH = 125
+"""Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
 
 
 class Network(nn.Module):
@@ -94,22 +96,30 @@ class Network(nn.Module):
         """uint8 images → (x / 255 − mean) / std, float32."""
         return normalise(x_NCHW, self.mean, self.std)
 
-    def preprocess(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> Tensor:
-        """Prepare one or many images of any size and mode (PIL, or uint8 arrays H×W or H×W×C) for the network.
+    def preprocess(self, images: Pictures) -> Tensor:
+        """Prepare one or many images of any size and mode for the network.
 
         Made square and resized, with antialiasing, exactly as the training images were (`data.fit`).
+
+        Args:
+            images: As `predict` takes them.
 
         Returns:
             Normalised images (N, C, H, W), float32.
 
         Raises:
-            DataError: an image holds levels of unknown range, such as floating-point ones, or an array has another
-                shape.
+            DataError: an image cannot be read, holds levels of unknown range, such as floating-point ones, or has
+                another shape.
         """
-        many = [images] if isinstance(images, Image.Image | np.ndarray) else list(images)
-        channels, size = self.shape.in_channels, self.shape.image_size
-        x_NCHW = np.stack([_pixels(index, image, channels, size, self.fit) for index, image in enumerate(many)])
-        return self.normalise(torch.from_numpy(x_NCHW).to(next(self.parameters()).device))
+        found = list(self._batches(images))
+        size = self.shape.image_size
+        return torch.cat(found) if found else self.example.new_empty(0, self.shape.in_channels, size, size)
+
+    def _batches(self, images: Pictures) -> Iterator[Tensor]:
+        """Normalised images (B, C, H, W), a batch at a time."""
+        device = next(self.parameters()).device
+        preparation = Preparation(self.shape.in_channels, self.shape.image_size, self.fit)
+        return (self.normalise(x_NCHW.to(device)) for x_NCHW in preparation.batches(images, BATCH))
 
     @property
     def example(self) -> Tensor:
@@ -117,32 +127,42 @@ class Network(nn.Module):
         size = self.shape.image_size
         return torch.zeros(2, self.shape.in_channels, size, size, device=next(self.parameters()).device)
 
+    @overload
+    def predict(self, images: Pictures) -> list[tuple[str, float]]: ...
+
+    @overload
+    def predict(self, images: Pictures, *, top: int) -> list[list[tuple[str, float]]]: ...
+
     @torch.inference_mode()
-    def predict(self, images: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray]) -> list[tuple[str, float]]:
-        """The likeliest class of each image and its softmax probability."""
-        probability_NK = self(self.preprocess(images)).softmax(dim=1)
-        best = probability_NK.max(dim=1)
-        pairs = zip(best.indices.tolist(), best.values.tolist(), strict=True)
-        return [(self.classes[index], value) for index, value in pairs]
+    def predict(
+        self, images: Pictures, *, top: int | None = None
+    ) -> list[tuple[str, float]] | list[list[tuple[str, float]]]:
+        """The likeliest class of each image and its softmax probability.
 
+        Images are read batch by batch, so that any number of them fits into memory.
 
-def _pixels(index: int, image: Image.Image | np.ndarray, channels: int, size: int, fit: Fit) -> np.ndarray:
-    try:
-        return pixels(_picture(image) if isinstance(image, np.ndarray) else image, channels, size, fit)
-    except ValueError as error:
-        raise DataError(f"image {index} cannot be used: {error}; convert it to 8-bit levels first") from error
-    except TypeError as error:
-        raise DataError(f"image {index} cannot be used: {error}") from error
+        Args:
+            images: One or many: PIL images, uint8 arrays H×W or H×W×C, uint8 tensors C×H×W, paths of image files; an
+                array N×H×W, N×H×W×C or N×C×H×W, or a tensor N×C×H×W. An array of three axes whose last is at most 4
+                long is one picture.
+            top: Give this many of the likeliest classes of each image, at most all, the likeliest first.
 
+        Returns:
+            (class, probability) of each image, also where there is one alone; with `top` a list of such pairs of each.
 
-def _picture(array: np.ndarray) -> Image.Image:
-    """An array H×W, H×W×1 or H×W×C as a picture; TypeError for any other."""
-    try:
-        return Image.fromarray(array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array)
-    except TypeError as error:
-        raise TypeError(
-            f"arrays must be uint8 of shape H×W, H×W×1 or H×W×3, not {array.dtype} of shape {array.shape}"
-        ) from error
+        Raises:
+            DataError: an image cannot be read; the sentence says which one, and what is expected.
+            ConfigError: `top` is less than 1.
+        """
+        if top is not None and top < 1:
+            raise ConfigError(f"top={top} must be at least 1; leave it out for the likeliest class alone")
+        found: list[list[tuple[str, float]]] = []
+        for x_NCHW in self._batches(images):
+            ordered = self(x_NCHW).softmax(dim=1).sort(dim=1, descending=True, stable=True)
+            places_NK, values_NK = ordered.indices[:, : top or 1].tolist(), ordered.values[:, : top or 1].tolist()
+            for places, values in zip(places_NK, values_NK, strict=True):
+                found.append([(self.classes[place], value) for place, value in zip(places, values, strict=True)])
+        return found if top is not None else [pairs[0] for pairs in found]
 
 
 def save(

@@ -32,7 +32,7 @@ from lowland.delivery import network as delivery
 from lowland.evaluation.classification import predict, ranks
 from lowland.evaluation.comparison import Hits, packed, unpacked
 from lowland.spaces import Shape
-from lowland.spaces.references import Reference
+from lowland.spaces.reference import Reference
 from lowland.store.checkpoint_file import CheckpointFile
 from lowland.store.tensors import to_safetensors
 from lowland.training import network as network_training

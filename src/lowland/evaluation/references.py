@@ -12,7 +12,8 @@ from lowland.delivery.network import Network
 from lowland.evaluation.comparison import ComparisonResults, Hits, NetworkRow, SeedRow, differences
 from lowland.evaluation.contest import Terms, Training, contest
 from lowland.spaces import Cost, Shape, get
-from lowland.spaces.references import Reference, SpaceReference, defaults, find
+from lowland.spaces.reference import Reference
+from lowland.spaces.references import SpaceReference, defaults, find
 
 DELIVERED = "delivered"
 """Name of the delivered network in tables and folders."""

@@ -17,7 +17,8 @@ from lowland.core.errors import ConfigError, RunError
 from lowland.core.genotype import Genotype
 from lowland.core.settings import Section
 from lowland.measures.measure import Context, Measure, Score, register
-from lowland.spaces.space import AngleTerm, Part, Supernet, is_searched
+from lowland.spaces.space import Supernet, is_searched
+from lowland.spaces.values import AngleTerm, Part
 
 Products = tuple[float, float, float]
 """⟨w₀, w⟩, ⟨w₀, w₀⟩ and ⟨w, w⟩."""

@@ -19,7 +19,8 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import torch_generator
 from lowland.core.settings import Positive, Rate, Section
 from lowland.measures.measure import Context, Measure, Score, register
-from lowland.spaces.space import NetworkOptions, Supernet, inherit
+from lowland.spaces.space import Supernet, inherit
+from lowland.spaces.values import NetworkOptions
 
 MOMENTUM = 0.9
 CLIP = 5.0

@@ -14,7 +14,7 @@ from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.report.search_facts import Pareto, Search
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import CellGraph
+    from lowland.spaces.values import CellGraph
 
 __all__ = [
     "Asked",

@@ -13,7 +13,8 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import Cost, Space
+    from lowland.spaces.space import Space
+    from lowland.spaces.values import Cost
 
 ENUMERABLE = 100_000
 """Spaces of at most this many genotypes are listed in full where that gives an exact answer."""

@@ -12,7 +12,8 @@ from lowland.search.archive import Candidate
 from lowland.search.scorer import Evaluator, Proposal
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import Cost, Space
+    from lowland.spaces.space import Space
+    from lowland.spaces.values import Cost
 
 ScoreFunction = Callable[[Sequence[Proposal]], Iterator[Candidate]]
 """A batch of proposals → their candidates, scored or failed, in the same order."""

@@ -14,7 +14,8 @@ from lowland.execution.outcome import Outcome, Scorer, ScoringFailure
 from lowland.search.archive import Archive, Candidate
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import Cost, Space
+    from lowland.spaces.space import Space
+    from lowland.spaces.values import Cost
 
 PATIENCE = 20
 """When every one of this many first candidates fails, it is not the candidates' fault and the search stops."""

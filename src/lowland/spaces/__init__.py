@@ -2,22 +2,8 @@
 
 from lowland.spaces.categorical import CategoricalSpace
 from lowland.spaces.features import FeatureInfo, FeatureNetwork
-from lowland.spaces.space import (
-    AngleTerm,
-    CellGraph,
-    Cost,
-    NetworkOptions,
-    Shape,
-    Single,
-    Space,
-    Supernet,
-    SupernetPath,
-    get,
-    inherit,
-    is_searched,
-    register,
-    registered,
-)
+from lowland.spaces.space import Single, Space, Supernet, SupernetPath, get, inherit, is_searched, register, registered
+from lowland.spaces.values import AngleTerm, CellGraph, Cost, NetworkOptions, Shape
 
 __all__ = [
     "AngleTerm",

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from lowland.spaces.operations import FactorizedReduce
-from lowland.spaces.space import ClassifierCount, Cost
+from lowland.spaces.values import ClassifierCount, Cost
 
 _POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Hardswish, nn.Identity, nn.Dropout)
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.spaces.darts.genotype import Pair, from_pairs, parse_genotype
-from lowland.spaces.space import Shape
+from lowland.spaces.values import Shape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

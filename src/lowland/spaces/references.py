@@ -7,7 +7,6 @@ convolutional network of timm, from scratch), or a genotype: of the found networ
 from __future__ import annotations
 
 import difflib
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,7 +15,9 @@ from torch import nn
 from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.spaces import published, width
-from lowland.spaces.space import Cost, NetworkOptions, Shape, get, registered
+from lowland.spaces.reference import Reference
+from lowland.spaces.space import get, registered
+from lowland.spaces.values import Cost, NetworkOptions, Shape
 
 DEPTHS: Mapping[str, int] = {"nasbench201": 1, "darts": 3}
 """`Shape.cells` of references from another space than the found network's, as in the preset `quick`."""
@@ -31,52 +32,6 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "mobilenetv3-small": ("mobilenetv3", "resnet-cell"),
 }
 """References of a run that names none: one of the same space, and one of another family."""
-
-
-class Reference(ABC):
-    """A network to compare a found one with, at any size.
-
-    Attributes:
-        name: What people call it.
-        family: Its space, or the package it comes from.
-        source: Where it is described.
-        lacks: Settings of a retraining recipe that it cannot follow, such as `auxiliary_weight`.
-    """
-
-    name: str
-    family: str
-    source: str
-    lacks: tuple[str, ...]
-
-    @property
-    @abstractmethod
-    def text(self) -> str:
-        """What it is, exactly: a genotype's text form, or its name."""
-
-    @property
-    def genotype(self) -> Genotype | None:
-        """Its genotype; None for a network of no space."""
-        return None
-
-    @abstractmethod
-    def own_shape(self, found: Shape, space: str) -> Shape:
-        """Its size where nothing is fitted, beside a network of size `found` in `space`.
-
-        Raises:
-            ConfigError: None of it can be built for such images.
-        """
-
-    @abstractmethod
-    def fitted(self, shape: Shape, *, parameters: int | None, macs: int | None) -> Shape:
-        """`shape` with the largest width within a budget; raises as `width.fitted`."""
-
-    @abstractmethod
-    def cost(self, shape: Shape) -> Cost:
-        """Parameters and multiply-accumulates of `network(shape)`."""
-
-    @abstractmethod
-    def network(self, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
-        """A freshly initialised network; initialisation draws from torch's global generator."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
@@ -19,74 +18,10 @@ from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import SPACES
 from lowland.spaces.features import FeatureNetwork
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
 SupernetPath = Genotype | Sequence[Genotype]
 """What a supernet runs: one genotype for all cells, or one per cell."""
-
-Stem = Literal["auto", "cifar", "imagenet"]
-ClassifierCount = Literal["in*out", "profiler"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shape:
-    """What a network sees and how large it is.
-
-    Attributes:
-        in_channels: Image channels (1 grey, 3 colour).
-        image_size: Height and width of the square input, pixels.
-        num_classes: Number of classes K.
-        channels: Initial width C.
-        cells: Depth in the space's own unit (NAS-Bench-201: cells per stage; DARTS: cells in all).
-        stem: `cifar` keeps the resolution, `imagenet` divides it by 2, 4 or 8 (the space says which), `auto` picks.
-    """
-
-    in_channels: int = 3
-    image_size: int = 32
-    num_classes: int = 10
-    channels: int = 16
-    cells: int = 8
-    stem: Stem = "auto"
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Size of one network: scalar weights, and multiply-accumulates for one image."""
-
-    parameters: int
-    macs: int
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(self.parameters + other.parameters, self.macs + other.macs)
-
-
-Part = tuple[tuple[int, int], ...]
-"""A block of a tensor: (start, stop) for each of its first dimensions; the others are whole."""
-
-
-@dataclass(frozen=True, slots=True)
-class AngleTerm:
-    """One part of the architecture vector whose rotation the angle measure takes (RLNAS).
-
-    Attributes:
-        name: Supernet parameter, or None for a constant part that training cannot turn.
-        square: Squared norm of a constant part (average pooling: 9·C entries of 1/9; skip: the C ones of an identity).
-        times: How often the part is repeated in the concatenated vector.
-        part: The block of the parameter that counts, in elastic spaces; the default is all of it.
-    """
-
-    name: str | None
-    square: float = 0.0
-    times: float = 1.0
-    part: Part = ()
-
-
-@dataclass(frozen=True, slots=True)
-class CellGraph:
-    """One cell as a picture: nodes by name, edges (source, target, operation)."""
-
-    title: str
-    nodes: tuple[str, ...]
-    edges: tuple[tuple[str, str, str], ...]
 
 
 class Supernet(nn.Module, ABC):
@@ -189,23 +124,6 @@ def _cell_of(name: str) -> int | None:
 def is_searched(name: str) -> bool:
     """Whether a supernet parameter belongs to a searched operation ("search cells only" in GeNAS Table 7)."""
     return ".edges." in name
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NetworkOptions:
-    """How a standalone network is built, besides genotype and shape.
-
-    Attributes:
-        auxiliary: Add DARTS' auxiliary head; in training mode the network then returns (logits, auxiliary logits).
-        drop_path: Probability of dropping an operation's output per image, in training mode (set `network.drop_path`
-            during training to change it).
-        like_supernet: Keep what only the supernet has (batch norm after pooling, batch norm without affine
-            parameters), so that inherited weights give the supernet's outputs exactly.
-    """
-
-    auxiliary: bool = False
-    drop_path: float = 0.0
-    like_supernet: bool = False
 
 
 class Space(ABC):

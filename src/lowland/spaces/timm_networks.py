@@ -22,8 +22,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lowland.core.errors import BudgetError, ConfigError
-from lowland.spaces.references import Reference
-from lowland.spaces.space import Cost, NetworkOptions, Shape
+from lowland.spaces.reference import Reference
+from lowland.spaces.values import Cost, NetworkOptions, Shape
 from lowland.spaces.width import widest
 
 OWN_WIDTH = 64

@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.genotype import Genotype
-from lowland.spaces.space import Cost, Shape, Space
+from lowland.spaces.space import Space
+from lowland.spaces.values import Cost, Shape
 
 WIDEST = 4096
 """No width above this is tried."""

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from lowland.core.genotype import Genotype
-from lowland.spaces.space import Cost, Space
+from lowland.spaces.space import Space
+from lowland.spaces.values import Cost
 
 
 class ToySpace(Space):

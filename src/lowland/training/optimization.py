@@ -27,6 +27,11 @@ def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optim
     )
 
 
+def steps_per_epoch(recipe: OptimizationConfig, images: int) -> int:
+    """Whole global batches in so many images, at least one."""
+    return max(1, images // recipe.batch_size)
+
+
 def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -> float:
     """Learning rate of one step: linear warm-up from 0, then cosine, linear or constant down to the final rate.
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import datetime
 import os
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lowland.core.config import Config
-from lowland.core.errors import ConfigError, InterruptedRun
+from lowland.core.device import resolve
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
 from lowland.core.monitor import Monitor
 from lowland.core.torch_settings import settings_kept
-from lowland.data import DataSet
+from lowland.data import DataSet, describe
 from lowland.evaluation.suite import figures_of
 from lowland.store.artifacts import Searched, evaluated, network_folder
 from lowland.store.run import Run
@@ -22,11 +24,12 @@ from lowland.training.parallel import barrier, join
 from lowland.workflow import plugins
 from lowland.workflow.changes import reconfigure, with_absolute_paths
 from lowland.workflow.checks import check
+from lowland.workflow.plan import Plan, plan
 from lowland.workflow.presets import complete
 from lowland.workflow.recorded import Recorded
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
-from lowland.workflow.threads import choose_threads
+from lowland.workflow.threads import choose_threads, rates
 
 
 @dataclass(frozen=True)
@@ -73,11 +76,33 @@ def run(
     if path is None and world.size > 1:
         raise ConfigError("under torchrun every process must be told the run directory: add --out")
     data = check(config)
+    monitor = monitor or Monitor()
+    if world.main:
+        monitor.say(describe(data))
     folder = Path(path) if path is not None else new_run_folder(config, data)
     if world.main:
         Run.create(folder, with_absolute_paths(complete(config))).close()
     barrier(world)
-    return resume(folder, monitor=monitor, last=last, data=data)
+    return _continued(folder, monitor, last=last, data=data, new=True)
+
+
+@settings_kept()
+def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], Config]:
+    """What `run` would do, without a trace: all settings are checked and the data is read, nothing is written.
+
+    Returns:
+        The lines that `run` begins with, of what was found and what is planned; and the complete settings.
+
+    Raises:
+        ConfigError: a setting is wrong, or data would have to be downloaded.
+        LowlandError: what else `run` would raise before its first step.
+    """
+    if config.data.download:
+        raise ConfigError("a dry run writes nothing, so that it cannot download data; leave data.download out")
+    data = check(config)
+    planned = plan(config, data, resolve(config.compute), last)
+    _warn(planned)
+    return (describe(data), str(planned)), with_absolute_paths(complete(config))
 
 
 @settings_kept()
@@ -110,6 +135,20 @@ def resume(
         LowlandError: a change or the machine does not allow it; a refused change leaves the run as it was.
         InterruptedRun: the monitor asked for a stop; `resume` continues.
     """
+    return _continued(path, monitor or Monitor(), last=last, restart=restart, changes=changes, data=data)
+
+
+def _continued(
+    path: Path | str,
+    monitor: Monitor,
+    *,
+    last: str,
+    restart: str | None = None,
+    changes: Sequence[dict[str, Any]] = (),
+    data: DataSet | None = None,
+    new: bool = False,
+) -> RunResult:
+    """See `resume`; of a `new` run the plan is said once its number of threads is known."""
     world = join()
     with Run.open(path, read_only=not world.main) as opened:
         plugins.require(opened)
@@ -119,15 +158,31 @@ def resume(
         if world.main:
             data = reconfigure(opened, changes, restart) or data
         barrier(world)
-        session = Session(opened, monitor or Monitor(), world, given=data)
+        session = Session(opened, monitor, world, given=data)
         if world.main:
-            choose_threads(session)
+            times = choose_threads(session)
+            if new:
+                _say_plan(session, last, times)
+            if times:
+                monitor.note(rates(times, session.compute.threads))
         try:
             for stage in list(STAGES)[: list(STAGES).index(last) + 1]:
-                run_stage(session, STAGES[stage], monitor or Monitor())
+                run_stage(session, STAGES[stage], monitor)
         except InterruptedRun as stop:
             raise InterruptedRun(f"{stop}; continue with `lowland resume {path}`") from stop
         return run_result(opened)
+
+
+def _say_plan(session: Session, last: str, times: Mapping[int, float]) -> None:
+    compute = session.compute
+    planned = plan(session.config, session.data, compute, last, times.get(compute.threads))
+    session.monitor.say(str(planned))
+    _warn(planned)
+
+
+def _warn(planned: Plan) -> None:
+    for sentence in planned.doubts:
+        warnings.warn(sentence, LowlandWarning, stacklevel=2)
 
 
 @settings_kept()

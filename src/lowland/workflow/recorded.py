@@ -36,6 +36,10 @@ class Recorded(Monitor):
         )
         self.inner.advance(done, **facts)
 
+    def say(self, line: str) -> None:
+        """Pass on."""
+        self.inner.say(line)
+
     def note(self, message: str) -> None:
         """Pass on."""
         self.inner.note(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from lowland.core.config import Config
@@ -16,28 +16,37 @@ from lowland.training.step import Stepper
 from lowland.workflow.session import Session
 
 
-def choose_threads(session: Session) -> None:
+def choose_threads(session: Session) -> Mapping[int, float]:
     """Set `compute.threads` of a new run on a CPU to the number with which its training steps are fastest.
 
     Sums are taken in another order with another number of threads. So the number is written into the run's settings
     before its first step, and a resumed run goes on with it. A run that has begun without a number keeps all threads
     that it may use. Where one thread is all there is, nothing is timed.
+
+    Returns:
+        Seconds that a training step takes, by number of threads; empty where nothing was timed.
     """
     run, config = session.run, session.run.config
+    times: Mapping[int, float] = {}
     if config.compute.threads is not None or run.manifest["stages"]:
-        return
+        return times
     compute = resolve(config.compute)
     if compute.device.type != "cpu":
-        return
+        return times
     chosen = compute.threads
     if chosen > 1:
         times = time_threads(training_step(config, session.data, compute), chosen)
         chosen = fastest(times)
-        rates = ", ".join(f"{1 / seconds:.3g} step/s with {count}" for count, seconds in times.items())
-        session.monitor.note(f"compute.threads={chosen}: {rates}")
     threads = config.compute.model_copy(update={"threads": chosen})
     run.reconfigure(config.model_copy(update={"compute": threads}), None)
     session.compute = resolve(run.config.compute)
+    return times
+
+
+def rates(times: Mapping[int, float], chosen: int) -> str:
+    """What was timed, and the number that was chosen, in one line."""
+    each = ", ".join(f"{1 / seconds:.3g} step/s with {count}" for count, seconds in times.items())
+    return f"compute.threads={chosen}: {each}"
 
 
 def training_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:

@@ -47,7 +47,7 @@ def flatness(
     if json_output:
         typer.echo(result.to_json())
     else:
-        console.out.print(result.summary(), highlight=False, markup=False)
+        console.say(result.summary().splitlines())
 
 
 @takes("plugins")

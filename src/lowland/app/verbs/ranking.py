@@ -56,7 +56,7 @@ def rank(
     ] = "test_acc",
     shift_column: Annotated[
         str | None,
-        typer.Option("--shift-column", help="Column of accuracies under shift [default: corrupt_mean, if there]."),
+        typer.Option("--shift-column", help="Column of accuracies under shift \\[default: corrupt_mean, if there]."),
     ] = None,
     resamples: Annotated[int, typer.Option("--resamples", help="Bootstrap resamples behind intervals.")] = 1000,
     supernets: Annotated[

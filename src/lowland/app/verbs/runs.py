@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,10 @@ from lowland.app import console
 from lowland.app.options import Given, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
+    from lowland.core.monitor import Monitor
     from lowland.workflow.pipeline import RunResult
+
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run directory, errors and warnings.")]
 
 
 @takes(
@@ -32,9 +36,18 @@ if TYPE_CHECKING:
     ),
     *("settings", "out_path"),
 )
-def run(given: Given) -> None:
+def run(
+    given: Given,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what was found, what is planned and all settings; write nothing.")
+    ] = False,
+    quiet: Quiet = False,
+) -> None:
     """Search, retrain, judge and deliver a network: everything, in one go."""
-    _new(given, last="report")
+    if dry_run:
+        _preview(given, last="report")
+    else:
+        _new(given, last="report", quiet=quiet)
 
 
 @takes(
@@ -85,42 +98,69 @@ def resume(
     restart: Annotated[
         str | None, typer.Option("--restart", help="Do this stage and all later ones again.", show_default=False)
     ] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Continue a stopped run to its end."""
-    _continue(run_directory, given, last="report", restart=restart)
+    _continue(run_directory, given, last="report", restart=restart, quiet=quiet)
 
 
-def status(run_directory: RunDirectory) -> None:
+def status(
+    run_directory: RunDirectory,
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
     """Show what stage a run is in, how far, the best so far and the time left."""
     from lowland.app.display import status_lines
     from lowland.store.run import Run
 
-    console.say(status_lines(Run.open(run_directory, read_only=True).status()))
+    found = Run.open(run_directory, read_only=True).status()
+    if json_output:
+        typer.echo(json.dumps(found, allow_nan=False))
+    else:
+        console.say(status_lines(found))
 
 
-def _new(given: Given, last: str) -> None:
+def _preview(given: Given, last: str) -> None:
+    """Both lines as comments of the settings file, so that the output is one."""
     from lowland.workflow.presets import assemble
 
     config = assemble(*layers(given))
-    from lowland.app.display import Display, stoppable
+    from lowland.core.settings import dump
     from lowland.workflow import pipeline
 
-    display = Display(console.out)
-    with stoppable(display):
-        _show(pipeline.run(config, given["out_path"], monitor=display, last=last))
+    lines, settings = pipeline.preview(config, last=last)
+    console.say([*(f"# {line}" for line in lines), *dump(settings).splitlines()])
 
 
-def _continue(path: Path, given: Given, last: str, restart: str | None = None) -> None:
+def _new(given: Given, last: str, quiet: bool = False) -> None:
+    from lowland.workflow.presets import assemble
+
+    config = assemble(*layers(given))
+    from lowland.app.display import stoppable
+    from lowland.workflow import pipeline
+
+    monitor = _monitor(quiet)
+    with stoppable(monitor):
+        _show(pipeline.run(config, given["out_path"], monitor=monitor, last=last), quiet)
+
+
+def _continue(path: Path, given: Given, last: str, restart: str | None = None, quiet: bool = False) -> None:
     changes: Sequence[dict[str, Any]] = layers(given)
-    from lowland.app.display import Display, stoppable
+    from lowland.app.display import stoppable
     from lowland.workflow import pipeline
 
-    display = Display(console.out)
-    with stoppable(display):
-        _show(pipeline.resume(path, monitor=display, last=last, changes=changes, restart=restart))
+    monitor = _monitor(quiet)
+    with stoppable(monitor):
+        _show(pipeline.resume(path, monitor=monitor, last=last, changes=changes, restart=restart), quiet)
 
 
-def _show(result: RunResult) -> None:
+def _monitor(quiet: bool) -> Monitor:
+    from lowland.app.display import Display
+    from lowland.core.monitor import Monitor
+
+    return Monitor() if quiet else Display(console.out)
+
+
+def _show(result: RunResult, quiet: bool) -> None:
     from lowland.app.display import result_lines
 
-    console.say(result_lines(result, console.out.width))
+    console.say([str(result.path)] if quiet else result_lines(result, console.out.width))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lowland.core.seeds import torch_generator
 from lowland.measures.untrained.untrained import Untrained
-from lowland.spaces.space import Shape
+from lowland.spaces.values import Shape
 
 
 def normal_network(untrained: Untrained) -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lowland.measures.measure import register
 from lowland.measures.untrained.untrained import Untrained, UntrainedMeasure
-from lowland.spaces.space import Cost
+from lowland.spaces.values import Cost
 
 
 def _cost(untrained: Untrained) -> Cost:

@@ -26,7 +26,8 @@ from lowland.core.seeds import derive
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import first_images
 from lowland.measures.shared import NETWORK
-from lowland.spaces.space import Shape, Supernet
+from lowland.spaces.space import Supernet
+from lowland.spaces.values import Shape
 
 
 class Untrained:

@@ -23,7 +23,7 @@ from lowland.report.figures.svg import ACCENT, BLUE, GREY, INK, MUTED, ORANGE, P
 from lowland.report.text import clean
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import CellGraph
+    from lowland.spaces.values import CellGraph
 
 STRUCTURAL = ("", "concat", "output")
 """Edges that carry no searched operation; drawn as plain wires into one bar."""

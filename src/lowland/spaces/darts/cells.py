@@ -22,7 +22,8 @@ from lowland.spaces.darts.genotype import EDGES, OPERATIONS, LiveCell, LiveEdge,
 from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_stride, run_stem
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
 from lowland.spaces.pooling import AveragePool3x3
-from lowland.spaces.space import NetworkOptions, Shape, Supernet, SupernetPath, is_searched
+from lowland.spaces.space import Supernet, SupernetPath, is_searched
+from lowland.spaces.values import NetworkOptions, Shape
 
 IMAGENET_STEM_FROM = 96
 """Image size, pixels, from which stem `auto` is the ImageNet stem (÷ 8 before the second cell)."""

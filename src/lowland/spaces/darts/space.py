@@ -39,17 +39,8 @@ from lowland.spaces.darts.genotype import (
     parse_genotype,
     validate,
 )
-from lowland.spaces.space import (
-    AngleTerm,
-    CellGraph,
-    ClassifierCount,
-    Cost,
-    NetworkOptions,
-    Shape,
-    Space,
-    Supernet,
-    register,
-)
+from lowland.spaces.space import Space, Supernet, register
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
 _GENES = 2 * len(EDGES)
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from lowland.spaces.depthwise import depthwise_conv2d
 from lowland.spaces.mobilenetv3.genotype import Choice
 from lowland.spaces.mobilenetv3.networks import BlockPlan, hidden_width, squeezed
-from lowland.spaces.space import Part
+from lowland.spaces.values import Part
 
 
 class ElasticConv(nn.Conv2d):

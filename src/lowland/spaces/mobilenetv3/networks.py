@@ -19,7 +19,7 @@ from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_st
 from lowland.spaces.mobilenetv3.design import FULL_RESOLUTION, Design
 from lowland.spaces.mobilenetv3.genotype import Choice, choices, resolution
 from lowland.spaces.operations import drop_path
-from lowland.spaces.space import NetworkOptions, Shape
+from lowland.spaces.values import NetworkOptions, Shape
 
 WIDTH = 16
 """`Shape.channels` of width 1.0."""

@@ -37,19 +37,8 @@ from lowland.spaces.mobilenetv3.networks import (
 )
 from lowland.spaces.mobilenetv3.shrinking import restricted
 from lowland.spaces.mobilenetv3.supernet import MobileNetV3Supernet
-from lowland.spaces.space import (
-    AngleTerm,
-    CellGraph,
-    ClassifierCount,
-    Cost,
-    NetworkOptions,
-    Shape,
-    Space,
-    Supernet,
-    SupernetPath,
-    is_searched,
-    register,
-)
+from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
 LEAST_PIXELS = 8
 """Smallest image side."""

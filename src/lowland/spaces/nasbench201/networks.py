@@ -17,7 +17,8 @@ from lowland.spaces.features import FeatureInfo, FeatureNetwork, run_stem
 from lowland.spaces.nasbench201.genotype import EDGES, OPERATIONS, OUTPUT, Step, live_steps, validate
 from lowland.spaces.operations import ConvBN, drop_path
 from lowland.spaces.pooling import AveragePool3x3
-from lowland.spaces.space import NetworkOptions, Shape, Supernet, SupernetPath, is_searched
+from lowland.spaces.space import Supernet, SupernetPath, is_searched
+from lowland.spaces.values import NetworkOptions, Shape
 
 _STAGES = 3
 

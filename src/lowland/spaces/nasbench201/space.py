@@ -46,19 +46,8 @@ from lowland.spaces.nasbench201.networks import (
     operation,
     stage_widths,
 )
-from lowland.spaces.space import (
-    AngleTerm,
-    CellGraph,
-    ClassifierCount,
-    Cost,
-    NetworkOptions,
-    Shape,
-    Space,
-    Supernet,
-    SupernetPath,
-    is_searched,
-    register,
-)
+from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
 
 @register

@@ -27,7 +27,8 @@ from lowland.search.objectives import Array
 from lowland.search.strategies.pareto.front import normalised, ranks
 
 if TYPE_CHECKING:
-    from lowland.spaces.space import Cost, Space
+    from lowland.spaces.space import Space
+    from lowland.spaces.values import Cost
 
 CROSSOVER_PROBABILITY = 0.9
 """As published (MSuNAS, FlatNAS)."""

@@ -1,0 +1,116 @@
+"""The plan of a run, said before its first step: how many training steps, where they are computed, how long they take.
+
+What is not known is left out: minutes are those of the supernet, and only where steps of it were timed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lowland.core.config import Config, OptimizationConfig
+from lowland.core.device import Compute
+from lowland.data import DataSet
+from lowland.training.optimization import steps_per_epoch
+from lowland.workflow import finalists, searchers
+
+FEW = 100
+"""Fewer training steps than this are warned of."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """One kind of training that a run will do.
+
+    Attributes:
+        name: What people read.
+        recipe: Its settings.
+        images: It learns from so many.
+        networks: It is done so many times.
+        setting: The setting of its epochs.
+    """
+
+    name: str
+    recipe: OptimizationConfig
+    images: int
+    networks: int
+    setting: str
+
+    @property
+    def steps(self) -> int:
+        """Of each network."""
+        return self.recipe.epochs * steps_per_epoch(self.recipe, self.images)
+
+    def __str__(self) -> str:
+        several = f"{self.networks:,} × " if self.networks > 1 else ""
+        return f"{several}{self.steps:,} {self.name}"
+
+    @property
+    def doubt(self) -> str | None:
+        """A sentence where the steps are few."""
+        if self.steps >= FEW:
+            return None
+        enough = math.ceil(FEW / steps_per_epoch(self.recipe, self.images))
+        return (
+            f"only {self.steps:,} {self.name} step{'' if self.steps == 1 else 's'} ({self.recipe.epochs:,} epochs of "
+            f"{self.images:,} images): its weights will be little trained; {self.setting}={enough:,} makes {FEW}"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run will do.
+
+    Attributes:
+        trainings: In their order.
+        compute: Where.
+        chosen: Whether the number of threads is settled.
+        step_seconds: Of a supernet step; None where none was timed.
+    """
+
+    trainings: tuple[Training, ...]
+    compute: Compute
+    chosen: bool = True
+    step_seconds: float | None = None
+
+    def __str__(self) -> str:
+        """One line, such as "steps: 84 supernet, 30 retraining; 2 threads; bf16; supernet about 4 min"."""
+        on_cpu = self.compute.device.type == "cpu"
+        threads = f"{self.compute.threads} thread{'' if self.compute.threads == 1 else 's'}"
+        parts = [
+            f"steps: {', '.join(map(str, self.trainings))}",
+            (threads if self.chosen else f"at most {threads}") if on_cpu else str(self.compute.device),
+            self.compute.precision,
+        ]
+        timed = [each for each in self.trainings if each.name == "supernet"]
+        if self.step_seconds is not None and timed:
+            parts.append(f"supernet about {_roughly(self.step_seconds * timed[0].steps)}")
+        return "; ".join(parts)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is unwise about it, one sentence each."""
+        return tuple(each.doubt for each in self.trainings if each.doubt is not None)
+
+
+def plan(config: Config, data: DataSet, compute: Compute, last: str, step_seconds: float | None = None) -> Plan:
+    """The plan of a new run on `data` to stage `last`."""
+    trainings = []
+    images, all_images = len(data.train), len(data.train) + len(data.search)
+    if searchers.chosen(config.search).supernet:
+        trainings.append(Training("supernet", config.supernet, images, 1, "supernet.epochs"))
+    if last != "supernet" and config.search.finalists:
+        short = finalists.recipe(config)
+        trainings.append(Training("finalist", short, images, config.search.finalists, "search.finalist_epochs"))
+    if last not in ("supernet", "search"):
+        seen = all_images if config.retrain.include_search_split else images
+        trainings.append(Training("retraining", config.retrain, seen, config.retrain.top, "retrain.epochs"))
+    chosen = config.compute.threads is not None
+    return Plan(trainings=tuple(trainings), compute=compute, chosen=chosen, step_seconds=step_seconds)
+
+
+def _roughly(seconds: float) -> str:
+    """A duration as coarse as it is known."""
+    if seconds < 55:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    return f"{max(1, round(seconds / 60))} min" if seconds < 5400 else f"{seconds / 3600:.2g} h"
