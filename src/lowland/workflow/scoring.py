@@ -72,7 +72,7 @@ def measure_identity(config: Config, supernet_digest: str, raced: int | None = N
         "precision": config.compute.precision,
     }
     if config.finetune.epochs:
-        parts["finetune"] = config.finetune.model_dump(mode="json")
+        parts["finetune"] = config.finetune.identity()
     if raced is not None:
         parts["raced"] = raced
     return json.dumps(parts, sort_keys=True)
