@@ -27,7 +27,7 @@ from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
 from lowland.core.device import Compute, resolve
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import merge, section
-from lowland.data import CORRUPTIONS, STANDARD, DataSet, MemorySplit, augment, corrupt, load
+from lowland.data import CORRUPTIONS, STANDARD, DataSet, MemorySplit, Split, augment, corrupt, load
 from lowland.data.augmentation import POLICIES, erased, mixed, resized_crops
 from lowland.evaluation.classification import predict
 from lowland.spaces import Shape, get
@@ -96,7 +96,8 @@ def main() -> None:
             key = f"{arguments.data}/{name}/{seed}"
             if key in results["runs"]:
                 continue
-            found = trained(recipe(name, arguments.data), data, corrupted, compute, seed)
+            recipe = section(RetrainConfig, {"include_search_split": False} | changed(name, EPOCHS[arguments.data]))
+            found = trained(recipe, data, data.search, corrupted, compute, seed)
             results = merge(read(RESULT) or results, {"runs": {key: found}})
             save(RESULT, results, compute)
             print(key, found["clean"], found["corrupted"], found["groups"], found["seconds"], flush=True)
@@ -109,11 +110,10 @@ def source(name: str) -> str:
     return str(cifar10_npz(Path(tempfile.gettempdir()) / "lowland-benchmarks", 10_000))
 
 
-def recipe(name: str, data: str) -> RetrainConfig:
-    """The default retraining with the changes of a name."""
+def changed(name: str, epochs: int) -> dict[str, Any]:
+    """What a name sets, its epochs as many as cost what `epochs` plain ones do."""
     changes = dict(RECIPES[name])
-    epochs = round(EPOCHS[data] * changes.pop("epochs", 1))
-    return section(RetrainConfig, {"epochs": epochs, "include_search_split": False} | changes)
+    return changes | {"epochs": round(epochs * changes.get("epochs", 1))}
 
 
 def corrupted_splits(data: DataSet) -> dict[str, list[MemorySplit]]:
@@ -127,17 +127,23 @@ def corrupted_splits(data: DataSet) -> dict[str, list[MemorySplit]]:
 
 
 def trained(
-    recipe: RetrainConfig, data: DataSet, corrupted: dict[str, list[MemorySplit]], compute: Compute, seed: int
+    recipe: RetrainConfig,
+    data: DataSet,
+    clean: Split,
+    corrupted: dict[str, list[MemorySplit]],
+    compute: Compute,
+    seed: int,
+    network_genotype: str = RESNET,
 ) -> dict[str, Any]:
-    """Train once; percent of held-out images named rightly."""
-    genotype = get("nasbench201").parse(RESNET)
+    """Train once; percent of `clean` and `corrupted` images named rightly."""
+    genotype = get("nasbench201").parse(network_genotype)
     shape = Shape(
         in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, channels=16, cells=1
     )
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     history = fit(network.job(genotype, model, recipe, data, compute, seed))
 
-    def accuracy(split: Any) -> float:
+    def accuracy(split: Split) -> float:
         logits_NK, labels_N = predict(model, split, data.normalise, compute, 250)
         return 100 * float((logits_NK.argmax(1) == labels_N).double().mean())
 
@@ -146,7 +152,7 @@ def trained(
     for name, value in each.items():
         groups.setdefault(CORRUPTIONS[name].group, []).append(value)
     return {
-        "clean": round(accuracy(data.search), 2),
+        "clean": round(accuracy(clean), 2),
         "corrupted": round(sum(each.values()) / len(each), 2),
         "groups": {group: round(sum(values) / len(values), 1) for group, values in groups.items()},
         "seconds": round(history.seconds, 1),

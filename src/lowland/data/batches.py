@@ -43,7 +43,7 @@ def balanced_order(labels_N: Tensor, *, seed: int, keys: tuple[object, ...]) -> 
         Indices (N,), int64 on the CPU, in random order.
     """
     generator = seeds.torch_generator(seed, *keys)
-    present = labels_N.unique()
+    present = torch.bincount(labels_N).nonzero().squeeze(1)
     present = present[torch.randperm(len(present), generator=generator)]
     chosen = []
     for place, label in enumerate(present.tolist()):

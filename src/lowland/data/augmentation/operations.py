@@ -58,7 +58,7 @@ def apply(x_NCHW: Tensor, operation_N: Tensor, level_N: Tensor) -> Tensor:
         uint8 (N, C, H, W) in the memory format of `x_NCHW`.
     """
     result_NCHW = x_NCHW.clone()
-    present = operation_N.unique().tolist()
+    present = sorted(set(operation_N.tolist()))
     geometric_N = (operation_N >= OPERATIONS.index(GEOMETRIC[0])) & (operation_N <= OPERATIONS.index(GEOMETRIC[-1]))
     groups: list[tuple[Tensor, Callable[[Tensor, Tensor], Tensor]]] = []
     if geometric_N.any():
