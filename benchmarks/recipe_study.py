@@ -66,6 +66,13 @@ RECIPES: dict[str, dict[str, Any]] = {
     # Combinations.
     "augmix+ema": {"augment": "augmix", "ema": 0.99},
     "augmix+mixup": {"augment": "augmix", "mixup": 0.2},
+    "mixup.1": {"mixup": 0.1},
+    "mixup+smooth0": {"mixup": 0.2, "label_smoothing": 0.0},
+    "augmix+mixup.1": {"augment": "augmix", "mixup": 0.1},
+    "augmix+mixup+smooth0": {"augment": "augmix", "mixup": 0.2, "label_smoothing": 0.0},
+    "augmix-half+mixup": {"augment": "augmix", "augment_strength": 0.5, "mixup": 0.2},
+    "augmix+mixup+lr.05": {"augment": "augmix", "mixup": 0.2, "learning_rate": 0.05},
+    "augmix+mixup+batch32": {"augment": "augmix", "mixup": 0.2, "batch_size": 32},
     "augmix+cutmix": {"augment": "augmix", "cutmix": 1.0},
     "augmix+erasing": {"augment": "augmix", "erasing": 0.25},
     "augmix+smooth0": {"augment": "augmix", "label_smoothing": 0.0},
