@@ -67,6 +67,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     "augmix+ema": {"augment": "augmix", "ema": 0.99},
     "augmix+mixup": {"augment": "augmix", "mixup": 0.2},
     "mixup.1": {"mixup": 0.1},
+    "mixup+ema": {"mixup": 0.2, "ema": 0.99},
+    "mixup+lr.05": {"mixup": 0.2, "learning_rate": 0.05},
     "mixup+smooth0": {"mixup": 0.2, "label_smoothing": 0.0},
     "augmix+mixup.1": {"augment": "augmix", "mixup": 0.1},
     "augmix+mixup+smooth0": {"augment": "augmix", "mixup": 0.2, "label_smoothing": 0.0},
