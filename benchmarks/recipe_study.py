@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--data", choices=tuple(EPOCHS), default="embedded")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--epochs", type=int, help="other than the study's; its runs are kept apart")
     parser.add_argument("--speed", action="store_true", help="measure augmentation alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -103,10 +104,11 @@ def main() -> None:
         data = load(DataConfig(name=source(arguments.data)), seed=seed, device=compute.device)
         corrupted = corrupted_splits(data)
         for name in arguments.recipes:
-            key = f"{arguments.data}/{name}/{seed}"
+            epochs = arguments.epochs or EPOCHS[arguments.data]
+            key = f"{arguments.data}/{name}/{seed}" + (f"/{epochs}" if arguments.epochs else "")
             if key in results["runs"]:
                 continue
-            recipe = section(RetrainConfig, {"include_search_split": False} | changed(name, EPOCHS[arguments.data]))
+            recipe = section(RetrainConfig, {"include_search_split": False} | changed(name, epochs))
             found = trained(recipe, data, data.search, corrupted, compute, seed)
             results = merge(read(RESULT) or results, {"runs": {key: found}})
             save(RESULT, results, compute)
