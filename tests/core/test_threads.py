@@ -21,7 +21,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, str], int], 
     from joblib.externals.loky.backend import context
 
     def pretend(files: dict[str, str], affinity: int) -> None:
-        there = os.path.exists  # noqa: PTH110  (joblib asks this one)
+        there = os.path.exists
         real = open
 
         def exists(path: Any) -> bool:

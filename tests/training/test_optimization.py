@@ -50,6 +50,24 @@ def test_warm_up_climbs_to_the_full_rate_and_the_fall_begins_there(schedule: str
     assert rates[100] == pytest.approx(0.4 if schedule == "constant" else 0.1)
 
 
+def test_wsd_is_constant_and_then_falls_in_a_line() -> None:
+    """Ten epochs of ten steps, the first warming up, the last two falling from 1 to 0.2."""
+    settings = recipe(
+        schedule="wsd", epochs=10, warmup_epochs=1.0, decay_share=0.2, learning_rate=1.0, final_learning_rate=0.2
+    )
+    rates = [learning_rate(settings, step, 10) for step in range(101)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:81] == [1.0] * 71
+    assert rates[80:] == pytest.approx([1 - 0.8 * step / 20 for step in range(21)])
+
+
+def test_wsd_that_falls_all_the_way_is_linear() -> None:
+    same = {"epochs": 4, "learning_rate": 0.5, "warmup_epochs": 0.5, "final_learning_rate": 0.01}
+    for step in range(40):
+        falling = learning_rate(recipe(schedule="wsd", decay_share=1.0, **same), step, 10)
+        assert falling == learning_rate(recipe(schedule="linear", **same), step, 10)
+
+
 def test_cosine_is_torchs() -> None:
     """torch.optim.lr_scheduler.CosineAnnealingLR, stepped once per step."""
     engine = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)

@@ -37,6 +37,22 @@ MAKE: dict[str, Callable[[], Job]] = {
         supernet_config(zero_grad="zeros", epochs=EPOCHS, optimizer="adamw", learning_rate=1e-3, random_labels=True)
     ),
     "network": lambda: network_job(retrain_recipe(epochs=EPOCHS, drop_path=0.4, ema=0.8, cutout=4)),
+    "network, augmented": lambda: network_job(
+        retrain_recipe(
+            epochs=EPOCHS,
+            augment="trivial",
+            resized_crop=0.6,
+            erasing=0.3,
+            mixup=0.2,
+            cutmix=1.0,
+            class_balance="sampling",
+            schedule="wsd",
+        )
+    ),
+    "network, consistent": lambda: network_job(
+        retrain_recipe(epochs=EPOCHS, augment="augmix", consistency=12.0, class_balance="loss", ema=0.8)
+    ),
+    "supernet, mixed": lambda: supernet_job(supernet_config(epochs=EPOCHS, augment="rand", mixup=0.2)),
 }
 LAST = EPOCHS * STEPS_PER_EPOCH
 

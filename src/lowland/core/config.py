@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -52,7 +53,12 @@ class OptimizationConfig(Section):
     sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
     learning_rate: Rate = 0.025
     final_learning_rate: NonNegative = 1e-3
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant", "wsd"] = Field(
+        "cosine", description="of the learning rate after warm-up; wsd: constant, then linear over the last decay_share"
+    )
+    decay_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        0.2, description="schedule=wsd: share of all steps, at the end, in which the learning rate falls"
+    )
     warmup_epochs: NonNegative = 0.0
     momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
     nesterov: bool = False
@@ -60,6 +66,28 @@ class OptimizationConfig(Section):
     clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of the erased square, pixels; 0: none")
+    augment: Literal["none", "trivial", "rand", "augmix"] = Field(
+        "none",
+        description="operations on training images after flip and crop: TrivialAugment, RandAugment or AugMix",
+    )
+    augment_operations: Literal["disjoint", "all"] = Field(
+        "disjoint",
+        description="what augment draws from: all operations, or without brightness, contrast, colour and sharpness, "
+        "which corruptions of test images also change",
+    )
+    augment_strength: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="share of the published range of levels that augment uses"
+    )
+    resized_crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="least share of an image's area that is cropped and resized, in place of padded crops; 1: off"
+    )
+    erasing: Probability = Field(0.0, description="probability of erasing a random rectangle of an image")
+    mixup: NonNegative = Field(0.0, description="α of mixup; with cutmix too, each batch takes one of them; 0: none")
+    cutmix: NonNegative = Field(0.0, description="α of CutMix; 0: none")
+    class_balance: Literal["none", "loss", "sampling"] = Field(
+        "none",
+        description="unequal classes count alike: by weights in the loss, or by how often their images are drawn",
+    )
     zero_grad: Literal["none", "zeros"] = Field(
         "none", description="operations not sampled in a step: untouched, or decayed and moved as in torch < 2"
     )
@@ -73,6 +101,35 @@ class OptimizationConfig(Section):
         if self.warmup_epochs >= self.epochs > 0:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
         return self
+
+    def identity(self, exclude: Collection[str] = ()) -> dict[str, Any]:
+        """What tells two recipes apart: all settings, but of those below only the ones that are not off.
+
+        What was scored or trained before these settings existed keeps its identity.
+
+        Returns:
+            Settings by name, as JSON.
+        """
+        fields, values = type(self).model_fields, self.model_dump(mode="json", exclude=set(exclude))
+        return {key: value for key, value in values.items() if key not in _LATER or value != fields[key].default}
+
+
+_LATER = frozenset(
+    {
+        "decay_share",
+        "augment",
+        "augment_operations",
+        "augment_strength",
+        "resized_crop",
+        "erasing",
+        "mixup",
+        "cutmix",
+        "class_balance",
+        "consistency",
+        "patience",
+    }
+)
+"""Settings that format 1 did not have; their defaults are what it did."""
 
 
 class SupernetConfig(OptimizationConfig):
@@ -225,6 +282,31 @@ class RetrainConfig(OptimizationConfig):
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="decay of averaged weights; 0: none")
     inherit: bool = Field(False, description="start from the supernet's weights instead of from scratch (FlatNAS)")
     include_search_split: bool = Field(True, description="train on training and search images together")
+    consistency: NonNegative = Field(
+        0.0,
+        description="augment=augmix: weight of the Jensen-Shannon divergence between outputs for an image and two "
+        "augmented views, published 12; a step then costs three; 0: none",
+    )
+    patience: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="early stopping: epochs without a better accuracy on the search split before training ends with "
+        "the best epoch's weights; 0: off",
+    )
+
+    @model_validator(mode="after")
+    def _retraining(self) -> Self:
+        if self.consistency and self.augment != "augmix":
+            raise ValueError("consistency compares the views of AugMix; set augment to augmix or leave consistency out")
+        if self.consistency and (self.mixup or self.cutmix):
+            raise ValueError(
+                "consistency compares views of one image, which mixup and cutmix mix; leave one of them out"
+            )
+        if self.patience and self.include_search_split:
+            raise ValueError(
+                "patience judges epochs on the search split, which must not be trained on; set "
+                "include_search_split=false or leave patience out"
+            )
+        return self
 
 
 class EvaluateConfig(Section):

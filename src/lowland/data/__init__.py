@@ -1,7 +1,7 @@
 """Data: what the networks learn from, decoded once and kept as uint8 on the device."""
 
 from lowland.data.arrays import channels_first
-from lowland.data.batches import augment, batches, order
+from lowland.data.batches import augment, balanced_order, batches, order
 from lowland.data.corruptions.entry import GROUPS, Corruption
 from lowland.data.corruptions.folder import CorruptedFolder
 from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
@@ -29,6 +29,7 @@ __all__ = [
     "StreamedSplit",
     "Subset",
     "augment",
+    "balanced_order",
     "batches",
     "cache_folder",
     "catalogue",

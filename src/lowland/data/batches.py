@@ -28,6 +28,32 @@ def order(length: int, *, seed: int, keys: tuple[object, ...]) -> Tensor:
     return torch.randperm(length, generator=seeds.torch_generator(seed, *keys))
 
 
+def balanced_order(labels_N: Tensor, *, seed: int, keys: tuple[object, ...]) -> Tensor:
+    """As many places as there are labels, shared out evenly among the classes: a function of labels, seed and keys.
+
+    A class fills its places with all its images in random order, again and again; places differ by at most one
+    between classes that have images, drawn at random which get more.
+
+    Args:
+        labels_N: Class of each image, int64 on the CPU.
+        seed: Run seed.
+        keys: What the order is for.
+
+    Returns:
+        Indices (N,), int64 on the CPU, in random order.
+    """
+    generator = seeds.torch_generator(seed, *keys)
+    present = torch.bincount(labels_N).nonzero().squeeze(1)
+    present = present[torch.randperm(len(present), generator=generator)]
+    chosen = []
+    for place, label in enumerate(present.tolist()):
+        members = (labels_N == label).nonzero().squeeze(1)
+        wanted = len(labels_N) // len(present) + (place < len(labels_N) % len(present))
+        rounds = [torch.randperm(len(members), generator=generator) for _ in range(-(-wanted // len(members)))]
+        chosen.append(members[torch.cat(rounds)[:wanted]] if wanted else members[:0])
+    return torch.cat(chosen)[torch.randperm(len(labels_N), generator=generator)]
+
+
 def batches(
     split: Split,
     batch_size: int,

@@ -11,6 +11,7 @@ from lowland.data import DataSet
 from lowland.spaces import Single, Supernet
 from lowland.training.loop import Job, fit
 from lowland.training.network import extracted
+from lowland.training.objective import objective
 
 
 def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: DataSet, compute: Compute) -> Supernet:
@@ -36,10 +37,12 @@ def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: Data
     if not recipe.epochs:
         return supernet.at(genotype)
 
+    truth = objective(recipe, data.train.labels_N, data.num_classes)
+
     def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
         with compute.autocast():
             logits_NK: Tensor = model(x_NCHW)
-        return nn.functional.cross_entropy(logits_NK.float(), labels_N, label_smoothing=recipe.label_smoothing)
+        return truth(logits_NK.float(), labels_N)
 
     network = compute.prepare(extracted(supernet, genotype))
     job = Job(

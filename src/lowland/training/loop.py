@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -21,11 +21,13 @@ from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
 from lowland.core.monitor import STEP, Monitor
-from lowland.core.seeds import derive, torch_generator
-from lowland.data import DataSet, Split, augment, batches, order
+from lowland.core.seeds import derive
+from lowland.data import DataSet, Split
+from lowland.training.inputs import Inputs
 from lowland.training.optimization import learning_rate, pack, unpack
 from lowland.training.parallel import World, any_rank, average, average_buffers
 from lowland.training.step import Losses, Stepper
+from lowland.training.stopping import Patience, accuracy
 
 
 class Checkpoints(Protocol):
@@ -46,8 +48,9 @@ class Job:
         name: Of the checkpoint, and of the randomness.
         title: What people see.
         model: In training mode, on the device.
-        loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else. Or it
-            yields several, whose gradients add up; each is backpropagated at once, so that memory holds one graph.
+        loss: (model, images (N, C, H, W) normalised, labels (N,), step) → scalar loss; sees nothing else. Where the
+            recipe mixes images, labels are shares of classes (N, K). Or it yields several, whose gradients add up; each
+            is backpropagated at once, so that memory holds one graph.
         recipe: Optimiser, schedule and augmentation.
         data: Gives normalisation and which augmentations make sense.
         split: The images to learn from.
@@ -55,6 +58,9 @@ class Job:
         ema: Decay of the averaged weights that replace the model's at the end; 0: none.
         rearrange: (step) → whether it rearranged the model's weights, such as by sorting channels; called before every
             step. Momentum and averaged weights, whose entries then belong to others, begin anew.
+        views: Images shown for each image of a batch; see `Inputs`.
+        held_out: Images that judge every epoch, for early stopping.
+        patience: Epochs without a better accuracy on them before training ends; 0: no early stopping.
     """
 
     name: str
@@ -68,10 +74,19 @@ class Job:
     compute: Compute
     ema: float = 0.0
     rearrange: Callable[[int], bool] | None = None
+    views: int = 1
+    held_out: Split | None = None
+    patience: int = 0
+
+    def inputs(self) -> Inputs:
+        """What the steps see."""
+        return Inputs(
+            name=self.name, recipe=self.recipe, data=self.data, split=self.split, seed=self.seed, views=self.views
+        )
 
     def steps_per_epoch(self) -> int:
         """Whole global batches in the split, at least one."""
-        return max(1, len(self.split) // self.recipe.batch_size)
+        return self.inputs().steps_per_epoch()
 
     def total_steps(self) -> int:
         """Steps in all epochs."""
@@ -123,21 +138,22 @@ def fit(
     _check_shares(job, world)
     stepper = Stepper(model, recipe, job.compute, world)
     averaged = _averaged(model, job.ema) if job.ema else None
-    state = _State(job, stepper, averaged)
+    patience = Patience(job.patience) if job.patience and job.held_out is not None else None
+    state = _State(job, stepper, averaged, patience)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
     monitor.start(job.title, total, STEP, state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
-    for step, x_NCHW, labels_N in _steps(job, state.step, world):
+    for step, x_NCHW, labels_N in job.inputs().steps(state.step, world):
         if job.rearrange is not None and job.rearrange(step):
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
         with job.compute.training():
             loss = stepper.step(
-                partial(job.loss, model, x_NCHW, labels_N, step),
+                partial(job.loss, model, job.compute.place(x_NCHW), labels_N, step),
                 learning_rate(recipe, step, per_epoch),
                 derive(job.seed, job.name, "step", step, world.rank),
             )
@@ -147,6 +163,10 @@ def fit(
         state.step = step + 1
         history.images += len(labels_N) * world.size
         monitor.advance(state.step, loss=losses.latest)
+        if patience is not None and state.step % per_epoch == 0:
+            judged = model if averaged is None else averaged.module
+            if patience.hear(_held_out_accuracy(judged, job, world), judged):
+                break
         if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS):
             continue  # after the last step the caller keeps the result, and the next stage hears of a stop
         now = time.monotonic()
@@ -165,6 +185,8 @@ def fit(
     history.seconds += time.monotonic() - began
     if averaged is not None:
         model.load_state_dict(averaged.module.state_dict())
+    if patience is not None:
+        model.load_state_dict(patience.weights)
     average_buffers(model, world)
     monitor.finish()
     return history
@@ -184,25 +206,13 @@ def _averaged(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
 
 
-def _steps(job: Job, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """(step, normalised augmented images, labels) from step `start` on."""
-    per_epoch, recipe, data = job.steps_per_epoch(), job.recipe, job.data
-    # Erased squares become zero after normalisation, as in DARTS.
-    grey = tuple(round(255 * mean) for mean in data.mean)
-    for epoch in range(start // per_epoch, recipe.epochs):
-        first = start % per_epoch if epoch == start // per_epoch else 0
-        indices = order(len(job.split), seed=job.seed, keys=(job.name, "order", epoch))
-        indices = indices[: per_epoch * recipe.batch_size]
-        step = epoch * per_epoch + first
-        for x_NCHW, labels_N in batches(
-            job.split, recipe.batch_size, indices, start=first, rank=world.rank, world=world.size
-        ):
-            generator = torch_generator(job.seed, job.name, "augment", step, world.rank)
-            x_NCHW = augment(
-                x_NCHW, generator, flip=data.flip, padding=data.crop_padding, cutout=recipe.cutout, fill=grey
-            )
-            yield step, job.compute.place(data.normalise(x_NCHW)), labels_N
-            step += 1
+def _held_out_accuracy(model: nn.Module, job: Job, world: World) -> float:
+    """The same number on all ranks, so that they stop together."""
+    assert job.held_out is not None
+    average_buffers(model, world)
+    found = torch.tensor(accuracy(model, job.held_out, job.data, job.compute), dtype=torch.float64)
+    average([found], world)
+    return float(found)
 
 
 class _Losses:
@@ -251,8 +261,9 @@ class _Losses:
 class _State:
     """Everything a resumed loop needs, as tensors and JSON."""
 
-    def __init__(self, job: Job, stepper: Stepper, averaged: AveragedModel | None) -> None:
+    def __init__(self, job: Job, stepper: Stepper, averaged: AveragedModel | None, patience: Patience | None) -> None:
         self.job, self.engine, self.scaler, self.averaged = job, stepper.engine, stepper.scaler, averaged
+        self.patience = patience
         self.step = 0
 
     def save(self, checkpoints: Checkpoints, history: History, pending: list[float]) -> None:
@@ -261,6 +272,10 @@ class _State:
         tensors |= {f"model:{name}": value for name, value in self.job.model.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged:{name}": value for name, value in self.averaged.state_dict().items()}
+        waiting = {}
+        if self.patience is not None:
+            tensors |= {f"best:{name}": value for name, value in self.patience.weights.items()}
+            waiting = {"patience": self.patience.state()}
         checkpoints.save_checkpoint(
             self.job.name,
             tensors,
@@ -272,7 +287,8 @@ class _State:
                 "loss": history.loss + pending,
                 "images": history.images,
                 "seconds": history.seconds,
-            },
+            }
+            | waiting,
         )
 
     def load(self, checkpoints: Checkpoints | None) -> History:
@@ -280,7 +296,7 @@ class _State:
         if found is None:
             return History()
         tensors, state = found
-        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "model": {}, "averaged": {}}
+        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "model": {}, "averaged": {}, "best": {}}
         for label, value in tensors.items():
             part, _, name = label.partition(":")
             parts[part][name] = value
@@ -288,6 +304,8 @@ class _State:
         unpack(self.job.model, self.engine, parts["optimizer"], state["optimizer"])
         if self.averaged is not None:
             self.averaged.load_state_dict(parts["averaged"])
+        if self.patience is not None:
+            self.patience.restore(state["patience"], parts["best"], self.job.model.state_dict())
         # With `zeros`, operations sampled before the stop keep a zero gradient, hence weight decay and momentum.
         for name in state["gradients"]:
             parameter = self.job.model.get_parameter(name)

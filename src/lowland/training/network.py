@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,10 @@ from lowland.core.seeds import derive
 from lowland.data import DataSet, concatenate
 from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit
 from lowland.training.loop import Job
+from lowland.training.objective import divergence, objective
+
+VIEWS = 3
+"""Of an image whose predictions are to agree: as it is, and two AugMix views."""
 
 
 def build(genotype: Genotype, shape: Shape, recipe: RetrainConfig, seed: int) -> nn.Module:
@@ -75,6 +81,7 @@ def job(
     """The network's training, ready for `fit`. Test images take no part."""
     split = concatenate(data.train, data.search) if recipe.include_search_split else data.train
     steps = recipe.epochs * max(1, len(split) // recipe.batch_size)
+    truth = objective(recipe, split.labels_N, data.num_classes)
 
     def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
         if recipe.drop_path:
@@ -82,10 +89,7 @@ def job(
         with compute.autocast():
             output = model(x_NCHW)
         heads = output if isinstance(output, tuple) else (output,)
-        losses = [
-            nn.functional.cross_entropy(logits_NK.float(), labels_N, label_smoothing=recipe.label_smoothing)
-            for logits_NK in heads
-        ]
+        losses = [_of_views(logits_NK.float(), labels_N, truth, recipe.consistency) for logits_NK in heads]
         return losses[0] + recipe.auxiliary_weight * losses[1] if len(losses) > 1 else losses[0]
 
     return Job(
@@ -99,4 +103,17 @@ def job(
         seed=seed,
         compute=compute,
         ema=recipe.ema,
+        views=VIEWS if recipe.consistency else 1,
+        held_out=data.search if recipe.patience else None,
+        patience=recipe.patience,
     )
+
+
+def _of_views(
+    logits: Tensor, labels_N: Tensor, truth: Callable[[Tensor, Tensor], Tensor], consistency: float
+) -> Tensor:
+    """Loss of the first view, and λ times the divergence of all (AugMix, arXiv:1912.02781, Section 3)."""
+    if not consistency:
+        return truth(logits, labels_N)
+    views = logits.chunk(VIEWS)
+    return truth(views[0], labels_N) + consistency * divergence(*views)

@@ -33,10 +33,11 @@ def steps_per_epoch(recipe: OptimizationConfig, images: int) -> int:
 
 
 def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -> float:
-    """Learning rate of one step: linear warm-up from 0, then cosine, linear or constant down to the final rate.
+    """Learning rate of one step: linear warm-up from 0, then cosine, linear, constant or wsd to the final rate.
 
     With t the share of the steps after warm-up already done: cosine lr = lr_end + (lr − lr_end)·(1 + cos πt)/2;
-    linear lr = lr + (lr_end − lr)·t.
+    linear lr = lr + (lr_end − lr)·t. wsd (warm-up, stable, decay; Hu et al., arXiv 2404.06395, §4) is constant, and
+    linear over the last `decay_share` of all steps; so one stable part serves trainings of many lengths.
 
     Returns:
         The rate at that step, ≥ 0.
@@ -44,9 +45,11 @@ def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
     if step < warmup:
         return recipe.learning_rate * (step + 1) / warmup
-    share = (step - warmup) / max(1, recipe.epochs * steps_per_epoch - warmup)
+    total = recipe.epochs * steps_per_epoch
     if recipe.schedule == "constant":
         return recipe.learning_rate
+    begin = max(warmup, total - round(recipe.decay_share * total)) if recipe.schedule == "wsd" else warmup
+    share = max(0, step - begin) / max(1, total - begin)
     fall = 0.5 * (1.0 + math.cos(math.pi * share)) if recipe.schedule == "cosine" else 1.0 - share
     return recipe.final_learning_rate + (recipe.learning_rate - recipe.final_learning_rate) * fall
 

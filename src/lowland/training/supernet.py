@@ -14,6 +14,7 @@ from lowland.data import DataSet, Split
 from lowland.spaces import Shape, Supernet, SupernetPath, get
 from lowland.spaces.mobilenetv3.checkpoint import load_ofa
 from lowland.training.loop import Job
+from lowland.training.objective import objective
 from lowland.training.paths import sorts_channels, step_paths
 from lowland.training.shape import on
 from lowland.training.step import Losses
@@ -64,14 +65,12 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
     if settings.random_labels:
         split = RandomLabels(split, data.num_classes, config.seed)
     steps = settings.epochs * max(1, len(split) // settings.batch_size)
+    truth = objective(settings, split.labels_N, data.num_classes)
 
     def logits(model: nn.Module, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
         with compute.autocast():
             logits_NK: Tensor = model(x_NCHW, path)
         return logits_NK.float()
-
-    def truth(logits_NK: Tensor, labels_N: Tensor) -> Tensor:
-        return nn.functional.cross_entropy(logits_NK, labels_N, label_smoothing=settings.label_smoothing)
 
     def several(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, found: list[SupernetPath]) -> Iterator[Tensor]:
         for path in found:

@@ -27,6 +27,7 @@ def recipe(config: Config) -> RetrainConfig:
         "epochs": epochs,
         "warmup_epochs": full.warmup_epochs * epochs / full.epochs,
         "include_search_split": False,
+        "patience": 0,  # the search split judges finalists, so it must not choose their weights
         "top": 1,
     }
     return full.model_copy(update=short)
@@ -36,7 +37,7 @@ def identity(session: Session) -> str:
     """What makes the scores of two finalists comparable."""
     config = session.config
     parts: dict[str, Any] = {
-        "finalist": recipe(config).model_dump(mode="json"),
+        "finalist": recipe(config).identity(),
         "network": config.network.model_dump(mode="json"),
         "limits": [config.search.max_params, config.search.max_macs] if config.network.channels == "fit" else None,
         "images": len(session.data.search),

@@ -28,7 +28,7 @@ def measure_identity(session: Session, measure: MeasureConfig, raced: int | None
         "precision": session.compute.precision,
     }
     if config.finetune.epochs:
-        facts["finetune"] = config.finetune.model_dump(mode="json")
+        facts["finetune"] = config.finetune.identity()
     if raced is not None:
         facts["raced"] = raced
     return identity_text(measure, facts)

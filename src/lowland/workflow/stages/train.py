@@ -55,6 +55,6 @@ def train_networks(session: Session) -> None:
 
 def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet) -> str:
     """A digest of everything that decides a retrained network's weights."""
-    recipe = config.retrain.model_dump(mode="json", exclude={"top", "recipe"})
+    recipe = config.retrain.identity(exclude={"top", "recipe"})
     parts = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
     return f"{derive(config.seed, 'training task', *parts):016x}"
