@@ -1,4 +1,4 @@
-"""Settings of earlier formats of the run directory, translated into those of today: names only, values stay."""
+"""Settings of earlier formats of the run directory, translated into those of today: names, and what had no name yet."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ _KEY = re.compile(r"(^|,)(\s*)([A-Za-z_]\w*)(?=\s*=)")
 def from_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of format 1, which held those of every measure and strategy side by side, at today's places."""
     found = dict(values)
+    if isinstance(found.get("data", {}), dict):
+        found["data"] = {"fit": "crop"} | found.get("data", {})  # what was then done to every picture
     for name, key in (("measure", "name"), ("search", "shortlist_measure"), ("search", "objectives")):
         holder = found.get(name)
         if isinstance(holder, dict) and key in holder:

@@ -66,9 +66,10 @@ class Session:
         }
         known = self.run.manifest.setdefault("data", facts)
         if known["fingerprint"] != data.fingerprint:
+            decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
-                f"data set {self.config.data.name} has changed since {self.run.path} was started; restore it, or start "
-                "a new run with another --out"
+                f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
+                "or start a new run with another --out"
             )
         return data
 
