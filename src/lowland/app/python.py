@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from lowland.app import console
 from lowland.app.display import Display, stoppable
+from lowland.app.encoding import written_out
 from lowland.core.config import Config
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
@@ -50,6 +51,9 @@ def settings(
         seed: Run seed.
         set: Single settings by dotted key, such as {"search.options.evolution.generations": 6}; strongest.
         sections: Sections of settings, such as supernet={"epochs": 3}.
+
+    Returns:
+        Complete, checked settings.
 
     Raises:
         ConfigError: naming the first key or value at fault.
@@ -105,8 +109,12 @@ def run(
         quiet: Show nothing, but warnings.
         last: supernet, search, train, evaluate or report.
 
+    Returns:
+        What the run has to show.
+
     Raises:
-        LowlandError: a setting, the data or the machine does not allow it; no run directory is then left behind.
+        ConfigError: settings are given twice, or wrong.
+        LowlandError: the data or the machine does not allow it; no run directory is then left behind.
         InterruptedRun: Ctrl-C, or the monitor asked for a stop; `resume` continues.
     """
     if isinstance(data, Config):
@@ -160,6 +168,9 @@ def resume(
         restart: Do this stage and all later ones again.
         changes: Changed settings as nested mappings, weakest first.
 
+    Returns:
+        What the run has to show.
+
     Raises:
         LowlandError: a change or the machine does not allow it; a refused change leaves the run as it was.
         InterruptedRun: Ctrl-C, or the monitor asked for a stop; `resume` continues.
@@ -174,10 +185,8 @@ def resume(
 def _watched(monitor: Monitor | None, quiet: bool) -> Iterator[Monitor]:
     """A monitor, which Ctrl-C asks to stop where everything is safe (signals reach the main thread alone)."""
     watching = monitor or (Monitor() if quiet else Display(console.out))
-    if threading.current_thread() is not threading.main_thread():
-        yield watching
-        return
-    with stoppable(watching):
+    in_main = threading.current_thread() is threading.main_thread()
+    with written_out(), stoppable(watching) if in_main else nullcontext():
         yield watching
 
 

@@ -36,6 +36,9 @@ def in_memory(given: Any, memory_gb: float) -> Arrays:
         given: (x, y), ((x_train, y_train), (x_test, y_test)), a `Dataset` of (image, label), or two of them.
         memory_gb: Most that the arrays may take, in 10⁹ bytes.
 
+    Returns:
+        Images uint8 (N, C, H, W) and labels by name.
+
     Raises:
         DataError: it is something else, or cannot be read; the sentence says which array or image.
     """
@@ -76,7 +79,7 @@ def _parts(given: Any) -> dict[str, Any]:
 
 
 def _read(source: Dataset[Any], most: float, memory_gb: float) -> tuple[list[NDArray[Any]], list[Any]]:
-    """Every image, (C, H, W) or (H, W) or (H, W, C), and label of a torch data set, as long as `most` bytes hold them."""
+    """Every image, (C, H, W) or (H, W) or (H, W, C), and label of a torch data set, of at most `most` pixels."""
     if not hasattr(source, "__len__"):
         raise DataError("data is a Dataset without a length; give one that knows how many images it has")
     images, labels, size = [], [], 0

@@ -87,7 +87,10 @@ class FileImages(Images):
 
 
 def read_picture(path: Path, channels: int, size: int, how: Fit, name: str | None = None) -> UInt8:
-    """The picture in a file as networks see it (`pixels`), uint8 (C, S, S).
+    """Read the picture in a file as networks see it (`pixels`).
+
+    Returns:
+        uint8 (C, S, S).
 
     Raises:
         DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.

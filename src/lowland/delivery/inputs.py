@@ -46,7 +46,10 @@ class Preparation:
         self.channels, self.size, self.fit = channels, size, fit
 
     def batches(self, images: Pictures, batch_size: int) -> Iterator[Tensor]:
-        """All images in order as uint8 (B, C, S, S), B ≤ `batch_size`; no more than one batch is held.
+        """All images in order; no more than one batch is held.
+
+        Yields:
+            uint8 (B, C, S, S) with B ≤ `batch_size`.
 
         Raises:
             DataError: an image cannot be read or could mean two things; the sentence says which one.
@@ -84,6 +87,9 @@ def several(images: Any, channels: int) -> Iterable[Any]:
     Args:
         images: What was given.
         channels: Channels of the network.
+
+    Returns:
+        What `Picture` may be, or anything else that is then refused with its number.
 
     Raises:
         DataError: it is nothing that holds images, or could be read in two ways.

@@ -64,7 +64,13 @@ def clear_temporary(path: Path) -> None:
 def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None = None) -> dict[str, Any]:
     """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run.
 
-    `data` writes arrays that were given in memory into a file.
+    Args:
+        path: The folder.
+        config: The settings.
+        data: Writes arrays that were given in memory into a file; None where there are none.
+
+    Returns:
+        The manifest.
     """
     files.write_text(path / CONFIG, settings.dump(config))
     if data is not None:

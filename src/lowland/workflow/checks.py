@@ -28,6 +28,9 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
         config: The settings of a run.
         arrays: What the run is going to keep as its data, if that was given in memory.
 
+    Returns:
+        The data set.
+
     Raises:
         ConfigError: a setting is wrong, or does not go with another.
         DataError: the data cannot be used.

@@ -79,6 +79,7 @@ def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], C
         The lines that `run` begins with, of what was found and what is planned; and the complete settings.
 
     Raises:
+        ConfigError: data would be downloaded.
         LowlandError: what `run` would raise before its first step.
     """
     if config.data.download:

@@ -38,7 +38,10 @@ class RunResult:
     network: Path | None = None
 
     def load(self, device: str = "cpu") -> Network:
-        """The delivered network with its preprocessing, on `device`, as `lowland.load` gives it.
+        """Load the delivered network with its preprocessing.
+
+        Returns:
+            The network in evaluation mode on `device`, as `lowland.load` gives it.
 
         Raises:
             RunError: none is trained yet, or it is damaged.
