@@ -15,31 +15,36 @@ _HOMES = {
     "LowlandError": "lowland.core.errors",
     "flatness": "lowland.measures.landscape",
     "load": "lowland.delivery.network",
-    "run": "lowland.workflow.pipeline",
-    "resume": "lowland.workflow.pipeline",
+    "run": "lowland.app.python",
+    "resume": "lowland.app.python",
+    "settings": "lowland.app.python",
+    "archive": "lowland.workflow.candidates",
     "spaces": "",
     "measures": "",
 }
 
 if TYPE_CHECKING:
     from lowland import measures, spaces
+    from lowland.app.python import resume, run, settings
     from lowland.core.config import Config
     from lowland.core.errors import LowlandError
     from lowland.core.genotype import Genotype
     from lowland.delivery.network import load
     from lowland.measures.landscape import flatness
-    from lowland.workflow.pipeline import resume, run
+    from lowland.workflow.candidates import archive
 
 __all__ = [
     "Config",
     "Genotype",
     "LowlandError",
     "__version__",
+    "archive",
     "flatness",
     "load",
     "measures",
     "resume",
     "run",
+    "settings",
     "spaces",
 ]
 

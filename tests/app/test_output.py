@@ -71,6 +71,18 @@ def test_a_finished_run_ends_well_in_narrow_encodings(narrow: str, pristine: Pat
     assert f"run          {shown} (not running" in said(MAIN, narrow, "status", run)
 
 
+def test_progress_from_python_in_ascii_and_the_process_as_it_was(tmp_path: Path) -> None:
+    code = (
+        "import sys, lowland\n"
+        "settings = lowland.settings(data={'name': 'digits', 'limit': 40}, supernet={'channels': 4, 'epochs': 1})\n"
+        "lowland.run(settings, sys.argv[1], last='supernet')\n"
+        "assert sys.stdout.errors == 'strict'\n"
+    )
+    told = said(code, "ascii", tmp_path / "run")
+    assert "8x8 grey" in told
+    assert "steps: 1 supernet; " in told
+
+
 def test_brackets_and_colons_of_names_are_no_markup(pristine: Path, tmp_path: Path, lowland: Command) -> None:
     run = copied(pristine, tmp_path / NAME)
     for verb in ("status", "report"):

@@ -15,30 +15,14 @@ from rich.text import Text
 
 from lowland.app.console import literal
 from lowland.app.tables import listing, table, wrapped
+from lowland.core.amounts import clock, estimate, measured, millions
 from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import STEP, Monitor, Rate
 from lowland.core.registry import OWN, Entry
 
 if TYPE_CHECKING:
     from lowland.evaluation.section import Figure
-    from lowland.workflow.pipeline import RunResult
-
-
-def clock(seconds: float | None) -> str:
-    """Seconds as a person says them: `42 s`, `3 min 05 s`, `2 h 10 min`."""
-    if seconds is None:
-        return "?"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-
-
-def millions(count: int) -> str:
-    """A count of parameters or MACs in millions, three significant digits."""
-    return f"{count / 1e6:.3g} M"
+    from lowland.workflow.result import RunResult
 
 
 class Display(Monitor):
@@ -152,23 +136,14 @@ def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
                 millions(entry["parameters"]),
                 millions(entry["macs"]),
                 estimate(entry["score"], entry["score_error"], "{:.4g}"),
-                *(shown(figures[label]) if label in figures else "–" for label in labels),
+                *(_shown(figures.get(label)) for label in labels),
             )
         )
     return table(header, rows, width, name=1)
 
 
-def shown(figure: Figure) -> str:
-    """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
-    form = "{:.2f}" if figure.unit == "%" else "{:.4g}"
-    return estimate(figure.value, figure.standard_error, form, f" {figure.unit}".rstrip())
-
-
-def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:
-    """`value ± standard error unit`; a dash where there is no value."""
-    if value is None:
-        return "–"
-    return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
+def _shown(figure: Figure | None) -> str:
+    return "–" if figure is None else measured(figure.value, figure.standard_error, figure.unit)
 
 
 def status_lines(status: dict[str, Any]) -> list[str]:

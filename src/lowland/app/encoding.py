@@ -9,6 +9,8 @@ from __future__ import annotations
 import codecs
 import io
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _WRITTEN_OUT = {
     "±": "+/-",
@@ -98,6 +100,21 @@ codecs.register_error(_HANDLER, _written_out)
 
 def never_refuse() -> None:
     """Let the output and the error output of this process write out what their encodings lack."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors=_HANDLER)
+    for stream in _streams():
+        stream.reconfigure(errors=_HANDLER)
+
+
+@contextmanager
+def written_out() -> Iterator[None]:
+    """Within this, as after `never_refuse`; then as before, since the process belongs to somebody else."""
+    before = [(stream, stream.errors) for stream in _streams()]
+    never_refuse()
+    try:
+        yield
+    finally:
+        for stream, errors in before:
+            stream.reconfigure(errors=errors)
+
+
+def _streams() -> list[io.TextIOWrapper]:
+    return [stream for stream in (sys.stdout, sys.stderr) if isinstance(stream, io.TextIOWrapper)]

@@ -8,6 +8,7 @@ from lowland.data.corruptions.images import CorruptedImages, Generated, cache_fo
 from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
 from lowland.data.describe import describe
 from lowland.data.fitting import Fit, refuse_small
+from lowland.data.memory import Arrays, in_memory, save_arrays
 from lowland.data.pictures import pixels, read_picture
 from lowland.data.sources import DataEntry, catalogue, load
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
@@ -17,6 +18,7 @@ __all__ = [
     "GROUPS",
     "SEVERITIES",
     "STANDARD",
+    "Arrays",
     "CorruptedFolder",
     "CorruptedImages",
     "Corruption",
@@ -38,10 +40,12 @@ __all__ = [
     "concatenate",
     "corrupt",
     "describe",
+    "in_memory",
     "load",
     "normalise",
     "order",
     "pixels",
     "read_picture",
     "refuse_small",
+    "save_arrays",
 ]

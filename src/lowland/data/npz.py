@@ -45,40 +45,51 @@ def open_npz(path: Path) -> Source:
         DataError: If the file is damaged, a key is missing or could mean two things, or an array has the wrong shape,
             type or length.
     """
-    keys, arrays, unused = _read(path)
+    return _source(path, str(path), *_read(path))
+
+
+def open_arrays(path: Path, arrays: Mapping[str, NDArray[Any]], where: str) -> Source:
+    """Arrays as `open_npz` will find them once they are saved at `path`; errors begin with `where`."""
+    keys, unused = _keys(where, list(arrays))
+    return _source(path, where, keys, arrays, unused)
+
+
+def _source(
+    path: Path, where: str, keys: dict[Part, dict[Kind, str]], arrays: Mapping[str, NDArray[Any]], unused: list[str]
+) -> Source:
     if "all" in keys:
         keys["train"] = keys.pop("all")
     pairs: dict[Role, tuple[str, str]] = {
-        part: _pair(path, keys[part]) for part in ("train", "val", "test") if part in keys
+        part: _pair(where, keys[part]) for part in ("train", "val", "test") if part in keys
     }
     if "train" not in pairs:
         only = ", ".join(key for pair in pairs.values() for key in pair)
-        raise DataError(f"{path} holds {only}, but no training images; add x_train and y_train")
-    images = {part: _images(path, pair[0], arrays[pair[0]]) for part, pair in pairs.items()}
-    labels = _comparable(path, {pair[1]: _labels(path, pair[1], arrays[pair[1]]) for pair in pairs.values()})
+        raise DataError(f"{where} holds {only}, but no training images; add x_train and y_train")
+    images = {part: images_of(where, pair[0], arrays[pair[0]]) for part, pair in pairs.items()}
+    labels = _comparable(where, {pair[1]: _labels(where, pair[1], arrays[pair[1]]) for pair in pairs.values()})
     first_images, first_labels = pairs["train"]
     values = np.unique(labels[first_labels])
-    classes = in_order((str(value) for value in values.tolist()), str(path))
+    classes = in_order((str(value) for value in values.tolist()), where)
     if len(classes) < 2:
-        raise DataError(f"{path}: array {first_labels} holds a single class; at least 2 classes are needed")
+        raise DataError(f"{where}: array {first_labels} holds a single class; at least 2 classes are needed")
     index = {name: place for place, name in enumerate(classes)}
     found: dict[Role, ArrayImages] = {}
     for part, (images_key, labels_key) in pairs.items():
         names = [str(value) for value in labels[labels_key].tolist()]
         if len(images[part]) != len(names):
             raise DataError(
-                f"{path}: {images_key} has {len(images[part])} images but {labels_key} has {len(names)} labels; each "
+                f"{where}: {images_key} has {len(images[part])} images but {labels_key} has {len(names)} labels; each "
                 f"image needs one label: save them again together"
             )
         if images[part].shape[1] != images["train"].shape[1]:
             raise DataError(
-                f"{path}: array {first_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
+                f"{where}: array {first_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
                 f"{images[part].shape[1]}; both must have the same"
             )
         unknown = sorted({*labels[labels_key].tolist()} - {*values.tolist()})
         if unknown:
             raise DataError(
-                f"{path}: label {unknown[0]!r} is in {labels_key} but not in {first_labels}; every class must "
+                f"{where}: label {unknown[0]!r} is in {labels_key} but not in {first_labels}; every class must "
                 f"be in both"
             )
         found[part] = ArrayImages(images[part], np.array([index[name] for name in names], dtype=np.int64))
@@ -92,7 +103,7 @@ def open_npz(path: Path) -> Source:
         flip=True,
         origin=f"arrays of {path}",
         found=(*(f"{taken[part]} from {pairs[part][0]}" for part in found if part in taken), *order_note(classes)),
-        notes=(*((f"{path}: not used: {', '.join(unused)}",) if unused else ()), *twins_note(classes)),
+        notes=(*((f"{where}: not used: {', '.join(unused)}",) if unused else ()), *twins_note(classes)),
     )
 
 
@@ -116,33 +127,38 @@ def _read(path: Path) -> tuple[dict[Part, dict[Kind, str]], dict[str, NDArray[An
         if isinstance(archive, np.ndarray):
             raise DataError(f"{path} is a single array; save {_NEEDED} together with np.savez")
         with archive:
-            keys: dict[Part, dict[Kind, str]] = {}
-            for key in archive.files:
-                if (meaning := _meaning(key)) is not None:
-                    other = keys.setdefault(meaning[0], {}).setdefault(meaning[1], key)
-                    if other != key:
-                        raise DataError(f"{path}: {other} and {key} could both be the same {meaning[1]}; remove one")
-            used = [key for part in keys.values() for key in part.values()]
-            if "all" in keys and len(keys) > 1:
-                rest = ", ".join(key for key in used if key not in keys["all"].values())
-                raise DataError(
-                    f"{path}: {', '.join(keys['all'].values())} and {rest} could both be the training arrays; remove "
-                    f"or rename one"
-                )
-            arrays = {key: archive[key] for key in used}
-            held = ", ".join(archive.files) or "nothing"
-            unused = [key for key in archive.files if key not in used]
+            keys, unused = _keys(str(path), archive.files)
+            arrays = {key: archive[key] for part in keys.values() for key in part.values()}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as an .npz file of plain arrays ({' '.join(str(error).split())}); "
             f"write it with np.savez, without object arrays"
         ) from error
-    if not keys:
-        raise DataError(f"{path} holds {held}, but {_NEEDED} (or images, labels) are needed; rename its arrays")
     return keys, arrays, unused
 
 
-def _pair(path: Path, keys: Mapping[Kind, str]) -> tuple[str, str]:
+def _keys(where: str, names: list[str]) -> tuple[dict[Part, dict[Kind, str]], list[str]]:
+    """The key of every part's images and labels, and the keys without a meaning."""
+    keys: dict[Part, dict[Kind, str]] = {}
+    for key in names:
+        if (meaning := _meaning(key)) is not None:
+            other = keys.setdefault(meaning[0], {}).setdefault(meaning[1], key)
+            if other != key:
+                raise DataError(f"{where}: {other} and {key} could both be the same {meaning[1]}; remove one")
+    used = [key for part in keys.values() for key in part.values()]
+    if "all" in keys and len(keys) > 1:
+        rest = ", ".join(key for key in used if key not in keys["all"].values())
+        raise DataError(
+            f"{where}: {', '.join(keys['all'].values())} and {rest} could both be the training arrays; remove "
+            f"or rename one"
+        )
+    if not keys:
+        held = ", ".join(names) or "nothing"
+        raise DataError(f"{where} holds {held}, but {_NEEDED} (or images, labels) are needed; rename its arrays")
+    return keys, [key for key in names if key not in used]
+
+
+def _pair(where: str, keys: Mapping[Kind, str]) -> tuple[str, str]:
     """The keys of images and labels, both of which must be there."""
     if len(keys) == 2:
         return keys["images"], keys["labels"]
@@ -152,10 +168,10 @@ def _pair(path: Path, keys: Mapping[Kind, str]) -> tuple[str, str]:
     if absent == there:
         absent = words[there[0].lower()] + there[1:]
     pair = (there, absent) if kind == "images" else (absent, there)
-    raise DataError(f"{path} lacks the array {absent!r}; {pair[0]} and {pair[1]} are needed together")
+    raise DataError(f"{where} lacks the array {absent!r}; {pair[0]} and {pair[1]} are needed together")
 
 
-def _labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[Any]:
+def _labels(where: str, key: str, labels: NDArray[Any]) -> NDArray[Any]:
     """Labels as (N,), integers or strings."""
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
@@ -166,13 +182,13 @@ def _labels(path: Path, key: str, labels: NDArray[Any]) -> NDArray[Any]:
         elif labels.dtype.kind == "f":
             advice = f"; if they are whole, save {key}.astype(int)"
         raise DataError(
-            f"{path}: array {key} must hold one integer or string per image, not {labels.dtype} of shape "
+            f"{where}: array {key} must hold one integer or string per image, not {labels.dtype} of shape "
             f"{labels.shape}{advice}"
         )
     return labels
 
 
-def _comparable(path: Path, labels: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _comparable(where: str, labels: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
     """The labels of all parts, all integers or all strings; text that is numbers matches numbers."""
     kinds = {key: array.dtype.kind == "U" for key, array in labels.items()}
     if len(set(kinds.values())) == 1:
@@ -187,31 +203,31 @@ def _comparable(path: Path, labels: Mapping[str, NDArray[Any]]) -> dict[str, NDA
         names = np.unique(array).tolist()
         if not all(map(is_number, names)):
             raise DataError(
-                f"{path}: array {text} holds names and {numbers} numbers, so that nothing says which is which; save "
+                f"{where}: array {text} holds names and {numbers} numbers, so that nothing says which is which; save "
                 f"both as names"
             )
-        in_order(names, str(path))  # refuses 1 beside 01
+        in_order(names, where)  # refuses 1 beside 01
         made[key] = array.astype(np.int64)
     return made
 
 
-def _images(path: Path, key: str, array: NDArray[Any]) -> UInt8:
+def images_of(where: str, key: str, array: NDArray[Any]) -> UInt8:
     """Images as uint8 (N, C, H, W)."""
     try:
         images = channels_first(array)
     except ValueError as error:
         raise DataError(
-            f"{path}: array {key} has {error}, but (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3 and "
+            f"{where}: array {key} has {error}, but (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3 and "
             f"sides of at least {SMALLEST_SIDE} is needed"
         ) from error
     if images.dtype == np.uint8:
         return cast(UInt8, images)
     if images.dtype.kind != "f":
-        raise DataError(f"{path}: array {key} is {images.dtype}, but uint8, or floats from 0 to 1, are needed")
+        raise DataError(f"{where}: array {key} is {images.dtype}, but uint8, or floats from 0 to 1, are needed")
     low, high = (float(images.min()), float(images.max())) if images.size else (0.0, 0.0)
     if not (low >= 0 and high <= 1):
         raise DataError(
-            f"{path}: the floats of {key} go from {low:g} to {high:g}, but must go from 0 to 1; "
+            f"{where}: the floats of {key} go from {low:g} to {high:g}, but must go from 0 to 1; "
             f"scale them, or save uint8"
         )
     levels: UInt8 = np.rint(images * 255).astype(np.uint8)

@@ -19,7 +19,7 @@ LARGEST_DEFAULT_SIZE = 224
 SIGNED_FILES = 256
 """Files whose bytes enter the fingerprint; of the others only name and length do, so that large sets start at once."""
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
-_GREY = ("1", "L", *_SIXTEEN_BITS)
+GREY_MODES = ("1", "L", *_SIXTEEN_BITS)
 
 
 class FileImages(Images):
@@ -49,7 +49,7 @@ class FileImages(Images):
             path = self._paths[indices[place]]
             try:
                 with Image.open(path) as picture:
-                    grey[place] = picture.mode in _GREY or (picture.mode == "I" and picture.format == "PPM")
+                    grey[place] = picture.mode in GREY_MODES or (picture.mode == "I" and picture.format == "PPM")
                     sides[:, place] = picture.size
                     kinds[place] = "JPEG" if picture.format == "MPO" else picture.format or ""
                     # A telephone's MPO is a JPEG with a preview behind it; that is no second picture.
@@ -115,11 +115,11 @@ def pixels(picture: Image.Image, channels: int, size: int, how: Fit = "crop") ->
         ValueError: If it holds levels of unknown range: floating-point ones, or 32 bits not from a format where they
             stand for 16.
     """
-    eight = _eight_bits(picture, "L" if channels == 1 else "RGB")
+    eight = eight_bits(picture, "L" if channels == 1 else "RGB")
     return to_array(fit(eight, size, how))
 
 
-def _eight_bits(picture: Image.Image, mode: str) -> Image.Image:
+def eight_bits(picture: Image.Image, mode: str) -> Image.Image:
     """`picture`, upright, in 8-bit `mode` (L or RGB)."""
     if picture.mode == "I" and picture.format not in ("PPM", "PNG"):  # these two scale to 16 bits themselves
         raise ValueError("it holds 32-bit levels of unknown range")

@@ -23,7 +23,8 @@ from lowland.data.describe import Contents, Part, doubts, findings
 from lowland.data.fitting import Fit, choose, natural_side
 from lowland.data.folder import open_folder
 from lowland.data.images import Images, Look, Source
-from lowland.data.npz import open_npz
+from lowland.data.memory import Arrays
+from lowland.data.npz import open_arrays, open_npz
 from lowland.data.selection import Indices, groups, held_out, interleaved, limited
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit
 from lowland.data.torchvision_sets import SETS, open_torchvision
@@ -78,7 +79,7 @@ def catalogue() -> list[DataEntry]:
     return built_in + [DataEntry(name=name, summary=e.summary, source=e.origin) for name, e in SETS.items()]
 
 
-def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -> DataSet:
+def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", arrays: Arrays | None = None) -> DataSet:
     """The data set of `config`: found, split, and decoded unless it is larger than `config.memory_gb` GB (10⁹ bytes).
 
     Which images train, score candidates and test is a function of `seed`, the labels and the fractions alone, and is
@@ -88,6 +89,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
         config: The data settings of a run.
         seed: The run's seed.
         device: Where images and labels are kept, or, for streamed sets, delivered.
+        arrays: What the .npz file at `config.name` is going to hold (`memory.in_memory`), read in its place.
 
     Returns:
         Training, search and test split with the classes, the size of images and their statistics.
@@ -98,7 +100,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu") -
     Warns:
         LowlandWarning: For what was left out or is unwise (`DataSet.warnings`).
     """
-    source = _open(config)
+    source = _open(config) if arrays is None else open_arrays(Path(config.name), arrays, "data")
     chosen = _choose(source, config, seed)
     homes: dict[Part, Images] = {
         "train": source.train,

@@ -89,7 +89,7 @@ def several(images: Any, channels: int) -> Iterable[Any]:
         channels: Channels of the network.
 
     Returns:
-        One item for each image.
+        What `Picture` may be, or anything else that is then refused with its number.
 
     Raises:
         DataError: it is nothing that holds images, or could be read in two ways.

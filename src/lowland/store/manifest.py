@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,9 @@ CONFIG = "config.yaml"
 MANIFEST = "manifest.json"
 ARCHIVE = "archive.sqlite"
 PROGRESS = "progress.json"
+DATA = "data.npz"
+"""Arrays that were given in memory, which no other file holds."""
+
 CHECKPOINTS = "checkpoints"
 LOCK = ".lock"
 
@@ -46,7 +49,7 @@ def require_vacant(path: Path) -> None:
     """Raise RunError unless `path` is empty, but for what a creation stopped half-way leaves behind."""
     if (path / MANIFEST).exists():
         raise RunError(f"{path} already holds a run: continue it with `lowland resume {path}`, or choose another --out")
-    own = {LOCK, CONFIG, CHECKPOINTS}
+    own = {LOCK, CONFIG, CHECKPOINTS} | ({DATA} if (path / LOCK).exists() else set())
     others = sorted(p.name for p in path.iterdir() if p.name not in own and not p.name.endswith(".tmp"))
     if others:
         raise RunError(f"{path} is not empty and not a run (it holds {others[0]!r}); choose another --out")
@@ -58,16 +61,29 @@ def clear_temporary(path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def new_manifest(path: Path, config: Config) -> dict[str, Any]:
-    """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run."""
+def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None = None) -> dict[str, Any]:
+    """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run.
+
+    Args:
+        path: The folder.
+        config: The settings.
+        data: Writes arrays that were given in memory into a file; None where there are none.
+
+    Returns:
+        The manifest.
+    """
     files.write_text(path / CONFIG, settings.dump(config))
+    if data is not None:
+        with files.replacing(path / DATA) as temporary:
+            data(temporary)
+    names = (CONFIG,) if data is None else (CONFIG, DATA)
     manifest = {
         "format": FORMAT,
         "lowland": __version__,
         "created": now(),
         "stages": {},
         "checkpoints": {},
-        "files": {CONFIG: files.sha256(path / CONFIG)},
+        "files": {name: files.sha256(path / name) for name in names},
     }
     files.write_json(path / MANIFEST, manifest)
     return manifest
@@ -102,11 +118,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     """The settings of the run at `path`; RunError where they are missing, damaged or not what the run began with."""
     if "config" in manifest:  # a change of the settings was stopped half-way: the manifest has the new ones
-        return _built(settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"), manifest)
+        return _built(path, settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"), manifest)
     file = path / CONFIG
     try:
         intact = files.sha256(file) == manifest["files"].get(CONFIG)
-        config = _built(settings.read(file), manifest)
+        config = _built(path, settings.read(file), manifest)
     except (OSError, ConfigError) as error:
         raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
     if not intact:
@@ -117,8 +133,13 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
     return config
 
 
-def _built(values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
-    return build(from_format_1(values) if manifest["format"] == 1 else values)
+def _built(path: Path, values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
+    config = build(from_format_1(values) if manifest["format"] == 1 else values)
+    if DATA not in manifest["files"]:
+        return config
+    # The run may have been moved, and its data with it.
+    data = config.data.model_copy(update={"name": str((path / DATA).absolute())})
+    return config.model_copy(update={"data": data})
 
 
 def renewal(path: Path, manifest: Mapping[str, Any], config: Config) -> dict[str, Any]:

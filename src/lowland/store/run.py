@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from lowland.store.manifest import (
     ARCHIVE,
     CHECKPOINTS,
     CONFIG,
+    DATA,
     FORMAT,
     LOCK,
     MANIFEST,
@@ -35,7 +36,7 @@ from lowland.store.progress import ProgressFile
 from lowland.store.results import Results
 from lowland.store.status import status
 
-__all__ = ["ARCHIVE", "CHECKPOINTS", "CONFIG", "FORMAT", "MANIFEST", "PROGRESS", "STAGES", "Run"]
+__all__ = ["ARCHIVE", "CHECKPOINTS", "CONFIG", "DATA", "FORMAT", "MANIFEST", "PROGRESS", "STAGES", "Run"]
 
 
 class Run(Checkpoints, Results):
@@ -53,8 +54,13 @@ class Run(Checkpoints, Results):
         self._progress = ProgressFile(path / PROGRESS)
 
     @classmethod
-    def create(cls, path: Path | str, config: Config) -> Run:
+    def create(cls, path: Path | str, config: Config, data: Callable[[Path], None] | None = None) -> Run:
         """Create a run directory at `path`.
+
+        Args:
+            path: The folder to make, or an empty one.
+            config: Complete settings.
+            data: Writes arrays that were given in memory into a file, which the run keeps as data.npz.
 
         Returns:
             The run, locked for writing.
@@ -73,7 +79,7 @@ class Run(Checkpoints, Results):
                 clear_temporary(path)
                 (path / CHECKPOINTS).mkdir(exist_ok=True)
                 sync_folder(path.absolute().parent)
-            manifest = new_manifest(path, config)
+            manifest = new_manifest(path, config, data)
         except BaseException:
             writer.release()
             raise

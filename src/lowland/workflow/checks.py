@@ -10,7 +10,7 @@ from lowland.core.device import resolve
 from lowland.core.errors import ConfigError
 from lowland.core.registry import EXECUTORS
 from lowland.core.seeds import numpy_rng
-from lowland.data import DataSet, load
+from lowland.data import Arrays, DataSet, load
 from lowland.evaluation.suite import suites
 from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
@@ -19,10 +19,14 @@ from lowland.workflow import searchers
 from lowland.workflow.network_size import check_limits, network_shape
 
 
-def check(config: Config) -> DataSet:
+def check(config: Config, arrays: Arrays | None = None) -> DataSet:
     """Check all that can be wrong, before the first step and before anything is written.
 
     Each part says itself what it needs: the searcher and what it asks, the suites, the space.
+
+    Args:
+        config: The settings of a run.
+        arrays: What the run is going to keep as its data, if that was given in memory.
 
     Returns:
         The data set.
@@ -39,7 +43,7 @@ def check(config: Config) -> DataSet:
     EXECUTORS.load(config.compute.executor)
     judges = suites(config)
     compute = resolve(config.compute)
-    data = load(config.data, seed=config.seed, device=compute.device)
+    data = load(config.data, seed=config.seed, device=compute.device, arrays=arrays)
     for judge in judges:
         judge.require(config, data)
     if searcher.supernet:

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,8 @@ from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
 from lowland.core.monitor import Monitor
 from lowland.core.torch_settings import settings_kept
-from lowland.data import DataSet, describe
-from lowland.evaluation.suite import figures_of
-from lowland.store.artifacts import Searched, evaluated, network_folder
-from lowland.store.run import Run
+from lowland.data import Arrays, DataSet, describe, save_arrays
+from lowland.store.run import DATA, Run
 from lowland.training.parallel import barrier, join
 from lowland.workflow import plugins
 from lowland.workflow.changes import reconfigure, with_absolute_paths
@@ -27,34 +25,20 @@ from lowland.workflow.checks import check
 from lowland.workflow.plan import Plan, plan
 from lowland.workflow.presets import complete
 from lowland.workflow.recorded import Recorded
+from lowland.workflow.result import RunResult, run_result
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
 from lowland.workflow.threads import choose_threads, rates
 
 
-@dataclass(frozen=True)
-class RunResult:
-    """Where a run stands when control comes back.
-
-    Attributes:
-        path: The run directory.
-        stages: Names of the stages that are done.
-        networks: One row per delivered network, best first; `figures` are those of all suites
-            (`evaluation.section.Figure`).
-        report: report.html, once written.
-        network: Folder of the delivered network, once trained.
-    """
-
-    path: Path
-    stages: tuple[str, ...]
-    networks: list[dict[str, Any]] = field(default_factory=list)
-    report: Path | None = None
-    network: Path | None = None
-
-
 @settings_kept()
 def run(
-    config: Config, path: Path | str | None = None, *, monitor: Monitor | None = None, last: str = "report"
+    config: Config,
+    path: Path | str | None = None,
+    *,
+    monitor: Monitor | None = None,
+    last: str = "report",
+    arrays: Arrays | None = None,
 ) -> RunResult:
     """Start a run and carry it to stage `last`.
 
@@ -63,6 +47,7 @@ def run(
         path: Run directory to make; None: a dated one in `runs/`.
         monitor: Hears how it goes.
         last: supernet, search, train, evaluate or report.
+        arrays: The data, where it was given in memory; the run directory then keeps it as data.npz.
 
     Returns:
         What the run has made so far, and where.
@@ -75,13 +60,17 @@ def run(
     world = join()
     if path is None and world.size > 1:
         raise ConfigError("under torchrun every process must be told the run directory: add --out")
-    data = check(config)
+    folder = Path(path) if path is not None else None
+    if arrays is not None:
+        folder = folder or new_run_folder(config, "data")
+        config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
+    data = check(config, arrays)
+    folder = folder or new_run_folder(config, data.name)
     monitor = monitor or Monitor()
     if world.main:
         monitor.say(describe(data))
-    folder = Path(path) if path is not None else new_run_folder(config, data)
-    if world.main:
-        Run.create(folder, with_absolute_paths(complete(config))).close()
+        kept = None if arrays is None else partial(save_arrays, arrays)
+        Run.create(folder, with_absolute_paths(complete(config)), kept).close()
     barrier(world)
     return _continued(folder, monitor, last=last, data=data, new=True)
 
@@ -216,36 +205,8 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
         stage.run(session)
 
 
-def new_run_folder(config: Config, data: DataSet) -> Path:
+def new_run_folder(config: Config, data: str) -> Path:
     """A dated run directory in `runs/` that does not exist yet."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{data.name}-{config.space}-{stamp}")
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", f"{data}-{config.space}-{stamp}")
     return Path("runs") / (name if not (Path("runs") / name).exists() else f"{name}-{os.getpid()}")
-
-
-def run_result(opened: Run) -> RunResult:
-    """What a finished or unfinished run has to show."""
-    done = tuple(stage for stage in STAGES if opened.stage_done(stage))
-    rows: list[dict[str, Any]] = []
-    if "search" in done:
-        figures = [figures_of(record) for record in evaluated(opened)] if "evaluate" in done else []
-        for rank, entry in enumerate(Searched.read(opened).ranking[: opened.config.retrain.top], start=1):
-            rows.append(
-                {
-                    "rank": rank,
-                    "genotype": entry.genotype,
-                    "genes": list(entry.genes),
-                    "parameters": entry.parameters,
-                    "macs": entry.macs,
-                    "score": entry.value,
-                    "score_error": entry.standard_error,
-                    "figures": [figure for found in figures for figure in found.get(str(rank), ())],
-                }
-            )
-    return RunResult(
-        path=opened.path,
-        stages=done,
-        networks=rows,
-        report=opened.path / "report.html" if "report" in done else None,
-        network=opened.path / network_folder(1) if "train" in done else None,
-    )

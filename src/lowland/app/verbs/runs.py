@@ -14,7 +14,7 @@ from lowland.app.options import Given, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
     from lowland.core.monitor import Monitor
-    from lowland.workflow.pipeline import RunResult
+    from lowland.workflow.result import RunResult
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run directory, errors and warnings.")]
 

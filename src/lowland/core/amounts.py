@@ -1,0 +1,32 @@
+"""Amounts as people read them: times, counts, and figures with their standard errors."""
+
+from __future__ import annotations
+
+
+def clock(seconds: float | None) -> str:
+    """Seconds as a person says them: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds is None:
+        return "?"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def millions(count: int) -> str:
+    """A count of parameters or MACs in millions, three significant digits."""
+    return f"{count / 1e6:.3g} M"
+
+
+def estimate(value: float | None, error: float | None, form: str, unit: str = "") -> str:
+    """`value ± standard error unit`; a dash where there is no value."""
+    if value is None:
+        return "–"
+    return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
+
+
+def measured(value: float, error: float | None, unit: str) -> str:
+    """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
+    return estimate(value, error, "{:.2f}" if unit == "%" else "{:.4g}", f" {unit}".rstrip())
