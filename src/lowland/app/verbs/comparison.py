@@ -23,7 +23,7 @@ def compare(
         typer.Option(
             "--with",
             help="References: resnet-cell, all-conv3x3, darts-v2, mobilenetv3, published:NAME, timm:NAME, separated by "
-            "commas; or one genotype. Repeatable [default: one of the run's space, one of another].",
+            "commas; or one genotype. Repeatable \\[default: one of the run's space, one of another].",
             show_default=False,
         ),
     ] = None,
@@ -31,10 +31,10 @@ def compare(
     suites: Annotated[str, typer.Option("--suites", help="How networks are judged.")] = "classification,corruptions",
     max_params: Annotated[
         str | None,
-        typer.Option("--max-params", help="Most parameters of a reference [default: the delivered network's]."),
+        typer.Option("--max-params", help="Most parameters of a reference \\[default: the delivered network's]."),
     ] = None,
     max_macs: Annotated[
-        str | None, typer.Option("--max-macs", help="Most MACs of a reference [default: the delivered network's].")
+        str | None, typer.Option("--max-macs", help="Most MACs of a reference \\[default: the delivered network's].")
     ] = None,
     no_fit: Annotated[bool, typer.Option("--no-fit", help="Leave references at their own width.")] = False,
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/compare"),
