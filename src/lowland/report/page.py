@@ -42,6 +42,7 @@ def render(facts: ReportFacts) -> str:
         facts=facts,
         winner=winner,
         tiles=_tiles(facts, winner),
+        evaluated=any(stage.name == "evaluate" for stage in facts.stages),
         asked_rows=_asked_rows(facts.asked),
         cells=[(graph.title, *cells.picture(graph, f"cell-{index}")) for index, graph in enumerate(facts.cells)],
         faded=any(len(cells.alive(graph)) < len(graph.edges) for graph in facts.cells),
