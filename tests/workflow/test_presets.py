@@ -290,7 +290,7 @@ def test_settings_that_were_dumped_are_not_changed_by_presets_again() -> None:
         ({"search": {"shortlist": 3}, "preset": "paper"}, {"angle", "flatness", "perturbed_accuracy"}),
         (
             {
-                "search": {"strategy": "pareto", "objectives": ["error", "flatnas", "macs"]},
+                "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["error", "flatnas", "macs"]}}},
                 "preset": "paper",
             },
             {"accuracy", "angle", "flatness", "flatnas", "robustness", "macs"},

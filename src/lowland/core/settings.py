@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -208,7 +209,9 @@ def _suggestion(key: str, kind: type[BaseModel], prefix: str) -> str:
 
 def dump(config: Section) -> str:
     """The settings as YAML, complete, so that a run does not depend on later changes of presets."""
-    text: str = yaml.dump(config.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    values = config.model_dump(mode="json")
+    # On one line each, however long a path is.
+    text: str = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
     return text
 
 
