@@ -16,7 +16,7 @@ from golden.relocate import relocated
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
 from lowland.core.moved import MOVED
-from lowland.store import ledger as store
+from lowland.store import inside
 from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
 from lowland.workflow import pipeline, rank
@@ -154,8 +154,7 @@ def test_a_stop_at_any_write_of_the_renewal_leaves_a_run_that_opens(
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_json", stopping(store.write_json))
-        patch.setattr(store, "write_text", stopping(store.write_text))
+        patch.setattr(inside, "write_text", stopping(inside.write_text))
         with pytest.raises(KeyboardInterrupt), Run.open(copy) as run:
             run.reset_stage("report")
     with Run.open(copy, read_only=True) as run:
