@@ -50,6 +50,12 @@ def require(root: Path, relatives: Iterable[str]) -> None:
             folder.regular(name)
 
 
+def require_no_links(root: Path, relative: str = "") -> None:
+    """Raise RunError where the folder `relative` is a link, or anything in it or below is one."""
+    for found in _entries(root, relative, lambda _: True):
+        require(root, [f"{found}/any"] if (root / found).is_dir() else [found])
+
+
 def read(root: Path, relative: str, limit: int | None = None) -> bytes:
     """The content of a regular file.
 
@@ -117,6 +123,12 @@ def make_durable(root: Path, relative: str) -> None:
         folder.flush()
 
 
+def make_root(path: Path) -> None:
+    """Make the folder itself, which the caller named, and those above it."""
+    with explained(path):
+        path.mkdir(parents=True, exist_ok=True)
+
+
 def make_folder(root: Path, relative: str) -> None:
     """Make a folder of the run, where it is not there yet."""
     with explained(root / relative), _parent(root, f"{relative}/any", make=True):
@@ -154,11 +166,11 @@ def files(root: Path, relative: str = "") -> list[str]:
     return sorted(_entries(root, relative, stat.S_ISREG))
 
 
-def clear_temporary(root: Path) -> None:
-    """Delete the temporary files that a stop within an atomic write left anywhere below `root`."""
+def clear_temporary(root: Path, *, below: bool = True) -> None:
+    """Delete the temporary files that a stop within an atomic write left in `root`, and in folders below it."""
     for relative in files(root):
-        name = relative.rpartition("/")[2]
-        if name.startswith(".") and name.endswith(".tmp"):
+        folder, _, name = relative.rpartition("/")
+        if (below or not folder) and name.startswith(".") and name.endswith(".tmp"):
             delete(root, relative)
 
 
@@ -274,7 +286,7 @@ def _entries(root: Path, relative: str, kind: Callable[[int], bool]) -> Iterator
         with suppress(FileNotFoundError), _parent(root, f"{here}/any" if here else "any") as (folder, _):
             for name in folder.names():
                 found, mode = f"{here}/{name}" if here else name, folder.mode(name)
-                if mode is None or stat.S_ISLNK(mode):
+                if mode is None:
                     continue
                 if stat.S_ISDIR(mode):
                     waiting.append(found)
