@@ -106,9 +106,12 @@ class Workers(Executor):
             yield outcome
 
     def _alone(self, batch: _Batch, index: int, local: LocalScorer, first: Shortage) -> Outcome:
-        """A genotype once more, when nothing else is being scored.
+        """Score a genotype once more, when nothing else is being scored.
 
-        Here, or where workers died over it in a worker: it might end this process just as well.
+        Here; but where workers died over it, in a worker: it might end this process just as well.
+
+        Returns:
+            The outcome.
         """
         while any(worker.tasks for worker in self._workers):
             self._hear(batch, wait=True)

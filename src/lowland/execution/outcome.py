@@ -105,6 +105,9 @@ class LocalScorer:
     def again(self, genotype: Genotype, first: Shortage) -> Outcome:
         """Score a candidate once more, with nothing else being scored, after a first attempt that ran short.
 
+        Returns:
+            The outcome.
+
         Raises:
             LowlandError: It ran short again. Nothing is recorded, so that the candidate is tried anew on resuming.
         """

@@ -136,8 +136,8 @@ class Archive:
         foreign = sorted(name for name, kind in made.items() if kind not in ("table", "index"))
         if foreign:
             raise RunError(
-                f"{self.path} is not a lowland archive: it holds {foreign[0][:40]!r}, a program of its own, which could "
-                f"do anything; choose another file"
+                f"{self.path} is not a lowland archive: it holds a view or trigger {foreign[0][:40]!r}, which could do "
+                f"anything; choose another file"
             )
         if version == 0 and not tables:
             if self.read_only:

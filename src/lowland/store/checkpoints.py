@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import checked_json
-from lowland.store.inside import named, write_bytes
+from lowland.store import inside
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import CHECKPOINTS, intact
 from lowland.store.tensors import from_safetensors, to_safetensors
@@ -38,8 +38,8 @@ class Checkpoints(Ledger):
         content = to_safetensors(tensors, {"state": text})
         kept = self.manifest["checkpoints"].get(name, [])
         step = kept[0]["step"] + 1 if kept else 1
-        relative = named(self.path, f"{CHECKPOINTS}/{name}-{step}.safetensors")
-        write_bytes(self.path, relative, content)
+        relative = inside.named(self.path, f"{CHECKPOINTS}/{name}-{step}.safetensors")
+        inside.write_bytes(self.path, relative, content)
         digest = hashlib.sha256(content).hexdigest()
         newest = {"file": relative, "sha256": digest, "step": step, "stage": self._running}
         self.manifest["checkpoints"][name] = [newest, *kept[: _KEPT - 1]]

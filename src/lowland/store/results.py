@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from lowland.core.errors import RunError
 from lowland.core.files import checked_json
 from lowland.store import inside
-from lowland.store.inside import named
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import intact
 from lowland.store.tensors import from_safetensors, to_safetensors
@@ -43,7 +42,7 @@ class Results(Ledger):
     def delete(self, files: Sequence[str]) -> None:
         """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
         self._require_writer()
-        gone = {named(self.path, file) for file in files}
+        gone = {inside.named(self.path, file) for file in files}
         inside.require(self.path, gone)
         known = {file for file in gone if self.manifest["files"].pop(file, None) is not None}
         for stage in self.manifest["stages"].values():
@@ -65,7 +64,7 @@ class Results(Ledger):
 
     def _store(self, relative: str, content: bytes) -> None:
         self._require_writer()
-        relative = named(self.path, relative)
+        relative = inside.named(self.path, relative)
         digest = hashlib.sha256(content).hexdigest()
         if relative in self.manifest["files"]:
             # A stop between the next two writes leaves the old content or the new: the manifest then knows both.
@@ -77,7 +76,7 @@ class Results(Ledger):
         self._write_manifest()
 
     def _load(self, relative: str) -> bytes:
-        relative = named(self.path, relative)
+        relative = inside.named(self.path, relative)
         digest = self.manifest["files"].get(relative)
         if digest is None:
             raise RunError(f"{self.path} has no {relative} yet; run `lowland resume {self.path}` to finish the run")

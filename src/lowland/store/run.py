@@ -63,7 +63,7 @@ class Run(Checkpoints, Results):
         """
         path = Path(path)
         with explained(path):
-            path.mkdir(parents=True, exist_ok=True)
+            inside.make_root(path)
             require_vacant(path)
             writer = lock.Lock(path / LOCK)
         try:
