@@ -17,6 +17,7 @@ from PIL import Image
 from lowland import spaces
 from lowland.core import files
 from lowland.core.errors import GenotypeError, RunError
+from lowland.store import inside
 from lowland.store.run import Run
 from whole_runs import Command, content, made, options
 
@@ -295,16 +296,16 @@ def test_a_full_disk_loses_nothing(
 
 def test_a_full_disk_in_the_middle_of_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = 0
-    genuine = files.sync_file
+    genuine = inside.flush
 
-    def filling(path: Path) -> None:
+    def filling(handle: int) -> None:
         nonlocal calls
         calls += 1
         if calls == 12:
             raise OSError(errno.ENOSPC, "No space left on device")
-        genuine(path)
+        genuine(handle)
 
-    monkeypatch.setattr(files, "sync_file", filling)
+    monkeypatch.setattr(inside, "flush", filling)
     with pytest.raises(RunError, match="is full"):
         made(tmp_path / "run")
     with Run.open(tmp_path / "run", read_only=True) as run:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lowland.core.errors import DataError, LowlandError
+from lowland.core.errors import DataError, LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
 from lowland.execution import local as workers_module
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, Scored, ScoringFailure, Workers
@@ -107,16 +107,39 @@ def test_answers_to_an_abandoned_batch_are_not_taken_for_others(workers: Workers
 
 
 @pytest.mark.slow
-def test_a_killed_workers_candidate_gets_one_more_try(workers: Workers, tmp_path: Path) -> None:
-    """Genotype 3 kills two workers, genotype 8 one."""
-    case = judges.Case(tmp_path, "killed", times=3)
+def test_a_killed_workers_candidate_gets_more_tries_the_last_alone(workers: Workers, tmp_path: Path) -> None:
+    """Genotype 3 kills two workers and is scored by a third; no candidate is blamed."""
+    case = judges.Case(tmp_path, "killed", times=2)
     ready(workers, tmp_path)
-    outcomes = list(workers.scores(case, GENOTYPES[:9], local(case)))
-    assert [place for place, o in enumerate(outcomes) if isinstance(o, ScoringFailure)] == [3]
-    assert "2 worker processes died scoring it (killed by SIGKILL)" in str(outcomes[3])
-    assert outcomes[8].value == judges.value(GENOTYPES[8])
-    assert len((tmp_path / "faults").read_text()) == 3
-    assert len(workers.processes) == 2
+    with pytest.warns(LowlandWarning, match=r"2 worker processes died scoring it \(killed by SIGKILL\)"):
+        outcomes = list(workers.scores(case, GENOTYPES[:8], local(case)))
+    assert [o.value for o in outcomes] == [judges.value(g) for g in GENOTYPES[:8]]
+    assert len((tmp_path / "faults").read_text()) == 2
+
+
+@pytest.mark.slow
+def test_a_candidate_that_kills_every_worker_stops_the_search_and_is_not_blamed(tmp_path: Path) -> None:
+    case = judges.Case(tmp_path, "killed")
+    with Workers(2, judges.Prepare()) as workers:
+        ready(workers, tmp_path)
+        outcomes = workers.scores(case, GENOTYPES[:8], local(case))
+        assert [next(outcomes).value for _ in range(3)] == [judges.value(g) for g in GENOTYPES[:3]]
+        with pytest.raises(LowlandError, match=r"not even alone \(3 worker processes died scoring it"):
+            next(outcomes)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_memory_short_in_a_worker_is_tried_again_alone(workers: Workers, tmp_path: Path, times: int) -> None:
+    case = judges.Case(tmp_path, "memory", times=times)
+    ready(workers, tmp_path)
+    outcomes = workers.scores(case, GENOTYPES[:5], local(case))
+    assert [next(outcomes).value for _ in range(3)] == [judges.value(g) for g in GENOTYPES[:3]]
+    if times == 1:
+        with pytest.warns(LowlandWarning, match="MemoryError"):
+            assert [o.value for o in outcomes] == [judges.value(g) for g in GENOTYPES[3:5]]
+    else:
+        with pytest.raises(LowlandError, match="not even alone"):
+            next(outcomes)
 
 
 def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:

@@ -16,8 +16,8 @@ from golden.relocate import relocated
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
 from lowland.core.moved import MOVED
-from lowland.store import ledger as store
-from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, Run
+from lowland.store import inside
+from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, STAGES, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
 from lowland.workflow import pipeline, rank
 from lowland.workflow.identity import measure_identity
@@ -111,9 +111,7 @@ def test_a_finished_run_is_read_and_resumed_as_it_is(finished: Path) -> None:
     before = content(finished)
     with Run.open(finished, read_only=True) as run:
         assert run.verify() == []
-        assert {name: each["status"] for name, each in run.status()["stages"].items()} == dict.fromkeys(
-            store.STAGES, "done"
-        )
+        assert {name: each["status"] for name, each in run.status()["stages"].items()} == dict.fromkeys(STAGES, "done")
     result = pipeline.resume(finished)
     assert [row["genes"] for row in result.networks] == [
         entry["genes"] for entry in EXPECTED["runs"][finished.name]["ranking"][: len(result.networks)]
@@ -154,8 +152,7 @@ def test_a_stop_at_any_write_of_the_renewal_leaves_a_run_that_opens(
         return wrapped
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_json", stopping(store.write_json))
-        patch.setattr(store, "write_text", stopping(store.write_text))
+        patch.setattr(inside, "write_text", stopping(inside.write_text))
         with pytest.raises(KeyboardInterrupt), Run.open(copy) as run:
             run.reset_stage("report")
     with Run.open(copy, read_only=True) as run:

@@ -283,3 +283,27 @@ def test_every_acknowledged_score_survives_sigkill(tmp_path: Path) -> None:
 def test_candidate_is_immutable() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         candidate(1).value = 2.0  # type: ignore[misc]
+
+
+def test_the_best_are_found_by_an_index_with_ties_as_everywhere(tmp_path: Path) -> None:
+    def candidate(place: int) -> Candidate:
+        genes = (place % 13, place)
+        value, parameters = float(place % 5), place % 3
+        made = Candidate(genotype=Genotype("toy", genes), key=str(place), measure="m", generation=0, origin="random",
+                         status="scored", value=value, parameters=parameters)  # fmt: skip
+        return dataclasses.replace(made, status="failed", value=None, reason="bad") if place % 11 == 0 else made
+
+    with Archive(tmp_path / "a.sqlite") as archive:
+        for place in range(200):
+            archive.record(candidate(place))
+        ranked = [c for c in archive.candidates("m") if c.status == "scored"]
+        for n in (0, 1, 2, 13, 50, len(ranked), 1000):
+            assert archive.best("m", n) == ranked[:n]
+        assert archive.best("another", 3) == []
+    with Archive(tmp_path / "a.sqlite", read_only=True) as archive:
+        plan = archive._connection.execute(
+            "EXPLAIN QUERY PLAN SELECT value FROM candidates WHERE measure = 'm' AND status = 'scored' "
+            "ORDER BY value DESC, parameters LIMIT 1"
+        ).fetchall()
+        assert "ranked" in plan[0][-1]
+        assert len(plan) == 1, "nothing is sorted"

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lowland.core.errors import DataError, InterruptedRun, LowlandError
+from lowland.core.errors import DataError, InterruptedRun, LowlandError, LowlandWarning
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, ScoringFailure
 from toy_search import searched
 
@@ -99,8 +99,6 @@ def test_another_measure_identity_scores_anew(tmp_path: Path, toy, value_of) -> 
     ("error", "reason"),
     [
         (RuntimeError("size\n  mismatch"), "RuntimeError: size mismatch"),
-        (torch.OutOfMemoryError("CUDA out of memory"), "OutOfMemoryError: CUDA out of memory"),
-        (MemoryError(), "MemoryError"),
         (ValueError("bad"), "ValueError: bad"),
         (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero"),
         (math.nan, "the measure gave nan"),
@@ -124,6 +122,48 @@ def test_one_candidates_failure_is_recorded_and_the_search_goes_on(
         assert {c.reason for c in failed} == {reason}
         assert archive.count() == 50 == result.summary.proposed
     assert all(c.genotype.genes[0] != 1 for c in result.ranking)
+
+
+SHORTAGES = [
+    torch.OutOfMemoryError("CUDA out of memory"),
+    MemoryError(),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+]
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
+def test_a_shortage_of_memory_is_no_candidates_failure(tmp_path: Path, toy, value_of, error) -> None:
+    short: list = []
+
+    def once(genotype):
+        if genotype.genes[0] == 1 and genotype not in short:
+            short.append(genotype)
+            raise error
+        return judgement(value_of(genotype))
+
+    with Archive(tmp_path / "a.sqlite") as archive, Archive(tmp_path / "b.sqlite") as other:
+        with pytest.warns(LowlandWarning, match="at the second attempt, alone"):
+            result = run(toy, archive, once)
+        assert result.summary.failed == 0
+        assert short
+        plain = run(toy, other, lambda genotype: judgement(value_of(genotype)))
+        assert comparable(result) == comparable(plain)
+
+
+@pytest.mark.parametrize("error", SHORTAGES, ids=lambda error: type(error).__name__)
+def test_a_shortage_that_stays_stops_the_search_and_archives_nothing(tmp_path: Path, toy, value_of, error) -> None:
+    def judge(genotype):
+        if len(scored) >= 5:
+            raise error
+        scored.append(genotype)
+        return judgement(value_of(genotype))
+
+    scored: list = []
+    with Archive(tmp_path / "a.sqlite") as archive:
+        with pytest.raises(LowlandError, match=r"not even alone .*free memory, .* resume the run"):
+            run(toy, archive, judge)
+        assert [c.status for c in archive.candidates()] == ["scored"] * 5
+        assert run(toy, archive, Judge(value_of)).summary.failed == 0
 
 
 def test_reasons_are_short_lines() -> None:

@@ -14,8 +14,8 @@ import pytest
 import torch
 from damage import flip, posix, weights
 
-from lowland.core import files
 from lowland.core.errors import LowlandWarning, RunError
+from lowland.store import inside
 from lowland.store.run import Run
 
 
@@ -107,14 +107,14 @@ def test_a_refusing_disk_is_one_sentence_and_loses_nothing(
     run.save_checkpoint("supernet", weights(1), {"step": 1})
     writes = 0
 
-    def refuse(path: Path) -> None:
+    def refuse(handle: int) -> None:
         nonlocal writes
         writes += 1
         if writes == at:
             raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(files, "sync_file", refuse)
+        patch.setattr(inside, "flush", refuse)
         with pytest.raises(RunError, match=message):
             run.save_checkpoint("supernet", weights(2), {"step": 2})
     # As if the process had ended here, without close().

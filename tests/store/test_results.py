@@ -12,9 +12,8 @@ import pytest
 import torch
 from damage import flip, weights
 
-from lowland.core import files
 from lowland.core.errors import RunError
-from lowland.store import results
+from lowland.store import inside
 from lowland.store.run import Run
 
 
@@ -45,13 +44,16 @@ def test_a_result_whose_replacement_was_stopped_is_the_old_or_the_new(
     run.start_stage("train")
     run.write_json("history.json", ["old"])
 
-    def stop(path: Path, content: bytes) -> None:
+    def stop(root: Path, relative: str, content: bytes) -> None:
         if replaced:
-            files.write_bytes(path, content)
+            write(root, relative, content)
         raise KeyboardInterrupt
 
+    write = inside.write_bytes
+    # The manifest is text, and goes another way.
+    monkeypatch.setattr(inside, "write_text", lambda root, relative, text: write(root, relative, text.encode()))
     with monkeypatch.context() as patch:
-        patch.setattr(results, "write_bytes", stop)
+        patch.setattr(inside, "write_bytes", stop)
         with pytest.raises(KeyboardInterrupt):
             run.write_json("history.json", ["new"])
     run._lock.release()
@@ -70,13 +72,13 @@ def test_status_tells_stages_time_left_and_best(run: Run) -> None:
     run.start_stage("supernet")
     run.finish_stage("supernet", [], {"loss": 1.0})
     run.start_stage("search")
-    run.progress("search", 30, 100, 2.0, {"value": 0.9})
+    run.progress("search", 30, 100, 2.0, {"genotype": "a", "score": 0.9})
     status = Run.open(run.path, read_only=True).status()
     assert status["active"]
     assert [stage["status"] for stage in status["stages"].values()] == ["done", "running"] + ["pending"] * 3
     assert status["stages"]["supernet"]["facts"] == {"loss": 1.0}
     assert status["seconds_left"] == 35.0
-    assert status["best"] == {"value": 0.9}
+    assert status["best"] == {"genotype": "a", "score": 0.9}
     json.dumps(status, allow_nan=False)
     run.close()
     status = Run.open(run.path, read_only=True).status()

@@ -14,6 +14,7 @@ from damage import posix, subprocess_of, weights
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
+from lowland.store import inside
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 # --- creating and opening ----------------------------------------------------------------------------------------
@@ -257,15 +258,15 @@ def test_a_reset_stopped_within_is_made_good_at_the_next_opening(run: Run, monke
     run.write_json("ranking.json", [1])
     run.finish_stage("search", [], {})
     (run.path / ARCHIVE).write_bytes(b"scores")
-    unlink = Path.unlink
+    delete = inside.delete
 
-    def stop(self: Path, missing_ok: bool = False) -> None:
-        unlink(self, missing_ok=missing_ok)
-        if self.name == "ranking.json":
+    def stop(root: Path, relative: str) -> None:
+        delete(root, relative)
+        if relative == "ranking.json":
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", stop)
+        patch.setattr(inside, "delete", stop)
         with pytest.raises(KeyboardInterrupt):
             run.reset_stage("search")
     run.close()

@@ -7,10 +7,10 @@ import hashlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from lowland.core.errors import RunError
@@ -56,14 +56,12 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.with_name(f".{path.name}.{token_hex(6)}.tmp")
+        temporary.touch(0o666, exist_ok=False)  # less what the umask takes away
         try:
             yield temporary
             if durable:
                 sync_file(temporary)
-            temporary.chmod(0o644)
             temporary.replace(path)
             if durable:
                 sync_folder(path.parent)

@@ -5,7 +5,7 @@ A network folder holds `network.safetensors` (weights) and `network.json` (genot
 
 from __future__ import annotations
 
-import json
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -13,17 +13,18 @@ from typing import Any, overload
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load as deserialised
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from lowland.core.errors import ConfigError, RunError
-from lowland.core.files import replacing, sha256, write_json
+from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, Fit, normalise
+from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, digest
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
-
-FORMAT = 1
+from lowland.store import inside
 
 BATCH = 125
 """Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
@@ -174,38 +175,39 @@ def save(
     """
     wanted = get(genotype.space).network(genotype, shape).state_dict().keys()
     state = body.state_dict()
-    with replacing(folder / "network.safetensors") as temporary:
-        save_file({name: state[name].detach().cpu().contiguous() for name in wanted}, temporary)
-    write_json(
-        folder / "network.json",
-        {
-            "format": FORMAT,
-            "space": genotype.space,
-            "genes": list(genotype.genes),
-            "genotype": get(genotype.space).format(genotype),
-            "shape": asdict(shape),
-            "classes": list(data.classes),
-            "mean": list(data.mean),
-            "std": list(data.std),
-            "fit": data.fit,
-            "sha256": sha256(folder / "network.safetensors"),
-            "facts": dict(facts),
-        },
-    )
+    inside.make_root(folder)
+    content = serialised({name: state[name].detach().cpu().contiguous() for name in wanted})
+    inside.write_bytes(folder, WEIGHTS, content)
+    values = {
+        "format": FORMAT,
+        "space": genotype.space,
+        "genes": list(genotype.genes),
+        "genotype": get(genotype.space).format(genotype),
+        "shape": asdict(shape),
+        "classes": list(data.classes),
+        "mean": list(data.mean),
+        "std": list(data.std),
+        "fit": data.fit,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "facts": dict(facts),
+    }
+    inside.write_text(folder, FILE, json_text(values | {"digest": digest(values)}))
 
 
 def facts(folder: Path) -> dict[str, Any]:
     """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
     try:
-        written = json.loads((folder / "network.json").read_text(encoding="utf-8"))
-        complete = sha256(folder / "network.safetensors") == written["sha256"]
-    except (OSError, ValueError, KeyError):
+        written = Description.read(folder, FILE, "train it again")
+        complete = inside.sha256(folder, WEIGHTS) == written.sha256
+    except (OSError, RunError):
         return {}
-    return dict(written["facts"]) if complete else {}
+    return dict(written.facts) if complete else {}
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     """Load a delivered network with its preprocessing.
+
+    Nothing is built before the description is known to be what was written, and to fit the weights.
 
     Args:
         path: A network folder, or a run directory that holds one.
@@ -216,50 +218,59 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
 
     Raises:
         RunError: nothing is there, it is damaged, or another version wrote it.
+        ConfigError: its search space is not known here.
+        GenotypeError: its genotype is none of its space.
     """
-    folder = Path(path)
-    if not (folder / "network.json").exists() and (folder / "network").is_dir():
-        folder = folder / "network"
-    again, weights = _remedy(folder), folder / "network.safetensors"
+    root, within = Path(path), ""
+    if not (root / FILE).exists() and (root / "network").is_dir():
+        within = "network/"
+    folder = root / within
+    again = _remedy(folder)
     try:
-        facts = json.loads((folder / "network.json").read_text(encoding="utf-8"))
+        known = Description.read(root, within + FILE, again)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if weights.exists():
-            raise RunError(f"{folder / 'network.json'} is missing; {again}") from error
+        if (folder / WEIGHTS).exists():
+            raise RunError(f"{folder / FILE} is missing; {again}") from error
         raise RunError(
             f"no delivered network at {path}: expected network.json there or in its network/ folder; finish the run "
             "with `lowland resume` first"
         ) from error
-    except ValueError as error:
-        raise RunError(f"{folder / 'network.json'} is damaged: it is not valid JSON; {again}") from error
-    if facts.get("format") != FORMAT:
-        raise RunError(
-            f"{folder} was written in network format {facts.get('format')}, this version reads {FORMAT}; use the "
-            "lowland version that wrote it"
-        )
+    except OSError as error:
+        raise RunError(f"{folder / FILE} cannot be read ({error.strerror}); change its permissions") from error
+    space = get(known.genotype.space)
+    space.validate(known.genotype)
+    state = _weights(root, within, known, again)
+    scalars = sum(tensor.numel() for tensor in state.values())
+    if scalars < space.cost(known.genotype, known.shape).parameters:
+        raise RunError(f"{folder / FILE} is damaged: it describes a larger network than {WEIGHTS} holds; {again}")
+    body = space.network(known.genotype, known.shape, NetworkOptions())
     try:
-        if sha256(weights) != facts["sha256"]:
-            raise RunError(f"{weights} is damaged: its checksum differs from network.json; {again}")
-        state = load_file(weights)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise RunError(f"{weights} is missing or damaged; {again}") from error
-    genotype = Genotype(facts["space"], tuple(facts["genes"]))
-    shape = Shape(**facts["shape"])
-    space = get(genotype.space)
-    space.validate(genotype)
-    body = space.network(genotype, shape, NetworkOptions())
-    body.load_state_dict(state)
+        body.load_state_dict(state)
+    except RuntimeError as error:
+        raise RunError(f"{folder / FILE} is damaged: it describes another network than {WEIGHTS}; {again}") from error
     network = Network(
         body,
-        genotype=genotype,
-        shape=shape,
-        classes=facts["classes"],
-        mean=facts["mean"],
-        std=facts["std"],
-        facts=facts["facts"],
-        fit=facts.get("fit", "crop"),
+        genotype=known.genotype,
+        shape=known.shape,
+        classes=known.classes,
+        mean=known.mean,
+        std=known.std,
+        facts=known.facts,
+        fit=known.fit,
     )
     return network.to(device).eval()
+
+
+def _weights(root: Path, within: str, known: Description, again: str) -> dict[str, Tensor]:
+    where = root / within / WEIGHTS
+    try:
+        content = inside.read(root, within + WEIGHTS)
+        if hashlib.sha256(content).hexdigest() != known.sha256:
+            raise RunError(f"{where} is damaged: its checksum differs from network.json; {again}")
+        state: dict[str, Tensor] = deserialised(content)
+    except (OSError, SafetensorError) as error:
+        raise RunError(f"{where} is missing or damaged; {again}") from error
+    return state
 
 
 def _remedy(folder: Path) -> str:

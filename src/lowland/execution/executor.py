@@ -54,7 +54,8 @@ class Executor(ABC):
             local: Scores in this process as any other does.
 
         Raises:
-            LowlandError: A fault that is no single candidate's, as in `LocalScorer.score`.
+            LowlandError: A fault that is no single candidate's, as in `LocalScorer.score`; or memory that ran short
+                twice over one candidate, the second time with nothing else being scored (`LocalScorer.again`).
         """
 
 

@@ -27,7 +27,7 @@ from lowland.core.errors import LowlandError
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.execution.executor import Executor, Judge, register
-from lowland.execution.outcome import LocalScorer, Outcome, Scored, ScoringFailure
+from lowland.execution.outcome import Attempt, LocalScorer, Outcome, Scored, ScoringFailure, Shortage, settled
 
 WORTH_SECONDS = 5.0
 """Workers are started when a search has spent, and its batch will spend, this long: starting takes a few seconds."""
@@ -36,7 +36,7 @@ _AHEAD = 2
 """Genotypes handed to a worker at a time, so that it need not wait while a score is written to the archive."""
 
 _TRIES = 2
-"""Workers that may die over one genotype before it counts as failed."""
+"""Workers that may die over one genotype beside others, before it is tried once more with nothing else being scored."""
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from lowland.execution.local import serve; serve()"
 
@@ -99,11 +99,35 @@ class Workers(Executor):
                 elif not here:
                     self._hear(batch, wait=True)
             outcome = batch.outcomes.pop(index)
+            if isinstance(outcome, Shortage):
+                outcome = self._alone(batch, index, local, outcome)
             if isinstance(outcome, BaseException) and not isinstance(outcome, ScoringFailure):
                 raise outcome
             yield outcome
 
-    def _here(self, local: LocalScorer, genotype: Genotype) -> Outcome:
+    def _alone(self, batch: _Batch, index: int, local: LocalScorer, first: Shortage) -> Outcome:
+        """Score a genotype once more, when nothing else is being scored.
+
+        Here; but where workers died over it, in a worker: it might end this process just as well.
+
+        Returns:
+            The outcome.
+        """
+        while any(worker.tasks for worker in self._workers):
+            self._hear(batch, wait=True)
+        if not batch.losses[index]:
+            return local.again(batch.genotypes[index], first)
+        while not any(worker.ready for worker in self._workers):
+            self._hear(batch, wait=True)
+        next(worker for worker in self._workers if worker.ready).give(batch, index)
+        while index not in batch.outcomes:
+            self._hear(batch, wait=True)
+        second = batch.outcomes.pop(index)
+        if isinstance(second, BaseException) and not isinstance(second, ScoringFailure | Shortage):
+            raise second
+        return settled(batch.genotypes[index], first, second)
+
+    def _here(self, local: LocalScorer, genotype: Genotype) -> Attempt:
         outcome = local.outcome(genotype)
         self._spent += outcome.seconds
         self._scored += 1
@@ -157,11 +181,9 @@ class Workers(Executor):
         left = [index for number, index in worker.tasks if number == batch.number]
         if left and worker.tasks[0] == (batch.number, left[0]):
             batch.losses[left[0]] += 1
-            if batch.losses[left[0]] == _TRIES:
+            if batch.losses[left[0]] >= _TRIES:
                 index = left.pop(0)
-                batch.outcomes[index] = ScoringFailure(
-                    f"{_TRIES} worker processes died scoring it ({ending}); for lack of memory lower search.workers"
-                )
+                batch.outcomes[index] = Shortage(f"{batch.losses[index]} worker processes died scoring it ({ending})")
         batch.waiting = deque(sorted([*left, *batch.waiting]))
         if worker.ready:
             self._start(worker.core)
@@ -180,7 +202,7 @@ class _Batch:
         self.request = request
         self.genotypes = genotypes
         self.waiting = deque(range(len(genotypes)))
-        self.outcomes: dict[int, Outcome] = {}
+        self.outcomes: dict[int, Attempt] = {}
         self.losses: Counter[int] = Counter()
 
 
@@ -289,7 +311,7 @@ def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:
         say((number, index, _outcome(judge, request, genotype)))
 
 
-def _outcome(judge: Judge, request: Any, genotype: Genotype) -> Outcome | Exception:
+def _outcome(judge: Judge, request: Any, genotype: Genotype) -> Attempt | Exception:
     try:
         outcome = LocalScorer(lambda wanted: judge(request, wanted)).outcome(genotype)
         # In JSON's own types, as the archive keeps them: no tensor travels between processes.

@@ -5,13 +5,15 @@ Value types that every executor speaks: a judgement goes in, an outcome (scored 
 
 from __future__ import annotations
 
+import gc
 import math
 import time
+import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from lowland.core.errors import LowlandError
+from lowland.core.errors import LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
 
 _REASON_LENGTH = 300
@@ -19,6 +21,16 @@ _REASON_LENGTH = 300
 
 class ScoringFailure(Exception):
     """One candidate could not be scored; the message is the reason, one line. The search goes on."""
+
+    seconds: float = 0.0
+    """Time spent on it."""
+
+
+class Shortage(Exception):
+    """One candidate was not scored now: memory ran short, or worker processes died over it; the message says which.
+
+    That is no property of the candidate: it is tried once more, alone, and never archived as its failure.
+    """
 
     seconds: float = 0.0
     """Time spent on it."""
@@ -36,6 +48,9 @@ class Scored:
 
 Outcome = Scored | ScoringFailure
 """What became of one genotype."""
+
+Attempt = Outcome | Shortage
+"""What became of one attempt to score a genotype."""
 
 
 class Scorer(Protocol):
@@ -64,8 +79,9 @@ class Judgement(Protocol):
 class LocalScorer:
     """Scores genotypes in this process with a function, such as a measure bound to its supernet and images.
 
-    A value that is NaN or infinite, running out of memory (host or device), and errors of value or arithmetic are this
-    candidate's failure. Everything else (a bug, a setting, a stop, a lost accelerator) goes through.
+    A value that is NaN or infinite, and errors of value or arithmetic are this candidate's failure. Running out of
+    memory (host or device) is nobody's: the candidate is tried once more, and then the search stops. Everything else
+    (a bug, a setting, a stop, a lost accelerator) goes through.
     """
 
     def __init__(self, judge: Callable[[Genotype], Judgement]) -> None:
@@ -74,16 +90,29 @@ class LocalScorer:
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
         for genotype in genotypes:
-            yield self.outcome(genotype)
+            attempt = self.outcome(genotype)
+            yield self.again(genotype, attempt) if isinstance(attempt, Shortage) else attempt
 
-    def outcome(self, genotype: Genotype) -> Outcome:
+    def outcome(self, genotype: Genotype) -> Attempt:
         """The score of `genotype`, or why it has none; raises as `score` does for a fault of all candidates."""
         start = time.perf_counter()
         try:
             return self.score(genotype)
-        except ScoringFailure as failure:
+        except (ScoringFailure, Shortage) as failure:
             failure.seconds = time.perf_counter() - start
             return failure
+
+    def again(self, genotype: Genotype, first: Shortage) -> Outcome:
+        """Score a candidate once more, with nothing else being scored, after a first attempt that ran short.
+
+        Returns:
+            The outcome.
+
+        Raises:
+            LowlandError: It ran short again. Nothing is recorded, so that the candidate is tried anew on resuming.
+        """
+        _free_memory()
+        return settled(genotype, first, self.outcome(genotype))
 
     def score(self, genotype: Genotype) -> Scored:
         """Score a candidate.
@@ -93,6 +122,7 @@ class LocalScorer:
 
         Raises:
             ScoringFailure: This candidate cannot be scored.
+            Shortage: Memory ran short, which says nothing of the candidate.
             LowlandError: The accelerator failed, so that no candidate can be scored any more.
         """
         start = time.perf_counter()
@@ -106,7 +136,7 @@ class LocalScorer:
                     f"the accelerator failed while scoring {genotype} ({_line(error)}); every earlier score is kept: "
                     f"resume the run"
                 ) from error
-            raise ScoringFailure(_line(error)) from error
+            raise (Shortage if _memory_short(error) else ScoringFailure)(_line(error)) from error
         if not math.isfinite(value):
             raise ScoringFailure(f"the measure gave {value}")
         error_of = judgement.standard_error
@@ -116,6 +146,53 @@ class LocalScorer:
             details=judgement.details,
             seconds=time.perf_counter() - start,
         )
+
+
+def settled(genotype: Genotype, first: Shortage, second: Attempt) -> Outcome:
+    """Decide by a second attempt, alone.
+
+    Returns:
+        What it gave.
+
+    Warns:
+        LowlandWarning: The first one ran short.
+
+    Raises:
+        LowlandError: The second one did, too.
+    """
+    if isinstance(second, Shortage):
+        raise LowlandError(
+            f"{genotype} could not be scored, not even alone ({second}): memory is short, or the machine ends its "
+            f"processes; every earlier score is kept: free memory, or lower measure.batch_size or search.workers, and "
+            f"resume the run"
+        )
+    warnings.warn(
+        f"{genotype} was scored at the second attempt, alone, after the first one ran short ({first})",
+        LowlandWarning,
+        stacklevel=2,
+    )
+    return second
+
+
+_SHORT = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+"""What torch's allocators and libraries say in a plain RuntimeError, in their own words."""
+
+
+def _memory_short(error: BaseException) -> bool:
+    """Whether host or device had not enough memory."""
+    import torch
+
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
+
+
+def _free_memory() -> None:
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _accelerator_lost(error: BaseException) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import explained, plain
 from lowland.core.genotype import Genotype
+from lowland.store import inside
 
 SCHEMA = 1
 """Version of the table below, kept in `PRAGMA user_version`; an archive of another version is refused."""
@@ -44,6 +45,9 @@ CREATE TABLE IF NOT EXISTS candidates (
     UNIQUE (measure, key)
 )
 """
+
+_INDEX = "CREATE INDEX IF NOT EXISTS ranked ON candidates (measure, status, value DESC, parameters)"
+"""Finds the best without reading all; older versions keep it up and do not need it."""
 
 _COLUMNS = (
     "space, genes, key, generation, origin, status, reason, measure, value, standard_error, details, parameters, macs, "
@@ -108,6 +112,9 @@ class Archive:
     def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         self.path = Path(path)
         self.read_only = read_only
+        # SQLite would follow a link out of the run, and writes its log beside the file.
+        files = [f"{self.path.name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        inside.require(self.path.parent, files)
         if read_only and not self.path.is_file():
             raise RunError(_NOT_YET.format(self.path))
         with self._explained():
@@ -123,13 +130,23 @@ class Archive:
 
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = {row[0] for row in self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        self._connection.execute("PRAGMA trusted_schema = OFF")
+        made = dict(self._connection.execute("SELECT name, type FROM sqlite_master").fetchall())
+        tables = {name for name, kind in made.items() if kind == "table"}
+        foreign = sorted(name for name, kind in made.items() if kind not in ("table", "index"))
+        if foreign:
+            raise RunError(
+                f"{self.path} is not a lowland archive: it holds a view or trigger {foreign[0][:40]!r}, which could do "
+                f"anything; choose another file"
+            )
         if version == 0 and not tables:
             if self.read_only:
                 raise RunError(_NOT_YET.format(self.path))
             self._use_log()
             # One transaction: a stop within it leaves an empty file, which counts as no archive.
-            self._connection.executescript(f"BEGIN IMMEDIATE; {_TABLE}; PRAGMA user_version = {SCHEMA}; COMMIT")
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {_TABLE}; {_INDEX}; PRAGMA user_version = {SCHEMA}; COMMIT"
+            )
             return
         if "candidates" not in tables:
             raise RunError(f"{self.path} is not a lowland archive: it holds no candidates; choose another file")
@@ -145,6 +162,7 @@ class Archive:
             self._use_log()
             # SQLite opens what it may not write without a word, and would refuse the first score only.
             self._connection.execute("UPDATE candidates SET id = id WHERE 0")
+            self._connection.execute(_INDEX)  # archives of before had none
 
     def _use_log(self) -> None:
         mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -228,7 +246,21 @@ class Archive:
 
     def best(self, measure: str, n: int) -> list[Candidate]:
         """The `n` best scored candidates; ties go to fewer parameters, then to smaller genes. Failed never rank."""
-        return [c for c in self.candidates(measure) if c.status == "scored"][:n]
+        if n < 1:
+            return []
+        ranked = "WHERE measure = ? AND status = 'scored'"
+        with self._explained():
+            # Genes are text, which SQL cannot order as numbers: all that tie with the last one are sorted here.
+            last = self._connection.execute(
+                f"SELECT value, parameters FROM candidates {ranked} ORDER BY value DESC, parameters LIMIT 1 OFFSET ?",
+                (measure, n - 1),
+            ).fetchone()
+        if last is None:
+            found = self._select(ranked, measure)
+        else:
+            above = f"{ranked} AND (value > ? OR (value = ? AND parameters <= ?))"
+            found = self._select(above, measure, last[0], *last)
+        return sorted(found, key=lambda candidate: candidate.rank)[:n]
 
     def count(self, measure: str | None = None) -> int:
         """Number of candidates recorded for a measure, or in all, failed ones included."""
@@ -263,7 +295,13 @@ class Archive:
     def _select(self, where: str, *values: object) -> list[Candidate]:
         with self._explained():
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM candidates {where} ORDER BY id", values).fetchall()
-        return [_candidate(row) for row in rows]
+        try:
+            return [_candidate(row) for row in rows]
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise RunError(
+                f"archive {self.path}: a row of it is damaged; put back a good copy, or delete it and resume: "
+                f"candidates are then scored again"
+            ) from error
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

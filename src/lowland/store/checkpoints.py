@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import LowlandWarning, RunError
-from lowland.core.files import checked_json, write_bytes
+from lowland.core.files import checked_json
+from lowland.store import inside
 from lowland.store.ledger import Ledger
-from lowland.store.manifest import CHECKPOINTS, inside, intact
+from lowland.store.manifest import CHECKPOINTS, intact
 from lowland.store.tensors import from_safetensors, to_safetensors
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ class Checkpoints(Ledger):
         content = to_safetensors(tensors, {"state": text})
         kept = self.manifest["checkpoints"].get(name, [])
         step = kept[0]["step"] + 1 if kept else 1
-        relative = inside(self.path, f"{CHECKPOINTS}/{name}-{step}.safetensors")
-        write_bytes(self.path / relative, content)
+        relative = inside.named(self.path, f"{CHECKPOINTS}/{name}-{step}.safetensors")
+        inside.write_bytes(self.path, relative, content)
         digest = hashlib.sha256(content).hexdigest()
         newest = {"file": relative, "sha256": digest, "step": step, "stage": self._running}
         self.manifest["checkpoints"][name] = [newest, *kept[: _KEPT - 1]]

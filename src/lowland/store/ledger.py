@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.files import explained, sha256, write_json, write_text
-from lowland.store import lock
+from lowland.core.files import json_text
+from lowland.store import inside, lock
 from lowland.store.manifest import CONFIG, FORMAT, MANIFEST, STAGES, renewal
 
 
@@ -80,14 +80,14 @@ class Ledger:
         """Make a run of an earlier format one of today, before anything else is written."""
         if self.manifest["format"] != FORMAT:
             self.manifest |= renewal(self.path, self.manifest, self.config)
-            write_json(self.path / MANIFEST, self.manifest)
+            inside.write_text(self.path, MANIFEST, json_text(self.manifest))
             self._finish_settings()
 
     def _finish_settings(self) -> None:
         """Write the settings noted in the manifest; a stop within is made good when the run is next opened."""
         if "config" in self.manifest:
-            write_text(self.path / CONFIG, self.manifest["config"])
-            self.manifest["files"][CONFIG] = sha256(self.path / CONFIG)
+            inside.write_text(self.path, CONFIG, self.manifest["config"])
+            self.manifest["files"][CONFIG] = inside.sha256(self.path, CONFIG)
             del self.manifest["config"]
             self._write_manifest()
 
@@ -97,7 +97,7 @@ class Ledger:
         if self._running is not None:
             spent = time.monotonic() - self._resumed
             self.manifest["stages"][self._running]["seconds"] = round(self._earlier_seconds + spent, 3)
-        write_json(self.path / MANIFEST, self.manifest)
+        inside.write_text(self.path, MANIFEST, json_text(self.manifest))
 
     def _note(self, relative: str, digest: str) -> None:
         self.manifest["files"][relative] = digest
@@ -108,5 +108,4 @@ class Ledger:
 
     def _delete(self, entries: Sequence[Mapping[str, Any]]) -> None:
         for entry in entries:
-            with explained(self.path / entry["file"]):
-                (self.path / entry["file"]).unlink(missing_ok=True)
+            inside.delete(self.path, entry["file"])

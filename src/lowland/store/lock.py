@@ -7,12 +7,14 @@ import errno
 import json
 import os
 import socket
+import stat
 import sys
 import time
 from pathlib import Path
 
 from lowland.core.errors import RunError
 from lowland.core.files import explained
+from lowland.store import inside
 
 if sys.platform == "win32":
     import msvcrt
@@ -24,6 +26,8 @@ PATIENCE = 0.3
 
 _BYTE = 1 << 20
 """Windows locks this byte, far behind the owner's name, which must stay readable to others."""
+
+_MOST_BYTES = 4096
 
 _BUSY = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 
@@ -41,7 +45,7 @@ class Lock:
     def __init__(self, path: Path) -> None:
         self.path = path
         with explained(path):
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            self._handle = _opened(path, os.O_RDWR | os.O_CREAT)
         try:
             self._acquire()
         except BaseException:
@@ -74,7 +78,7 @@ class Lock:
 def held(path: Path) -> bool:
     """Whether some process holds the lock at `path` (none is created)."""
     try:
-        handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
+        handle = _opened(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     except OSError:
         return False
     try:
@@ -85,10 +89,21 @@ def held(path: Path) -> bool:
 
 def owner(path: Path) -> str:
     """Who last held the lock at `path`, as `process 123 on host`; empty where the file does not say."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return f"process {int(content['pid'])} on {content['host']}"
+    with contextlib.suppress(OSError, RunError, ValueError, KeyError, TypeError, RecursionError):
+        content = json.loads(inside.read(path.parent, path.name, _MOST_BYTES))
+        host = str(content["host"])
+        return f"process {int(content['pid'])} on {host}" if host.isprintable() else ""
     return ""
+
+
+def _opened(path: Path, flags: int) -> int:
+    """Open the lock file itself: a link would have its target emptied, and a pipe would wait for ever."""
+    inside.require(path.parent, [path.name])
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):  # changed since it was looked at
+        os.close(handle)
+        raise RunError(f"{path} is no regular file; delete it")
+    return handle
 
 
 def _try_lock(handle: int, path: Path, *, shared: bool = False) -> bool:

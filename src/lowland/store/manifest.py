@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lowland._version import __version__
-from lowland.core import files, settings
+from lowland.core import settings
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, RunError
+from lowland.core.files import json_text
+from lowland.store import inside
+from lowland.store.manifest_check import MOST_BYTES, Fault, names, parsed, require_sound
 from lowland.store.translation import from_format_1
 
 FORMAT = 2
@@ -55,12 +57,6 @@ def require_vacant(path: Path) -> None:
         raise RunError(f"{path} is not empty and not a run (it holds {others[0]!r}); choose another --out")
 
 
-def clear_temporary(path: Path) -> None:
-    """Delete the temporary files that a stop within an atomic write left anywhere below `path`."""
-    for temporary in path.rglob(".*.tmp"):
-        temporary.unlink(missing_ok=True)
-
-
 def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None = None) -> dict[str, Any]:
     """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run.
 
@@ -72,47 +68,72 @@ def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None
     Returns:
         The manifest.
     """
-    files.write_text(path / CONFIG, settings.dump(config))
+    inside.write_text(path, CONFIG, settings.dump(config))
     if data is not None:
-        with files.replacing(path / DATA) as temporary:
-            data(temporary)
-    names = (CONFIG,) if data is None else (CONFIG, DATA)
+        inside.require(path, [DATA])
+        data(path / DATA)  # in a folder that is no run yet, so that a part of a file harms nobody
+        inside.make_durable(path, DATA)
+    made = (CONFIG,) if data is None else (CONFIG, DATA)
     manifest = {
         "format": FORMAT,
         "lowland": __version__,
         "created": now(),
         "stages": {},
         "checkpoints": {},
-        "files": {name: files.sha256(path / name) for name in names},
+        "files": {name: inside.sha256(path, name) for name in made},
     }
-    files.write_json(path / MANIFEST, manifest)
+    inside.write_text(path, MANIFEST, json_text(manifest))
     return manifest
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the run at `path`; RunError where it is unreadable, damaged or of another format."""
+    """Read and check the manifest of the run at `path`.
+
+    Returns:
+        Its values.
+
+    Raises:
+        RunError: It is unreadable, damaged or of another format, or names what is not the run's.
+    """
     file = path / MANIFEST
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parsed(inside.read(path, MANIFEST, MOST_BYTES))
     except PermissionError as error:
         raise RunError(f"no permission to read {file}; change its permissions") from error
-    except (OSError, ValueError) as error:
+    except (OSError, Fault) as error:
         raise RunError(f"{file} is damaged ({error}); put back a good copy, or start the run again") from error
     if not isinstance(manifest, dict) or "format" not in manifest:
         raise RunError(f"{file} is damaged or not of a lowland run; put back a good copy, or start the run again")
-    if manifest["format"] not in READABLE:
+    if type(manifest["format"]) is not int or manifest["format"] not in READABLE:
+        written, version = repr(manifest["format"])[:40], manifest.get("lowland")
+        whose = version if isinstance(version, str) and version.isprintable() else "of the version"
         raise RunError(
-            f"run {path} has format {manifest['format']}, but this lowland ({__version__}) reads formats "
-            f"{' and '.join(map(str, READABLE))}: use "
-            f"lowland {manifest.get('lowland', 'of the version')} that wrote it, or start the run again"
+            f"run {path} has format {written}, but this lowland ({__version__}) reads formats "
+            f"{' and '.join(map(str, READABLE))}: use lowland {whose[:100]} that wrote it, or start the run again"
         )
     for name, kind in (("created", str), ("lowland", str), ("stages", dict), ("checkpoints", dict), ("files", dict)):
         if not isinstance(manifest.get(name), kind):
             raise RunError(f"{file} is damaged: its {name!r} is missing; put back a good copy, or start the run again")
+    try:
+        require_sound(manifest, STAGES, CHECKPOINTS)
+    except Fault as error:
+        raise RunError(f"{file} is damaged: {error}; put back a good copy, or start the run again") from error
+    _require_own(path, manifest)
     pending = manifest.pop("pending", None)  # a file was being replaced: the new content may be in place already
     if pending is not None and intact(path, pending["file"], pending["sha256"]) is not None:
         manifest["files"][pending["file"]] = pending["sha256"]
     return manifest
+
+
+def _require_own(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise RunError where the manifest names, or the run's own places are, what is not within the folder itself."""
+    own = (CONFIG, LOCK, PROGRESS, ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm", f"{ARCHIVE}-journal")
+    inside.require(path, [*own, f"{CHECKPOINTS}/any", *names(manifest)])
+    for kept in manifest.get("keep", ()):  # files and folders
+        inside.named(path, kept)
+    for name in names(manifest):
+        if inside.named(path, name) != name:
+            raise RunError(f"{path / MANIFEST} names {name!r}, which is not how the run writes a path; put back a copy")
 
 
 def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
@@ -121,9 +142,10 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
         return _built(path, settings.parse(manifest["config"], f"the settings in {path / MANIFEST}"), manifest)
     file = path / CONFIG
     try:
-        intact = files.sha256(file) == manifest["files"].get(CONFIG)
-        config = _built(path, settings.read(file), manifest)
-    except (OSError, ConfigError) as error:
+        content = inside.read(path, CONFIG, MOST_BYTES)
+        intact = hashlib.sha256(content).hexdigest() == manifest["files"].get(CONFIG)
+        config = _built(path, settings.parse(content.decode("utf-8"), f"settings file {file}"), manifest)
+    except (OSError, UnicodeDecodeError, ConfigError) as error:
         raise RunError(f"{file} of the run is missing or damaged ({error}); put back a good copy") from error
     if not intact:
         raise RunError(
@@ -152,40 +174,40 @@ def renewal(path: Path, manifest: Mapping[str, Any], config: Config) -> dict[str
         What the manifest gets to be one of today, its settings still to be written.
     """
     try:
-        facts = json.loads((path / "evaluation.json").read_text(encoding="utf-8"))
+        facts = parsed(inside.read(path, "evaluation.json"))
         precision = facts["environment"]["precision"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         precision = None
     renewed = {"format": manifest["format"], "precision": precision}
     return {"format": FORMAT, "renewed": renewed, "config": settings.dump(config)}
 
 
-def inside(root: Path, relative: Path | str) -> str:
-    """`relative` (to `root`, or absolute within it) as a path with forward slashes; RunError where it leads outside."""
-    base = root.absolute()
-    target = base / relative
-    # The run itself may well be at ../run.
-    if base not in target.parents or ".." in target.parts[len(base.parts) :]:
-        raise RunError(f"{relative} is not a path inside the run directory {root}")
-    return target.relative_to(base).as_posix()
-
-
 def members(root: Path, results: Iterable[Path | str]) -> list[str]:
-    """Relative paths of files, and of all files in folders; RunError where one is missing."""
+    """Relative paths of files, and of all files in folders; RunError where one is missing or a link."""
     found = []
     for result in results:
-        target = root / inside(root, result)
-        if not target.exists():
-            raise RunError(f"{target} was not made, though the stage that ends names it as a result")
-        files_within = sorted(p for p in target.rglob("*") if p.is_file()) if target.is_dir() else [target]
-        found += [member.relative_to(root).as_posix() for member in files_within]
+        relative = inside.named(root, result)
+        if (root / relative).is_dir():
+            found += inside.files(root, relative)
+            continue
+        inside.require(root, [relative])
+        if not (root / relative).exists():
+            raise RunError(f"{root / relative} was not made, though the stage that ends names it as a result")
+        found.append(relative)
     return found
 
 
 def intact(root: Path, relative: str, digest: str) -> bytes | None:
-    """The content of a file, or None where it is missing, unreadable or has another SHA-256 than `digest`."""
+    """Read a file and compare it with its SHA-256.
+
+    Returns:
+        Its content, or None where it is missing, unreadable or has another SHA-256 than `digest`.
+
+    Raises:
+        RunError: It is a link, or no regular file.
+    """
     try:
-        content = (root / relative).read_bytes()
+        content = inside.read(root, relative)
     except OSError:
         return None
     return content if hashlib.sha256(content).hexdigest() == digest else None

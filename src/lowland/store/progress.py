@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowland.core.files import checked_json, write_text
-from lowland.store.manifest import STAGES, now
+from lowland.core.files import checked_json
+from lowland.store import inside
+from lowland.store.manifest import PROGRESS, STAGES, now
+from lowland.store.manifest_check import Fault, parsed
+
+MOST_BYTES = 2**20
+"""It has a few hundred."""
 
 INTERVAL = 1.0
 """Least time between two writes, seconds."""
 
 
 class ProgressFile:
-    """The progress of the running stage in a JSON file, replaced atomically, so that a reader never sees a part.
+    """The progress of a run's stage in a JSON file, replaced atomically, so that a reader never sees a part.
 
     It is not flushed: a crash of the machine may leave it empty, which then tells nothing until it is written anew.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, root: Path) -> None:
+        self.root = root
         self._written = -math.inf
         self._stage = ""
 
@@ -46,14 +50,32 @@ class ProgressFile:
         known_rate = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
         value = {"stage": stage, "done": done, "total": total, "rate": known_rate, "best": best, "lull": lull}
         value["updated"] = now()
-        write_text(self.path, checked_json(value, f"the progress of stage {stage}"), durable=False)
+        text = checked_json(value, f"the progress of stage {stage}")
+        inside.write_text(self.root, PROGRESS, text, durable=False)
         self._written, self._stage = clock, stage
 
     def read(self) -> dict[str, Any] | None:
         """What was last written: stage, done, total, rate (per second, or None), best, lull (or None), updated."""
         try:
-            value = json.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            value = parsed(inside.read(self.root, PROGRESS, MOST_BYTES))
+        except (OSError, Fault):
             return None
-        complete = isinstance(value, dict) and {"stage", "done", "total", "rate", "best"} <= value.keys()
-        return value if complete and value["stage"] in STAGES else None
+        return value if _sound(value) else None
+
+
+def _sound(value: Any) -> bool:
+    if not isinstance(value, dict) or value.get("stage") not in STAGES:
+        return False
+    best, lull = value.get("best", ""), value.get("lull")
+    told = best is None or (isinstance(best, dict) and _plain(best.get("genotype")) and _number(best.get("score")))
+    counted = _number(value.get("done")) and _number(value.get("total"))
+    rated = value.get("rate", "") is None or _number(value["rate"])
+    return told and counted and rated and (lull is None or _plain(lull))
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _plain(value: Any) -> bool:
+    return isinstance(value, str) and value.isprintable()

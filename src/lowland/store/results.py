@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import RunError
-from lowland.core.files import checked_json, explained, write_bytes
+from lowland.core.files import checked_json
+from lowland.store import inside
 from lowland.store.ledger import Ledger
-from lowland.store.manifest import inside, intact
+from lowland.store.manifest import intact
 from lowland.store.tensors import from_safetensors, to_safetensors
 
 if TYPE_CHECKING:
@@ -41,15 +42,15 @@ class Results(Ledger):
     def delete(self, files: Sequence[str]) -> None:
         """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
         self._require_writer()
-        gone = {inside(self.path, file) for file in files}
+        gone = {inside.named(self.path, file) for file in files}
+        inside.require(self.path, gone)
         known = {file for file in gone if self.manifest["files"].pop(file, None) is not None}
         for stage in self.manifest["stages"].values():
             stage["files"] = [file for file in stage["files"] if file not in known]
         if known:
             self._write_manifest()
         for file in gone:
-            with explained(self.path / file):
-                (self.path / file).unlink(missing_ok=True)
+            inside.delete(self.path, file)
 
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
@@ -63,19 +64,19 @@ class Results(Ledger):
 
     def _store(self, relative: str, content: bytes) -> None:
         self._require_writer()
-        relative = inside(self.path, relative)
+        relative = inside.named(self.path, relative)
         digest = hashlib.sha256(content).hexdigest()
         if relative in self.manifest["files"]:
             # A stop between the next two writes leaves the old content or the new: the manifest then knows both.
             self.manifest["pending"] = {"file": relative, "sha256": digest}
             self._write_manifest()
-        write_bytes(self.path / relative, content)
+        inside.write_bytes(self.path, relative, content)
         self.manifest.pop("pending", None)
         self._note(relative, digest)
         self._write_manifest()
 
     def _load(self, relative: str) -> bytes:
-        relative = inside(self.path, relative)
+        relative = inside.named(self.path, relative)
         digest = self.manifest["files"].get(relative)
         if digest is None:
             raise RunError(f"{self.path} has no {relative} yet; run `lowland resume {self.path}` to finish the run")

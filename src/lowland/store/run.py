@@ -10,9 +10,9 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.files import checked_json, explained, sha256, sync_file, sync_folder
+from lowland.core.files import checked_json, explained, sync_folder
 from lowland.core.settings import dump
-from lowland.store import lock
+from lowland.store import inside, lock
 from lowland.store.checkpoints import Checkpoints
 from lowland.store.manifest import (
     ARCHIVE,
@@ -24,7 +24,6 @@ from lowland.store.manifest import (
     MANIFEST,
     PROGRESS,
     STAGES,
-    clear_temporary,
     members,
     new_manifest,
     now,
@@ -51,7 +50,7 @@ class Run(Checkpoints, Results):
 
     def __init__(self, path: Path, config: Config, manifest: dict[str, Any], writer: lock.Lock | None) -> None:
         super().__init__(path, config, manifest, writer)
-        self._progress = ProgressFile(path / PROGRESS)
+        self._progress = ProgressFile(path)
 
     @classmethod
     def create(cls, path: Path | str, config: Config, data: Callable[[Path], None] | None = None) -> Run:
@@ -70,14 +69,14 @@ class Run(Checkpoints, Results):
         """
         path = Path(path)
         with explained(path):
-            path.mkdir(parents=True, exist_ok=True)
+            inside.make_root(path)
             require_vacant(path)
             writer = lock.Lock(path / LOCK)
         try:
             with explained(path):
                 require_vacant(path)
-                clear_temporary(path)
-                (path / CHECKPOINTS).mkdir(exist_ok=True)
+                inside.clear_temporary(path)
+                inside.make_folder(path, CHECKPOINTS)
                 sync_folder(path.absolute().parent)
             manifest = new_manifest(path, config, data)
         except BaseException:
@@ -150,10 +149,8 @@ class Run(Checkpoints, Results):
         stage = self._stage(name)
         stage["facts"] = json.loads(checked_json(facts, f"the facts of stage {name}"))
         for relative in members(self.path, files):
-            with explained(self.path / relative):
-                sync_file(self.path / relative)
-                sync_folder((self.path / relative).parent)
-            self._note(relative, sha256(self.path / relative))
+            inside.make_durable(self.path, relative)
+            self._note(relative, inside.sha256(self.path, relative))
         stage["status"] = "done"
         self._write_manifest()
         self._running = None
@@ -213,9 +210,9 @@ class Run(Checkpoints, Results):
         doomed = [file for file in made if not {file, file.rpartition("/")[0]} & kept] + [PROGRESS]
         if "search" in gone and ARCHIVE not in kept:
             doomed += [ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"]
+        inside.require(self.path, doomed)  # all of them, before any is deleted
         for file in doomed:
-            with explained(self.path / file):
-                (self.path / file).unlink(missing_ok=True)
+            inside.delete(self.path, file)
             known.pop(file, None)
         for name in gone:
             held = [file for file in stages.pop(name, {}).get("files", ()) if file not in doomed]
@@ -232,10 +229,10 @@ class Run(Checkpoints, Results):
         """Delete what a stop left behind: temporary files, and checkpoints that the manifest does not name."""
         named = {entry["file"] for kept in self.manifest["checkpoints"].values() for entry in kept}
         with explained(self.path):
-            clear_temporary(self.path)
-            for path in (self.path / CHECKPOINTS).rglob("*.safetensors"):
-                if path.relative_to(self.path).as_posix() not in named:
-                    path.unlink()
+            inside.clear_temporary(self.path)
+            for file in inside.files(self.path, CHECKPOINTS):
+                if file.endswith(".safetensors") and file not in named:
+                    inside.delete(self.path, file)
 
     # --- progress ------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import pytest
 
-from lowland.core.errors import DataError
+from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
@@ -73,6 +73,12 @@ class ExecutorSuite:
             assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
             with pytest.raises(DataError):
                 next(outcomes)
+
+    def test_memory_that_was_short_once_is_no_candidates_failure(self, tmp_path: Path) -> None:
+        case = Case(tmp_path, "memory", times=1)
+        with self.executor(2) as executor, pytest.warns(LowlandWarning, match="second attempt, alone"):
+            found = [row(outcome) for outcome in executor.scores(case, GENOTYPES, LocalScorer(case.judge))]
+        assert [each[:2] for each in found] == [("scored", value(genotype)) for genotype in GENOTYPES]
 
     def test_a_bug_goes_through_and_is_no_candidates_failure(self, tmp_path: Path) -> None:
         case = Case(tmp_path, "bug")

@@ -62,7 +62,12 @@ class Case:
             print("noise on the standard output", flush=True)
             os.write(1, b"more noise")
             return
-        raise {"failure": ValueError("not finite"), "bug": TypeError("a bug"), "data": DataError("gone")}[self.fault]
+        raise {
+            "failure": ValueError("not finite"),
+            "bug": TypeError("a bug"),
+            "data": DataError("gone"),
+            "memory": MemoryError(),
+        }[self.fault]
 
 
 def value(genotype: Genotype) -> float:

@@ -18,12 +18,13 @@ from typing import Any
 from lowland._version import __version__
 from lowland.core.device import environment
 from lowland.core.errors import ConfigError, InterruptedRun, RunError
-from lowland.core.files import explained, write_json
+from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
 from lowland.delivery import network as delivery
 from lowland.evaluation.contest import Terms
 from lowland.evaluation.references import Budget, Sized, default_references, references_result, sized
 from lowland.report import comparison_page
+from lowland.store import inside
 from lowland.store.lock import Lock
 from lowland.store.manifest import LOCK, MANIFEST
 from lowland.store.run import Run
@@ -121,8 +122,8 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
             "environment": environment(terms.compute),
             **results.to_json(),
         }
-        write_json(out / RESULT, document)
-        comparison_page.write(document, out / PAGE)
+        inside.write_text(out, RESULT, json_text(document))
+        inside.write_text(out, PAGE, comparison_page.render(document))
     except InterruptedRun as stop:
         raise InterruptedRun("stopped at a safe point; run the same command again to go on") from stop
     finally:
@@ -180,14 +181,14 @@ def _opened(out: Path, fixed: Mapping[str, Any]) -> Lock:
     others = sorted(p.name for p in out.iterdir() if p.name not in own and p.suffix != ".tmp") if out.is_dir() else []
     if others:
         raise RunError(f"{out} is not empty and not a comparison (it holds {others[0]!r}); choose another --out")
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = Lock(out / LOCK)
+    inside.make_root(out)
+    inside.require_no_links(out)
+    lock = Lock(out / LOCK)
     try:
         if (out / SETTINGS).exists():
             _require_same(out, fixed)
         else:
-            write_json(out / SETTINGS, dict(fixed))
+            inside.write_text(out, SETTINGS, json_text(dict(fixed)))
     except BaseException:
         lock.release()
         raise

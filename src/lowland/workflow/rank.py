@@ -16,12 +16,13 @@ from typing import Any
 from lowland import spaces
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, DataError, InterruptedRun, RunError
-from lowland.core.files import explained, write_json
+from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
 from lowland.core.settings import merge
 from lowland.core.torch_settings import settings_kept
 from lowland.evaluation.ranking.truth import read_truth
 from lowland.report import ranking_page
+from lowland.store import inside
 from lowland.store.lock import Lock
 from lowland.store.manifest import ARCHIVE, LOCK, MANIFEST
 from lowland.store.run import Run
@@ -97,12 +98,11 @@ def rank(
     # Before the data's path is made absolute, so that a fault is told in the person's own words.
     data = None if begun else check(config)
     config = with_absolute_paths(complete(config))
-    with explained(out):
-        out.mkdir(parents=True, exist_ok=True)
+    inside.make_root(out)
+    inside.require_no_links(out)
     lock = Lock(out / LOCK)
     try:
-        for leftover in out.glob(".*.tmp"):  # of a stop within an atomic write
-            leftover.unlink()
+        inside.clear_temporary(out, below=False)
         if not supernets:
             if not begun:
                 Run.create(home, config).close()
@@ -114,8 +114,8 @@ def rank(
                 opened.config = wanted  # read only: nothing of the run is changed
                 sessions.append(Session(opened, monitor, given=data))
             document = judged(request, truth, chosen, sessions, out)
-        write_json(out / RESULT, document)
-        ranking_page.write(document, out / PAGE)
+        inside.write_text(out, RESULT, json_text(document))
+        inside.write_text(out, PAGE, ranking_page.render(document))
     except InterruptedRun as stop:
         raise InterruptedRun("stopped at a safe point; run the same command again to go on") from stop
     finally:

@@ -12,6 +12,7 @@ from lowland.evaluation.contest import ShiftedImages, Terms
 from lowland.evaluation.references import Trial
 from lowland.evaluation.shift.suite import Corruptions, corruption_names
 from lowland.evaluation.suite import suite
+from lowland.store import inside
 from lowland.store.artifacts import network_folder
 from lowland.workflow.session import Session
 
@@ -33,6 +34,8 @@ def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
             f"the network of {run.path} began with the supernet's weights (retrain.inherit), which no reference can; "
             f"train it from scratch first: `lowland train {run.path} --set retrain.inherit=false`"
         )
+    if folder.is_relative_to(run.path):
+        inside.require_no_links(run.path, folder.relative_to(run.path).as_posix())
     place = network_folder(1)
     return Trial(
         delivered=delivery.load(run.path / place),

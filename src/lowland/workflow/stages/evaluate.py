@@ -20,6 +20,7 @@ from lowland.delivery import network as delivery
 from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, suite, suites
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
+from lowland.store import inside
 from lowland.store.artifacts import (
     EVALUATION,
     SuiteRecord,
@@ -52,11 +53,9 @@ def evaluate_networks(session: Session) -> None:
     kept = [record.suite for record in evaluated(run) if judging.holds(record)]
     files = [SuiteRecord.file(name) for name in kept]
     lying = {file for file in run.manifest["files"] if file.startswith(f"{EVALUATION}/")}
-    folder = run.path / EVALUATION
-    lying |= {path.relative_to(run.path).as_posix() for path in folder.rglob("*") if path.is_file()}
+    lying |= set(inside.files(run.path, EVALUATION))
     run.delete(sorted(lying - set(files)))
-    for path in sorted((path for path in folder.rglob("*") if path.is_dir()), reverse=True):
-        path.rmdir()  # of parts, which are all gone
+    inside.delete_empty_folders(run.path, EVALUATION)  # of parts, which are all gone
     run.finish_stage("evaluate", files, {"suites": kept})
 
 

@@ -8,6 +8,7 @@ from lowland.core.seeds import derive
 from lowland.data import DataSet
 from lowland.delivery import network as export
 from lowland.spaces import Shape
+from lowland.store import inside
 from lowland.store.artifacts import Trained, network_folder
 from lowland.training import network as network_training
 from lowland.training.loop import fit
@@ -28,6 +29,8 @@ def train_networks(session: Session) -> None:
         files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
         shape = session.network_shape(genotype)
         task = training_task(config, shape, genotype, session.data)
+        if session.world.main:
+            inside.make_folder(run.path, folder)
         if export.facts(run.path / folder).get("task") == task:
             continue  # trained before a stop, or before `--top` was raised
         body = network_training.build(genotype, shape, config.retrain, config.seed)
