@@ -127,7 +127,7 @@ def test_listings_answer_without_importing_torch() -> None:
     code = (
         "import sys\n"
         "from lowland.app import cli\n"
-        "for verb in ('spaces', 'measures', 'strategies', 'searchers', 'suites', 'executors'):\n"
+        "for verb in ('spaces', 'measures', 'strategies', 'searchers', 'suites', 'executors', 'data'):\n"
         "    sys.argv = ['lowland', verb]\n"
         "    try: cli.main()\n"
         "    except SystemExit as stop: assert not stop.code\n"
