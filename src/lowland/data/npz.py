@@ -56,11 +56,11 @@ def open_npz(path: Path) -> Source:
         raise DataError(f"{path} holds {only}, but no training images; add x_train and y_train")
     images = {part: _images(path, pair[0], arrays[pair[0]]) for part, pair in pairs.items()}
     labels = _comparable(path, {pair[1]: _labels(path, pair[1], arrays[pair[1]]) for pair in pairs.values()})
-    first_images, first_labels = pairs["train"]
-    values = np.unique(labels[first_labels])
+    train_images, train_labels = pairs["train"]
+    values = np.unique(labels[train_labels])
     classes = in_order((str(value) for value in values.tolist()), str(path))
     if len(classes) < 2:
-        raise DataError(f"{path}: array {first_labels} holds a single class; at least 2 classes are needed")
+        raise DataError(f"{path}: array {train_labels} holds a single class; at least 2 classes are needed")
     index = {name: place for place, name in enumerate(classes)}
     found: dict[Role, ArrayImages] = {}
     for part, (images_key, labels_key) in pairs.items():
@@ -72,13 +72,13 @@ def open_npz(path: Path) -> Source:
             )
         if images[part].shape[1] != images["train"].shape[1]:
             raise DataError(
-                f"{path}: array {first_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
+                f"{path}: array {train_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
                 f"{images[part].shape[1]}; both must have the same"
             )
         unknown = sorted({*labels[labels_key].tolist()} - {*values.tolist()})
         if unknown:
             raise DataError(
-                f"{path}: label {unknown[0]!r} is in {labels_key} but not in {first_labels}; every class must "
+                f"{path}: label {unknown[0]!r} is in {labels_key} but not in {train_labels}; every class must "
                 f"be in both"
             )
         found[part] = ArrayImages(images[part], np.array([index[name] for name in names], dtype=np.int64))
