@@ -1,6 +1,6 @@
 """How fast candidates are scored: flatness of NAS-Bench-201 genotypes, against the published procedure, in one run.
 
-- `published`: as the public code of GeNAS scores (spec: preset `compat`): per candidate a deep copy of the supernet, 14
+- `published`: as the public code of GeNAS scores (preset `compat`): per candidate a deep copy of the supernet, 14
   exponential-average steps of batch-norm calibration, noise of its own on all weights, added up in increments, and for
   every σ a new DataLoader with two workers; batches of 64, fp32, NCHW, all cores for one candidate.
 - `lowland`: the scorer of `lowland search` with its defaults (`search.workers`, `compute.precision`).

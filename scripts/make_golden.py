@@ -1,7 +1,11 @@
 #!/usr/bin/env python3
 """Make the golden folders of format 1: tiny runs as lowland 0.1.0 wrote them, which later versions must still open.
 
-Usage: OMP_NUM_THREADS=1 python scripts/make_golden.py [FOLDER]
+A record of how they were made, not a script of today: its imports and keys are those of lowland at commit de106eb, the
+last before the rooms of today, and it runs with that package alone:
+
+    mkdir /tmp/lowland-format-1 && git archive de106eb src | tar -x -C /tmp/lowland-format-1
+    OMP_NUM_THREADS=1 PYTHONPATH=/tmp/lowland-format-1/src python scripts/make_golden.py FOLDER
 
 FOLDER (default: tests/golden/format-1) must not exist. It then holds
 

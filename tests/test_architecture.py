@@ -66,6 +66,16 @@ def test_rooms_import_one_another_in_no_circle() -> None:
         pytest.fail(" → ".join(error.args[1]))
 
 
+def test_no_package_gives_a_name_of_its_own_submodule_to_something_else() -> None:
+    """Importing the submodule binds it in its package, in place of what was imported under that name before."""
+    for module, path in MODULES.items():
+        if path.name == "__init__.py":
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.module not in ("__future__", module):
+                    taken = {f"{module}.{name.asname or name.name}" for name in node.names} & MODULES.keys()
+                    assert not taken
+
+
 def test_a_file_has_one_subject() -> None:
     lines = {module: path.read_text(encoding="utf-8").count("\n") for module, path in MODULES.items()}
     assert median(lines.values()) <= 150

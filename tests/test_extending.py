@@ -29,8 +29,16 @@ SMALL = (
 )
 ENTRY_POINTS = {"space": "spaces", "measure": "measures", "strategy": "strategies"}
 
-# Workers start at once instead of where they are worth it.
-EAGER = "from lowland.execution import local; local.WORTH_SECONDS = 0.0; from lowland.app.cli import main; main()"
+# Workers start after the first candidate instead of where they are worth it, and score all others: what they cannot
+# import fails the run.
+EAGER = """
+from lowland.execution import local
+hear = local.Workers._hear
+local.WORTH_SECONDS = 0.0
+local.Workers._hear = lambda self, batch, *, wait: hear(self, batch, wait=wait or self._started)
+from lowland.app.cli import main
+main()
+"""
 
 
 def blocks(section: str) -> tuple[dict[str, str], list[list[str]]]:

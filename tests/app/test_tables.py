@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from lowland import spaces
 from lowland.app.display import listing_lines, member_lines, ranking_lines, results
 from lowland.app.tables import listing, table
-from lowland.core.registry import MEASURES, SPACES, Entry, Setting
+from lowland.core.registry import MEASURES, SPACES, STRATEGIES, SUITES, Entry, Setting
 from lowland.evaluation.section import Figure
 
 WIDTHS = (80, 200)
@@ -123,11 +123,23 @@ def test_a_member_of_somebody_else_shows_whose_it_is_and_its_settings() -> None:
     assert lines[-3:] == ["  sigma = 0.05", "      relative noise", "  draws = 20"]
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize(
+    ("registry", "options"),
+    [(MEASURES, "measure.options"), (STRATEGIES, "search.options"), (SUITES, "evaluate.options")],
+)
+def test_a_member_with_its_settings_fits(registry: Any, options: str, width: int) -> None:
+    for entry in registry.built_in():
+        lines = [str(line) for line in member_lines(entry, options, width)]
+        assert max(map(cell_len, lines)) <= width
+        assert entry.source in " ".join(lines)
+
+
 def test_listings_answer_without_importing_torch() -> None:
     code = (
         "import sys\n"
         "from lowland.app import cli\n"
-        "for verb in ('spaces', 'measures', 'strategies', 'searchers', 'suites', 'executors'):\n"
+        "for verb in ('spaces', 'measures', 'strategies', 'searchers', 'suites', 'executors', 'data'):\n"
         "    sys.argv = ['lowland', verb]\n"
         "    try: cli.main()\n"
         "    except SystemExit as stop: assert not stop.code\n"

@@ -11,7 +11,7 @@ from torchvision import datasets
 from lowland.core.config import DataConfig
 from lowland.core.errors import DataError
 from lowland.data import load
-from lowland.data.torchvision_sets import SETS
+from lowland.data.known import SETS
 
 RNG = np.random.default_rng(0)
 

@@ -11,7 +11,7 @@ from lowland.core.errors import DataError, LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
 from lowland.execution import local as workers_module
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, Scored, ScoringFailure, Workers
-from lowland.testing import judges
+from lowland.testing import processes
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(24)]
 
@@ -25,12 +25,12 @@ def eager(monkeypatch):
 @pytest.fixture(scope="module")
 def workers():
     """Two workers for all tests that leave them as they were."""
-    with Workers(2, judges.Prepare()) as found:
+    with Workers(2, processes.Prepare()) as found:
         yield found
 
 
-def local(case: judges.Case) -> LocalScorer:
-    return LocalScorer(case.judge)
+def local(case: processes.Case) -> LocalScorer:
+    return LocalScorer(case.score)
 
 
 def alive(process: int) -> bool:
@@ -46,7 +46,7 @@ def ready(workers: Workers, folder: Path) -> set[int]:
     deadline = time.monotonic() + 120
     while not workers.processes or not all(worker.ready for worker in workers._workers):
         assert time.monotonic() < deadline
-        case = judges.Case(folder)
+        case = processes.Case(folder)
         list(workers.scores(case, [Genotype("toy", (0, 2, place)) for place in range(2)], local(case)))
     (folder / "log").unlink(missing_ok=True)
     return set(workers.processes)
@@ -62,7 +62,7 @@ def comparable(outcomes):
 
 
 def test_outcomes_are_those_of_one_process_in_order(workers: Workers, tmp_path: Path) -> None:
-    case = judges.Case(tmp_path, "failure")
+    case = processes.Case(tmp_path, "failure")
     alone = comparable(local(case).scores(GENOTYPES))
     pids = ready(workers, tmp_path)
     outcomes = list(workers.scores(case, GENOTYPES, local(case)))
@@ -79,64 +79,64 @@ def test_outcomes_are_those_of_one_process_in_order(workers: Workers, tmp_path: 
 
 @pytest.mark.parametrize(("fault", "error"), [("bug", TypeError), ("data", DataError)])
 def test_bugs_and_faults_of_all_go_through_in_order(workers: Workers, tmp_path: Path, fault: str, error) -> None:
-    case = judges.Case(tmp_path, fault)
+    case = processes.Case(tmp_path, fault)
     ready(workers, tmp_path)
     outcomes = workers.scores(case, GENOTYPES, local(case))
-    assert [next(outcomes).value for _ in range(3)] == [judges.value(g) for g in GENOTYPES[:3]]
+    assert [next(outcomes).value for _ in range(3)] == [processes.value(g) for g in GENOTYPES[:3]]
     with pytest.raises(error) as caught:
         next(outcomes)
     assert any("misbehave" in note for note in caught.value.__notes__)
 
 
 def test_what_libraries_print_does_not_disturb(workers: Workers, tmp_path: Path) -> None:
-    case = judges.Case(tmp_path, "print")
+    case = processes.Case(tmp_path, "print")
     ready(workers, tmp_path)
     outcomes = list(workers.scores(case, GENOTYPES[:6], local(case)))
-    assert [o.value for o in outcomes] == [judges.value(g) for g in GENOTYPES[:6]]
+    assert [o.value for o in outcomes] == [processes.value(g) for g in GENOTYPES[:6]]
 
 
 def test_answers_to_an_abandoned_batch_are_not_taken_for_others(workers: Workers, tmp_path: Path) -> None:
-    case = judges.Case(tmp_path)
+    case = processes.Case(tmp_path)
     ready(workers, tmp_path)
     abandoned = workers.scores(case, GENOTYPES, local(case))
-    assert next(abandoned).value == judges.value(GENOTYPES[0])
+    assert next(abandoned).value == processes.value(GENOTYPES[0])
     abandoned.close()
     backwards = GENOTYPES[::-1]
     outcomes = list(workers.scores(case, backwards, local(case)))
-    assert [o.value for o in outcomes] == [judges.value(g) for g in backwards]
+    assert [o.value for o in outcomes] == [processes.value(g) for g in backwards]
 
 
 @pytest.mark.slow
 def test_a_killed_workers_candidate_gets_more_tries_the_last_alone(workers: Workers, tmp_path: Path) -> None:
     """Genotype 3 kills two workers and is scored by a third; no candidate is blamed."""
-    case = judges.Case(tmp_path, "killed", times=2)
+    case = processes.Case(tmp_path, "killed", times=2)
     ready(workers, tmp_path)
     with pytest.warns(LowlandWarning, match=r"2 worker processes died scoring it \(killed by SIGKILL\)"):
         outcomes = list(workers.scores(case, GENOTYPES[:8], local(case)))
-    assert [o.value for o in outcomes] == [judges.value(g) for g in GENOTYPES[:8]]
+    assert [o.value for o in outcomes] == [processes.value(g) for g in GENOTYPES[:8]]
     assert len((tmp_path / "faults").read_text()) == 2
 
 
 @pytest.mark.slow
 def test_a_candidate_that_kills_every_worker_stops_the_search_and_is_not_blamed(tmp_path: Path) -> None:
-    case = judges.Case(tmp_path, "killed")
-    with Workers(2, judges.Prepare()) as workers:
+    case = processes.Case(tmp_path, "killed")
+    with Workers(2, processes.Prepare()) as workers:
         ready(workers, tmp_path)
         outcomes = workers.scores(case, GENOTYPES[:8], local(case))
-        assert [next(outcomes).value for _ in range(3)] == [judges.value(g) for g in GENOTYPES[:3]]
+        assert [next(outcomes).value for _ in range(3)] == [processes.value(g) for g in GENOTYPES[:3]]
         with pytest.raises(LowlandError, match=r"not even alone \(3 worker processes died scoring it"):
             next(outcomes)
 
 
 @pytest.mark.parametrize("times", [1, 2])
 def test_memory_short_in_a_worker_is_tried_again_alone(workers: Workers, tmp_path: Path, times: int) -> None:
-    case = judges.Case(tmp_path, "memory", times=times)
+    case = processes.Case(tmp_path, "memory", times=times)
     ready(workers, tmp_path)
     outcomes = workers.scores(case, GENOTYPES[:5], local(case))
-    assert [next(outcomes).value for _ in range(3)] == [judges.value(g) for g in GENOTYPES[:3]]
+    assert [next(outcomes).value for _ in range(3)] == [processes.value(g) for g in GENOTYPES[:3]]
     if times == 1:
         with pytest.warns(LowlandWarning, match="MemoryError"):
-            assert [o.value for o in outcomes] == [judges.value(g) for g in GENOTYPES[3:5]]
+            assert [o.value for o in outcomes] == [processes.value(g) for g in GENOTYPES[3:5]]
     else:
         with pytest.raises(LowlandError, match="not even alone"):
             next(outcomes)
@@ -144,8 +144,8 @@ def test_memory_short_in_a_worker_is_tried_again_alone(workers: Workers, tmp_pat
 
 def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 1e6)
-    case = judges.Case(tmp_path)
-    with Workers(2, judges.Prepare()) as workers:
+    case = processes.Case(tmp_path)
+    with Workers(2, processes.Prepare()) as workers:
         list(workers.scores(case, GENOTYPES, local(case)))
         assert not workers.processes
 
@@ -155,13 +155,13 @@ def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:
     [("data", DataError, "gone"), ("killed", LowlandError, "no worker process could start .*killed by SIGKILL")],
 )
 def test_workers_that_cannot_begin_say_why(tmp_path: Path, fault: str, error, message: str) -> None:
-    case = judges.Case(tmp_path)
-    with Workers(1, judges.Prepare(fault)) as workers, pytest.raises(error, match=message):
+    case = processes.Case(tmp_path)
+    with Workers(1, processes.Prepare(fault)) as workers, pytest.raises(error, match=message):
         list(workers.scores(case, GENOTYPES * 10**5, local(case)))
 
 
 def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy) -> None:
-    case = judges.Case(tmp_path, "slow")
+    case = processes.Case(tmp_path, "slow")
     proposals = [Proposal(Genotype("toy", (place % 5, place % 4, 1, 1, place)), 0, "random") for place in range(20)]
 
     class Parallel:
@@ -176,7 +176,7 @@ def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy
                 raise KeyboardInterrupt
 
     with Archive(tmp_path / "a.sqlite") as archive:
-        with Workers(2, judges.Prepare()) as workers:
+        with Workers(2, processes.Prepare()) as workers:
             pids = ready(workers, tmp_path)
             began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):

@@ -54,7 +54,7 @@ def test_a_suite_without_a_section_of_its_own_is_shown() -> None:
     assert page.count("dark &lt;b&gt;") == 1  # the tile of the winner
     assert "n = 1,234" in page
     assert "<title>A" not in page
-    assert 'id="told-0-0' in page
+    assert 'id="suite-0-0' in page
 
 
 def test_a_section_comes_back_from_json() -> None:

@@ -65,7 +65,7 @@ def test_published_parameter_counts(classes, smallest, largest):
 
 
 def test_fault_1_genes_are_decoded_onto_their_own_blocks():
-    """Spec §6.1: an early stage of depth < 4 must not shift the genes of later stages."""
+    """A fault of the public FlatNAS code: an early stage of depth < 4 must not shift the genes of later stages."""
     of = Shape(image_size=32, cells=1)
     widths = [16, 24, 40, 80, 112, 160]
     shallow = 0
@@ -89,7 +89,7 @@ def test_fault_1_genes_are_decoded_onto_their_own_blocks():
 
 
 def test_fault_4_the_head_has_the_data_s_classes():
-    """Spec §6.4: no 1000-way head on a small data set."""
+    """A fault of the public FlatNAS code: no 1000-way head on a small data set."""
     for classes in (2, 10, 1000):
         network = FULL.network(FULL.extremes()[0], Shape(num_classes=classes, cells=1))
         assert network.head[-1].weight.shape == (classes, 1280)

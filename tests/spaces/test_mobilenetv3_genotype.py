@@ -95,7 +95,7 @@ def test_samples_are_uniform_over_networks():
 
 @BOTH
 def test_paths_are_uniform_over_options_and_reach_the_last(space):
-    """Spec §6.3: integer genes are drawn as integers."""
+    """Unlike in the public FlatNAS code, integer genes are drawn as integers."""
     rng = np.random.default_rng(1)
     design = space.design
     paths = [space.sample_path(rng, 1, per_cell=False).genes for _ in range(6000)]
@@ -107,7 +107,7 @@ def test_paths_are_uniform_over_options_and_reach_the_last(space):
 
 @BOTH
 def test_mutations_reach_every_other_option_equally_often(space):
-    """Spec §6.3: the last option is as likely as any other."""
+    """Unlike in the public FlatNAS code, the last option is as likely as any other."""
     rng = np.random.default_rng(2)
     design, (smallest, largest) = space.design, space.extremes()
     for start in (smallest, largest):

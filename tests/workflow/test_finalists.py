@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from lowland import measures as measuring
+from lowland import measures
 from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
@@ -17,7 +17,7 @@ from lowland.report.gather import gather
 from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import fit
-from lowland.workflow import finalists, judging, pipeline
+from lowland.workflow import finalists, measuring, pipeline
 from lowland.workflow.presets import assemble
 from lowland.workflow.session import Session
 from whole_runs import TINY, copied, made
@@ -81,7 +81,7 @@ def test_a_stop_between_finalists_trains_none_of_them_again(
 ) -> None:
     run = copied(supernet_only, tmp_path / "run")
     trained: list[Genotype] = []
-    train = judging.trained
+    train = measuring.trained
 
     def noted(session: Session, genotype: Genotype, recipe: Any) -> Any:
         trained.append(genotype)
@@ -92,7 +92,7 @@ def test_a_stop_between_finalists_trains_none_of_them_again(
         def stopping(self) -> bool:  # type: ignore[override]
             return len(trained) == 2
 
-    monkeypatch.setattr(judging, "trained", noted)
+    monkeypatch.setattr(measuring, "trained", noted)
     with pytest.raises(InterruptedRun):
         pipeline.resume(run, last="search", changes=[FOUR], monitor=Stop())
     assert len(trained) == 2
@@ -142,7 +142,7 @@ def test_the_shortlist_is_ordered_by_the_second_measure(listed: Path, searched: 
     assert [row["value"] for row in rows[5:]] == plain[5:]
     with Run.open(listed, read_only=True) as run:
         session = Session(run, Monitor())
-        measure = measuring.get(finalists.shortlist_measure(run.config))
+        measure = measures.get(finalists.shortlist_measure(run.config))
         found = measure.score(session.supernet, Genotype("nasbench201", tuple(rows[0]["genes"])), session.context)
     assert rows[0]["shortlist"] == {
         "measure": "perturbed_accuracy(draws=2)",

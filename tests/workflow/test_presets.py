@@ -62,7 +62,7 @@ def test_presets_name_only_what_exists() -> None:
 
 
 def test_supernet_recipe_of_darts() -> None:
-    """Spec §5, first column."""
+    """GeNAS and RLNAS, public code: DARTS on CIFAR."""
     config = made("darts", "paper")
     expect(
         config.supernet, epochs=250, batch_size=64, optimizer="sgd", learning_rate=0.025, final_learning_rate=1e-3,
@@ -73,7 +73,7 @@ def test_supernet_recipe_of_darts() -> None:
 
 
 def test_supernet_recipe_of_nasbench201() -> None:
-    """Spec §5, second column."""
+    """GeNAS and RLNAS, public code: NAS-Bench-201 on CIFAR."""
     config = made("nasbench201", "paper")
     expect(
         config.supernet, epochs=250, batch_size=64, optimizer="sgd", learning_rate=0.025, final_learning_rate=1e-3,
@@ -89,7 +89,7 @@ def own(config: Config) -> Section:
 
 
 def test_evolution_as_published() -> None:
-    """Spec §6."""
+    """GeNAS and RLNAS, public code."""
     assert made("darts", "paper").search.strategy == made("nasbench201", "paper").search.strategy == "evolution"
     expect(
         own(made("darts", "paper")), population=50, generations=20, parents=10, mutations=25,
@@ -103,7 +103,7 @@ def test_evolution_as_published() -> None:
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper", "paper+compat"])
 def test_flatness_as_published(preset: str) -> None:
-    """Spec §2: σ of each space, α and γ."""
+    """GeNAS, Tables 5 and 8 and README: σ of each space, α and γ."""
     assert flatness(made("darts", preset)).sigmas == (1e-3, 3e-3, 6e-3)
     if "paper" in preset:
         assert flatness(made("nasbench201", preset)).sigmas == (2e-3, 1e-2, 2e-2)
@@ -127,7 +127,7 @@ def test_small_supernets_order_by_ranks_of_measures_of_unlike_kinds(preset: str)
 
 
 def test_flatnas_chooses_its_space_where_none_is_named() -> None:
-    """FlatNAS §2 to §4."""
+    """FlatNAS, arXiv 2402.19102: the figure of merit, the search and SAM."""
     config = assemble({"preset": "flatnas"})
     assert config.space == "mobilenetv3-small"
     assert config.search.strategy == "pareto"
@@ -143,7 +143,7 @@ def test_flatnas_chooses_its_space_where_none_is_named() -> None:
 
 @pytest.mark.parametrize("space", SPACES)
 def test_compat_is_the_public_code(space: str) -> None:
-    """Spec §2, §3, §5, §6: [code]; and without it nothing of that is on."""
+    """What the public GeNAS code does and the paper does not say; and without it nothing of that is on."""
     compat, paper = made(space, "paper+compat"), made(space, "paper")
     assert compat.supernet.zero_grad == "zeros"
     expect(compat.measure, calibration="ema-14", noise="independent")
@@ -160,7 +160,7 @@ def test_compat_is_the_public_code(space: str) -> None:
 
 
 def test_retraining_recipes_as_published() -> None:
-    """DARTS on CIFAR; spec §7 on ImageNet; NAS-Bench-201."""
+    """DARTS on CIFAR; GeNAS on ImageNet; NAS-Bench-201."""
     expect(
         made("darts", retrain={"recipe": "cifar"}).retrain, epochs=600, batch_size=96, learning_rate=0.025,
         final_learning_rate=0.0, schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=False,
@@ -290,7 +290,10 @@ def test_settings_that_were_dumped_are_not_changed_by_presets_again() -> None:
         ({"search": {"shortlist": 3}, "preset": "paper"}, {"angle", "flatness", "perturbed_accuracy"}),
         (
             {
-                "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["error", "flatnas", "macs"]}}},
+                "search": {
+                    "strategy": "pareto",
+                    "options": {"pareto": {"objectives": ["error", "flatnas", "macs"]}},
+                },
                 "preset": "paper",
             },
             {"accuracy", "angle", "flatness", "flatnas", "robustness", "macs"},

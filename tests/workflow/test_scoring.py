@@ -15,7 +15,7 @@ from lowland.measures.measure import Measure
 from lowland.search import Archive, Scored
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline
-from lowland.workflow.judging import IMAGES
+from lowland.workflow.measuring import IMAGES
 from lowland.workflow.scoring import processes, scorers, single_thread
 from lowland.workflow.session import Session
 from whole_runs import copied, made

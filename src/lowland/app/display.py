@@ -237,7 +237,7 @@ def member_lines(entry: Entry, options: str | None, width: int) -> list[str | Te
     if not entry.settings:
         return [*lines, "", "It has no settings of its own."]
     where = f", as --set {options}.{entry.name}.{entry.settings[0].name}=VALUE" if options else ""
-    lines += ["", f"Settings of its own, with defaults{where}:"]
+    lines += ["", *wrapped(f"Settings of its own, with defaults{where}:", width)]
     for setting in entry.settings:
         lines.append(f"  {setting.name} = {setting.default}" if setting.default else f"  {setting.name}")
         lines += [f"      {line}" for line in wrapped(setting.description, width - 6)]

@@ -284,8 +284,8 @@ def _settings(node: ast.ClassDef) -> Iterator[Setting]:
                     yield Setting(key, ast.unparse(value))
                     continue
                 said = {word.arg: word.value for word in value.keywords}
-                told = said.get("description")
-                description = str(ast.literal_eval(told)) if told is not None else ""
+                described = said.get("description")
+                description = str(ast.literal_eval(described)) if described is not None else ""
                 yield Setting(key, ast.unparse(value.args[0]) if value.args else "", description)
 
 

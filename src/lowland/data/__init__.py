@@ -1,17 +1,64 @@
-"""Data: what the networks learn from, decoded once and kept as uint8 on the device."""
+"""Data: what the networks learn from, decoded once and kept as uint8 on the device.
 
-from lowland.data.arrays import channels_first
-from lowland.data.batches import augment, balanced_order, batches, order
-from lowland.data.corruptions.entry import GROUPS, Corruption
-from lowland.data.corruptions.folder import CorruptedFolder
-from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
-from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
-from lowland.data.describe import describe
-from lowland.data.fitting import Fit, refuse_small
-from lowland.data.memory import Arrays, in_memory, save_arrays
-from lowland.data.pictures import pixels, read_picture
-from lowland.data.sources import DataEntry, catalogue, load
-from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
+Everything here is imported on first use: the catalogue answers without torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Arrays": "memory",
+    "CORRUPTIONS": "corruptions.table",
+    "CorruptedFolder": "corruptions.folder",
+    "CorruptedImages": "corruptions.images",
+    "Corruption": "corruptions.entry",
+    "DataEntry": "known",
+    "DataSet": "splits",
+    "Fit": "fitting",
+    "GROUPS": "corruptions.entry",
+    "Generated": "corruptions.images",
+    "MemorySplit": "splits",
+    "SEVERITIES": "corruptions.table",
+    "STANDARD": "corruptions.table",
+    "Split": "splits",
+    "StreamedSplit": "splits",
+    "Subset": "splits",
+    "augment": "batching",
+    "balanced_order": "batching",
+    "batches": "batching",
+    "cache_folder": "corruptions.images",
+    "catalogue": "known",
+    "channels_first": "arrays",
+    "check_names": "corruptions.table",
+    "concatenate": "splits",
+    "corrupt": "corruptions.table",
+    "describe": "description",
+    "in_memory": "memory",
+    "load": "sources",
+    "normalise": "splits",
+    "order": "batching",
+    "pixels": "pictures",
+    "read_picture": "pictures",
+    "refuse_small": "fitting",
+    "save_arrays": "memory",
+}
+
+if TYPE_CHECKING:
+    from lowland.data.arrays import channels_first
+    from lowland.data.batching import augment, balanced_order, batches, order
+    from lowland.data.corruptions.entry import GROUPS, Corruption
+    from lowland.data.corruptions.folder import CorruptedFolder
+    from lowland.data.corruptions.images import CorruptedImages, Generated, cache_folder
+    from lowland.data.corruptions.table import CORRUPTIONS, SEVERITIES, STANDARD, check_names, corrupt
+    from lowland.data.description import describe
+    from lowland.data.fitting import Fit, refuse_small
+    from lowland.data.known import DataEntry, catalogue
+    from lowland.data.memory import Arrays, in_memory, save_arrays
+    from lowland.data.pictures import pixels, read_picture
+    from lowland.data.sources import load
+    from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
 
 __all__ = [
     "CORRUPTIONS",
@@ -49,3 +96,9 @@ __all__ = [
     "refuse_small",
     "save_arrays",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lowland.data' has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -10,21 +10,7 @@ from numpy.typing import NDArray
 
 from lowland.data.fitting import SMALLEST_SIDE
 from lowland.data.images import ArrayImages, Source
-
-FASHION_CLASSES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
-FASHION_ORIGIN = "Fashion-MNIST, 5,000 + 1,000 of its images; Zalando SE 2017, MIT licence"
-DIGITS_ORIGIN = "Optical Recognition of Handwritten Digits (test part), UCI by way of scikit-learn; CC BY 4.0"
+from lowland.data.known import DIGITS_ORIGIN, FASHION_CLASSES, FASHION_ORIGIN
 
 
 def open_fashion_mnist_6k() -> Source:

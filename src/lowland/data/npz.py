@@ -67,11 +67,11 @@ def _source(
         raise DataError(f"{where} holds {only}, but no training images; add x_train and y_train")
     images = {part: images_of(where, pair[0], arrays[pair[0]]) for part, pair in pairs.items()}
     labels = _comparable(where, {pair[1]: _labels(where, pair[1], arrays[pair[1]]) for pair in pairs.values()})
-    first_images, first_labels = pairs["train"]
-    values = np.unique(labels[first_labels])
+    train_images, train_labels = pairs["train"]
+    values = np.unique(labels[train_labels])
     classes = in_order((str(value) for value in values.tolist()), where)
     if len(classes) < 2:
-        raise DataError(f"{where}: array {first_labels} holds a single class; at least 2 classes are needed")
+        raise DataError(f"{where}: array {train_labels} holds a single class; at least 2 classes are needed")
     index = {name: place for place, name in enumerate(classes)}
     found: dict[Role, ArrayImages] = {}
     for part, (images_key, labels_key) in pairs.items():
@@ -83,13 +83,13 @@ def _source(
             )
         if images[part].shape[1] != images["train"].shape[1]:
             raise DataError(
-                f"{where}: array {first_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
+                f"{where}: array {train_images} has {images['train'].shape[1]} channel(s) and {images_key} has "
                 f"{images[part].shape[1]}; both must have the same"
             )
         unknown = sorted({*labels[labels_key].tolist()} - {*values.tolist()})
         if unknown:
             raise DataError(
-                f"{where}: label {unknown[0]!r} is in {labels_key} but not in {first_labels}; every class must "
+                f"{where}: label {unknown[0]!r} is in {labels_key} but not in {train_labels}; every class must "
                 f"be in both"
             )
         found[part] = ArrayImages(images[part], np.array([index[name] for name in names], dtype=np.int64))

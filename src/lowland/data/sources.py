@@ -7,7 +7,6 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -18,16 +17,17 @@ from torch import Tensor
 from lowland.core import seeds
 from lowland.core.config import DataConfig
 from lowland.core.errors import DataError, LowlandWarning
-from lowland.data.arrays import DIGITS_ORIGIN, FASHION_ORIGIN, open_digits, open_fashion_mnist_6k
-from lowland.data.describe import Contents, Part, doubts, findings
+from lowland.data.arrays import open_digits, open_fashion_mnist_6k
+from lowland.data.description import Contents, Part, doubts, findings
 from lowland.data.fitting import Fit, choose, natural_side
 from lowland.data.folder import open_folder
 from lowland.data.images import Images, Look, Source
+from lowland.data.known import SETS, catalogue
 from lowland.data.memory import Arrays
 from lowland.data.npz import open_arrays, open_npz
 from lowland.data.selection import Indices, groups, held_out, interleaved, limited
 from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit
-from lowland.data.torchvision_sets import SETS, open_torchvision
+from lowland.data.torchvision_sets import open_torchvision
 
 HALVED = 4
 """JPEGs at least this many times as large as needed were once decoded at a fraction of their size, as no caller of
@@ -37,46 +37,7 @@ STATISTICS_IMAGES = 2048
 """Images whose mean and standard deviation stand for a streamed set's: a standard error of about 0.004 of the mean."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class DataEntry:
-    """One data set that can be loaded by name.
-
-    Attributes:
-        name: What to write in `data.name`.
-        summary: What it shows, in a few words.
-        source: Where it comes from and under which licence.
-    """
-
-    name: str
-    summary: str
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _BuiltIn:
-    open: Callable[[], Source]
-    summary: str
-    source: str
-
-
-_BUILT_IN = {
-    "fashion-mnist-6k": _BuiltIn(
-        open=open_fashion_mnist_6k,
-        summary="6,000 pieces of clothing, 28×28 grey, 10 classes; comes with lowland",
-        source=FASHION_ORIGIN,
-    ),
-    "digits": _BuiltIn(
-        open=open_digits,
-        summary="1,797 handwritten digits, 8×8 grey, 10 classes; comes with scikit-learn",
-        source=DIGITS_ORIGIN,
-    ),
-}
-
-
-def catalogue() -> list[DataEntry]:
-    """The data sets known by name; image folders and .npz files are given by path instead."""
-    built_in = [DataEntry(name=name, summary=e.summary, source=e.source) for name, e in _BUILT_IN.items()]
-    return built_in + [DataEntry(name=name, summary=e.summary, source=e.origin) for name, e in SETS.items()]
+_BUILT_IN: dict[str, Callable[[], Source]] = {"fashion-mnist-6k": open_fashion_mnist_6k, "digits": open_digits}
 
 
 def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", arrays: Arrays | None = None) -> DataSet:
@@ -170,7 +131,7 @@ def _open(config: DataConfig) -> Source:
     """The data set by name if there is one of that name, else the folder or file at that path."""
     name = config.name
     if name in _BUILT_IN:
-        return _BUILT_IN[name].open()
+        return _BUILT_IN[name]()
     if name in SETS:
         return open_torchvision(name, config.root, download=config.download)
     path = Path(name).expanduser()

@@ -9,18 +9,21 @@ from typing import Any, ClassVar, Self
 
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
-from lowland.execution.outcome import Judgement, LocalScorer, Outcome
+from lowland.execution.outcome import LocalScorer, MeasuredScore, Outcome
 
-Judge = Callable[[Any, Genotype], Judgement]
-"""(what to measure, genotype) → its judgement."""
+MeasureFunction = Callable[[Any, Genotype], MeasuredScore]
+"""(what to measure, genotype) → its score."""
 
 
 class Executor(ABC):
     """Scores genotypes. Use it as a context manager, or close it.
 
+    An executor has no settings of its own (no `Config`): how many processes there are is `search.workers` for all, and
+    what scores depend on must be the same under every executor.
+
     Args:
         size: How many processes may score at a time.
-        prepare: Called once in every process that scores; gives the function that judges there. It must be importable
+        prepare: Called once in every process that scores; gives the function that measures there. It must be importable
             by name.
     """
 
@@ -28,7 +31,7 @@ class Executor(ABC):
     summary: ClassVar[str]
     source: ClassVar[str]
 
-    def __init__(self, size: int, prepare: Callable[[], Judge]) -> None:
+    def __init__(self, size: int, prepare: Callable[[], MeasureFunction]) -> None:
         self.size = size
         self._prepare = prepare
 
@@ -49,7 +52,7 @@ class Executor(ABC):
         """The outcome of every genotype, in their order, each as soon as it is known; may be closed before the end.
 
         Args:
-            request: What to measure; goes to the judge of each process.
+            request: What to measure; goes to the function that each process prepared.
             genotypes: What to score.
             local: Scores in this process as any other does.
 

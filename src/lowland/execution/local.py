@@ -26,7 +26,7 @@ from typing import IO, Any
 from lowland.core.errors import LowlandError
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
-from lowland.execution.executor import Executor, Judge, register
+from lowland.execution.executor import Executor, MeasureFunction, register
 from lowland.execution.outcome import Attempt, LocalScorer, Outcome, Scored, ScoringFailure, Shortage, settled
 
 WORTH_SECONDS = 5.0
@@ -49,7 +49,7 @@ class Workers(Executor):
     summary = "worker processes on this machine, one core each"
     source = "lowland"
 
-    def __init__(self, size: int, prepare: Callable[[], Judge]) -> None:
+    def __init__(self, size: int, prepare: Callable[[], MeasureFunction]) -> None:
         super().__init__(size, prepare)
         self._started = False
         self._workers: list[_Worker] = []
@@ -77,7 +77,7 @@ class Workers(Executor):
         Until the workers have started, and where they are not worth it, `local` scores in this process.
 
         Args:
-            request: What to measure; goes to the judge of each worker.
+            request: What to measure; goes to the function that each worker prepared.
             genotypes: What to score.
             local: Scores as a worker does.
 
@@ -210,7 +210,7 @@ class _Worker:
     """One process, seen from the parent."""
 
     def __init__(
-        self, prepare: Callable[[], Judge], core: int | None, messages: SimpleQueue[tuple[_Worker, Any]]
+        self, prepare: Callable[[], MeasureFunction], core: int | None, messages: SimpleQueue[tuple[_Worker, Any]]
     ) -> None:
         self.core = core
         self.ready = False
@@ -298,7 +298,7 @@ def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:
         prepare, core = pickle.load(tasks)
         if core is not None:
             os.sched_setaffinity(0, {core})
-        judge = prepare()
+        measure = prepare()
     except Exception as error:
         say((_BROKEN, _sendable(error)))
         return
@@ -308,12 +308,12 @@ def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:
             number, index, request, genotype = pickle.load(tasks)
         except EOFError:
             return
-        say((number, index, _outcome(judge, request, genotype)))
+        say((number, index, _outcome(measure, request, genotype)))
 
 
-def _outcome(judge: Judge, request: Any, genotype: Genotype) -> Attempt | Exception:
+def _outcome(measure: MeasureFunction, request: Any, genotype: Genotype) -> Attempt | Exception:
     try:
-        outcome = LocalScorer(lambda wanted: judge(request, wanted)).outcome(genotype)
+        outcome = LocalScorer(lambda wanted: measure(request, wanted)).outcome(genotype)
         # In JSON's own types, as the archive keeps them: no tensor travels between processes.
         return replace(outcome, details=plain(outcome.details)) if isinstance(outcome, Scored) else outcome
     except Exception as error:

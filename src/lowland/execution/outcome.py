@@ -1,6 +1,6 @@
 """What scoring one genotype gives, and scoring it in this process.
 
-Value types that every executor speaks: a judgement goes in, an outcome (scored or failed) comes out.
+Value types that every executor speaks: a measured score goes in, an outcome (scored or failed) comes out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Scorer(Protocol):
         """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
 
 
-class Judgement(Protocol):
+class MeasuredScore(Protocol):
     """What a measure returns: value, standard error and details."""
 
     @property
@@ -84,8 +84,8 @@ class LocalScorer:
     (a bug, a setting, a stop, a lost accelerator) goes through.
     """
 
-    def __init__(self, judge: Callable[[Genotype], Judgement]) -> None:
-        self._judge = judge
+    def __init__(self, measure: Callable[[Genotype], MeasuredScore]) -> None:
+        self._measure = measure
 
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
@@ -127,8 +127,8 @@ class LocalScorer:
         """
         start = time.perf_counter()
         try:
-            judgement = self._judge(genotype)
-            value = float(judgement.value)
+            score = self._measure(genotype)
+            value = float(score.value)
         except (RuntimeError, MemoryError, ValueError, ArithmeticError) as error:
             # torch.OutOfMemoryError is a RuntimeError.
             if _accelerator_lost(error):
@@ -139,11 +139,11 @@ class LocalScorer:
             raise (Shortage if _memory_short(error) else ScoringFailure)(_line(error)) from error
         if not math.isfinite(value):
             raise ScoringFailure(f"the measure gave {value}")
-        error_of = judgement.standard_error
+        error_of = score.standard_error
         return Scored(
             value=value,
             standard_error=None if error_of is None else float(error_of),
-            details=judgement.details,
+            details=score.details,
             seconds=time.perf_counter() - start,
         )
 

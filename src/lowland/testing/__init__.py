@@ -6,7 +6,7 @@
         name = "mine"
 
 Needs the extra `test` (pytest and hypothesis). Each suite is imported on first use, so that worker processes, which
-import `lowland.testing.judges`, import no other.
+import `lowland.testing.processes`, import no other.
 """
 
 from __future__ import annotations

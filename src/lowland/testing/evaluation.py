@@ -145,12 +145,12 @@ class EvaluationSuite:
             assert json.loads(json.dumps(plain, allow_nan=False)) == plain
 
     def test_the_section_goes_through_json_and_back(self, whole: tuple[Any, Parts]) -> None:
-        told = self.suite().section(whole[0])
-        assert told.title
-        assert SuiteSection.from_json(json.loads(json.dumps(told.to_json(), allow_nan=False))) == told
-        for table in told.tables:
+        section = self.suite().section(whole[0])
+        assert section.title
+        assert SuiteSection.from_json(json.loads(json.dumps(section.to_json(), allow_nan=False))) == section
+        for table in section.tables:
             assert all(len(cells) == len(table.columns) - 1 for _, cells in table.rows)
-        for line in (line for series in told.series for line in series.lines):
+        for line in (line for series in section.series for line in series.lines):
             assert len(line.x) == len(line.y)
             assert len(line.errors) in (0, len(line.y))
 

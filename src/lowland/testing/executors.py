@@ -13,7 +13,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scored
-from lowland.testing.judges import Case, Prepare, value
+from lowland.testing.processes import Case, Prepare, value
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 
@@ -24,7 +24,7 @@ class ExecutorSuite:
         class TestMine(ExecutorSuite):
             name = "mine"
 
-    What is scored comes from `lowland.testing.judges`, which processes of any executor can import.
+    What is scored comes from `lowland.testing.processes`, which processes of any executor can import.
 
     Attributes:
         name: Of the executor, which must be registered when the test runs.
@@ -46,7 +46,7 @@ class ExecutorSuite:
     @pytest.mark.parametrize("size", [1, 2, 3])
     def test_rows_are_those_of_the_calling_process_in_order(self, size: int, tmp_path: Path) -> None:
         case = Case(tmp_path, "failure")
-        local = LocalScorer(case.judge)
+        local = LocalScorer(case.score)
         expected = [row(outcome) for outcome in local.scores(GENOTYPES)]
         assert {status for status, *_ in expected} == {"scored", "failed"}
         with self.executor(size) as executor:
@@ -56,7 +56,7 @@ class ExecutorSuite:
 
     def test_a_batch_may_be_closed_before_its_end_and_an_executor_twice(self, tmp_path: Path) -> None:
         case = Case(tmp_path)
-        local = LocalScorer(case.judge)
+        local = LocalScorer(case.score)
         executor = self.executor(2)
         outcomes = executor.scores(case, GENOTYPES, local)
         assert next(outcomes).value == value(GENOTYPES[0])
@@ -69,7 +69,7 @@ class ExecutorSuite:
     def test_a_fault_of_all_candidates_goes_through(self, tmp_path: Path) -> None:
         case = Case(tmp_path, "data")
         with self.executor(2) as executor:
-            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.judge))
+            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.score))
             assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
             with pytest.raises(DataError):
                 next(outcomes)
@@ -83,7 +83,7 @@ class ExecutorSuite:
     def test_a_bug_goes_through_and_is_no_candidates_failure(self, tmp_path: Path) -> None:
         case = Case(tmp_path, "bug")
         with self.executor(2) as executor:
-            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.judge))
+            outcomes = executor.scores(case, GENOTYPES, LocalScorer(case.score))
             assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
             with pytest.raises(TypeError):
                 next(outcomes)

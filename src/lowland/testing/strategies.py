@@ -76,15 +76,15 @@ class StrategySuite:
         assert first.calls == second.calls
 
     def test_every_candidate_is_new_within_the_limits_reported_and_ranked(self, space: Space) -> None:
-        told: list[Any] = []
+        reported: list[Any] = []
         scores = Scores(space)
-        found = self.search(space, scores, **self.limits, report=lambda *each: told.append(each))
+        found = self.search(space, scores, **self.limits, report=lambda *each: reported.append(each))
         calls = scores.calls
-        assert len({space.key(genotype) for genotype, *_ in calls}) == len(calls) == len(told) > self.proposes
+        assert len({space.key(genotype) for genotype, *_ in calls}) == len(calls) == len(reported) > self.proposes
         sizes = [scores.cost(genotype) for genotype, *_ in calls]
         assert all(each.parameters <= self.limits.get("max_params", each.parameters) for each in sizes)
         assert all(each.macs <= self.limits.get("max_macs", each.macs) for each in sizes)
-        assert [done for done, *_ in told] == list(range(1, len(calls) + 1))
+        assert [done for done, *_ in reported] == list(range(1, len(calls) + 1))
         assert {each.genotype for each in found.ranking} == {genotype for genotype, *_ in calls}
         assert found.summary.strategy == self.name
         assert found.summary.proposed == found.summary.scored == len(calls)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.device import Compute
+from lowland.core.inference import evaluating, outputs
 from lowland.data import DataSet, Split, batches
 
 JUDGING_BATCH = 125
@@ -16,18 +17,15 @@ JUDGING_BATCH = 125
 
 def accuracy(model: nn.Module, split: Split, data: DataSet, compute: Compute) -> float:
     """Share of the split's images that the model, in evaluation mode for as long as it takes, names rightly."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    right = 0
-    try:
-        with torch.inference_mode(), compute.autocast():
-            for x_NCHW, labels_N in batches(split, JUDGING_BATCH):
-                output = model(compute.place(data.normalise(x_NCHW)))
-                logits_NK = output[0] if isinstance(output, tuple) else output
-                right += int((logits_NK.argmax(dim=1) == labels_N).sum())
-    finally:
-        for module, training in modes:
-            module.training = training
+    placed = ((compute.place(data.normalise(x_NCHW)), labels_N) for x_NCHW, labels_N in batches(split, JUDGING_BATCH))
+
+    def logits(x_NCHW: Tensor) -> Tensor:
+        output = model(x_NCHW)
+        logits_NK: Tensor = output[0] if isinstance(output, tuple) else output  # beside an auxiliary head's
+        return logits_NK
+
+    with evaluating(model):
+        right = sum(int((each.argmax(dim=1) == labels_N).sum()) for each, labels_N in outputs(logits, placed, compute))
     return right / len(split)
 
 

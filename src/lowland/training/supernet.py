@@ -1,4 +1,4 @@
-"""Training the one-shot supernet by path sampling (SPOS, arXiv 1904.00420; recipes of GeNAS, spec §5; BigNAS; OFA)."""
+"""Training the one-shot supernet by path sampling (SPOS, arXiv 1904.00420; recipes of GeNAS, RLNAS, BigNAS and OFA)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from lowland.search.strategies.strategy import chosen
 
 Values = dict[str, Any]
 
-# GeNAS §5 and the public README: σ per space; §6: evolution. RLNAS: evolution on NAS-Bench-201.
+# GeNAS (arXiv 2305.08611): σ of NAS-Bench-201 from Table 5, of DARTS from the README of its code; evolution as in its
+# code, on NAS-Bench-201 as in that of RLNAS (arXiv 2101.11834).
 _DARTS_FLATNESS: Values = {"sigmas": [1e-3, 3e-3, 6e-3]}
 
 # Small supernets learn to rank sooner at a higher learning rate, in more steps and with a path per cell; and by the
@@ -158,7 +159,7 @@ PAPER: dict[str, Values] = {
 
 _MUTATED: dict[str, Values] = {"nasbench201": {"mutated_genes": "all"}, "darts": {"mutated_genes": "first-half"}}
 
-# What the public GeNAS code does, fault by fault (spec §2, §3, §5, §6).
+# What the public GeNAS code does, fault by fault: its noise and batch norm, its angle, its optimiser, its mutation.
 COMPAT: dict[str, Values] = {
     space: {
         "supernet": {"zero_grad": "zeros"},
@@ -172,7 +173,7 @@ COMPAT: dict[str, Values] = {
     for space in ("nasbench201", "darts")
 }
 
-# FlatNAS (spec §2 to §4): candidates are fine-tuned with adaptive SAM, and error, robustness and size are traded off.
+# FlatNAS (arXiv 2402.19102): candidates are fine-tuned with adaptive SAM; error, robustness and size are traded off.
 # The published ρ = 2 belongs to weights from long training; what is trained for minutes underfits with it.
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},

@@ -16,7 +16,7 @@ from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential
 from lowland.measures.combined import parts_of
-from lowland.workflow.judging import Prepare, SessionJudge
+from lowland.workflow.measuring import Prepare, SessionMeasures
 from lowland.workflow.requests import ScoreRequest, ShortTraining
 from lowland.workflow.session import Session
 
@@ -36,7 +36,7 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
     Yields:
         The scorer for every measure asked for.
     """
-    judge = SessionJudge(session, count_images)
+    measures = SessionMeasures(session, count_images)
     with ExitStack() as stack:
         if session.compute.device.type == "cpu":
             stack.enter_context(single_thread())
@@ -46,8 +46,8 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
         executor = stack.enter_context(kind(size, prepare))
 
         def scorer(request: ScoreRequest) -> Scorer:
-            local = LocalScorer(lambda genotype: judge(request, genotype))
-            parts = [] if isinstance(request, ShortTraining) else parts_of(judge.measure(request))
+            local = LocalScorer(lambda genotype: measures(request, genotype))
+            parts = [] if isinstance(request, ShortTraining) else parts_of(measures.measure(request))
             # A class of the calling script cannot be imported by another process.
             movable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
             if not movable or any(part.exclusive for part in parts):

@@ -86,9 +86,9 @@ def comparison_lines(document: dict[str, Any], out: Path, width: int) -> list[st
         + (f", {results.corrupted_images:,} under corruption" if shifted else "")
         + "; accuracies in percent; difference: delivered minus reference, points, with 95 % interval"
     )
-    told = [line for text in (note, "", *results.sentences, "") for line in (wrapped(text, width) or [""])]
+    below = [line for text in (note, "", *results.sentences, "") for line in (wrapped(text, width) or [""])]
     places = [f"figures  {out / 'compare.json'}", f"page     {out / 'compare.html'}"]
-    return ["", *table(header, rows, width), "", *told, *places]
+    return ["", *table(header, rows, width), "", *below, *places]
 
 
 def _interval(difference: Difference | None) -> str:

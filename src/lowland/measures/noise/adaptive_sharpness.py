@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lowland.core.settings import Rate, Section
 from lowland.measures.measure import register
-from lowland.measures.noise.draws import losses_under_noise
+from lowland.measures.noise.draws import losses_by_draw
 from lowland.measures.noise.perturbed_loss import negative_mean
 from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
@@ -38,5 +38,5 @@ class AdaptiveSharpness(SubnetMeasure):
     def judge(self, subnet: Subnet) -> Estimate:
         """−S of the candidate; raises ValueError where a loss is not finite."""
         sigma, clean = self.options.sigma, subnet.clean
-        losses_KN = losses_under_noise(subnet, self.shared, sigma, relative=True)
+        losses_KN = losses_by_draw(subnet, self.shared, sigma, relative=True)
         return negative_mean(losses_KN - clean.losses_N, {"sigma": sigma, "loss": clean.loss})

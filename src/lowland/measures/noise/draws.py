@@ -98,7 +98,7 @@ def mean_over_draws(values_KN: Array, details: Mapping[str, Any]) -> Estimate:
     )
 
 
-def losses_under_noise(
+def losses_by_draw(
     subnet: Subnet,
     shared: MeasureConfig,
     sigma: float,

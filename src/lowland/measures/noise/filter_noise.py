@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lowland.core.settings import Rate, Section
 from lowland.measures.measure import register
-from lowland.measures.noise.draws import losses_under_noise
+from lowland.measures.noise.draws import losses_by_draw
 from lowland.measures.noise.perturbed_loss import negative_mean
 from lowland.measures.perturbation import Noise
 from lowland.measures.shared import CALIBRATED, NOISE
@@ -65,5 +65,5 @@ class FilterNormalisedNoise(SubnetMeasure):
     def judge(self, subnet: Subnet) -> Estimate:
         """−S of the candidate; raises ValueError where a loss is not finite."""
         sigma, clean = self.options.sigma, subnet.clean
-        losses_KN = losses_under_noise(subnet, self.shared, sigma, kind=FilterNoise)
+        losses_KN = losses_by_draw(subnet, self.shared, sigma, kind=FilterNoise)
         return negative_mean(losses_KN - clean.losses_N, {"sigma": sigma, "loss": clean.loss})

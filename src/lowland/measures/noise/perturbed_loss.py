@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lowland.core.settings import Rate, Section
 from lowland.measures.measure import register
-from lowland.measures.noise.draws import losses_under_noise, mean_over_draws
+from lowland.measures.noise.draws import losses_by_draw, mean_over_draws
 from lowland.measures.per_image import Array
 from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure
@@ -46,4 +46,4 @@ class PerturbedLoss(SubnetMeasure):
     def judge(self, subnet: Subnet) -> Estimate:
         """−L(σ) of the candidate; raises ValueError where a loss is not finite."""
         sigma = self.options.sigma
-        return negative_mean(losses_under_noise(subnet, self.shared, sigma), {"sigma": sigma})
+        return negative_mean(losses_by_draw(subnet, self.shared, sigma), {"sigma": sigma})

@@ -46,10 +46,10 @@ def intervals(results: ComparisonResults) -> str:
 
 
 def _alt(results: ComparisonResults) -> str:
-    return "; ".join(f"{row.name}: {_told(row.difference)}" for row in results.references)
+    return "; ".join(f"{row.name}: {_with_interval(row.difference)}" for row in results.references)
 
 
-def _told(difference: Difference | None) -> str:
+def _with_interval(difference: Difference | None) -> str:
     if difference is None or difference.low is None or difference.high is None:
         return "no interval"
     return f"{signed(difference.value)} points, {signed(difference.low)} to {signed(difference.high)}"

@@ -21,11 +21,11 @@ def values(facts: ReportFacts) -> dict[str, Any]:
     """Each suite's section with its plots drawn."""
     from lowland.report.figures import plots
 
-    told = [judged.section for judged in facts.judged if judged.section is not None and own(judged.suite) is None]
+    sections = [judged.section for judged in facts.judged if judged.section is not None and own(judged.suite) is None]
     return {
-        "told": [
-            (section, [plots.lines(each, f"told-{place}-{at}") for at, each in enumerate(section.series)])
-            for place, section in enumerate(told)
+        "suites": [
+            (section, [plots.lines(each, f"suite-{place}-{at}") for at, each in enumerate(section.series)])
+            for place, section in enumerate(sections)
         ]
     }
 

@@ -43,7 +43,7 @@ def _run(steps: tuple[Step, ...], x_NCHW: Tensor, apply: Callable[[int, str, Ten
 
 
 class SearchCell(nn.Module):
-    """A cell with all operations on every edge; batch norm is not affine (spec: NAS-Bench-201 supernet)."""
+    """A cell with all operations on every edge; its batch norm is not affine (code of Dong and Yang, 2020)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ from lowland.evaluation.ranking.truth import Truth
 from lowland.measures.aggregation import rank_sum
 from lowland.search import Archive, Candidate
 from lowland.store.manifest import ARCHIVE, now
-from lowland.workflow.judging import IMAGES
+from lowland.workflow.measuring import IMAGES
 from lowland.workflow.ranking.request import SUMS, RankingRequest
 from lowland.workflow.ranking.scores import scores, summed, valued
 from lowland.workflow.ranking.statistics import Statistics

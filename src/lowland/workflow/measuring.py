@@ -32,7 +32,7 @@ IMAGES = "forward_images"
 """The detail of a score that counts images passed forward through the supernet."""
 
 
-class SessionJudge:
+class SessionMeasures:
     """Answers requests about genotypes of one session; each measure is made when it is first asked for.
 
     Args:
@@ -104,7 +104,7 @@ class Prepare:
     modules: tuple[str, ...]
     count_images: bool
 
-    def __call__(self) -> SessionJudge:
+    def __call__(self) -> SessionMeasures:
         """Open the run, and what scoring needs of it."""
         for module in self.modules:
             importlib.import_module(module)
@@ -114,7 +114,7 @@ class Prepare:
         )
         session = Session(run, Monitor())
         _ = session.supernet, session.context  # before the first candidate, so that a fault is no candidate's
-        return SessionJudge(session, self.count_images)
+        return SessionMeasures(session, self.count_images)
 
 
 @contextmanager

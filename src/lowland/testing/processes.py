@@ -26,7 +26,7 @@ class Prepare:
             raise DataError("the data are gone")
         if self.fault == "killed":
             os.kill(os.getpid(), 9)
-        return lambda case, genotype: case.judge(genotype)
+        return lambda case, genotype: case.score(genotype)
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Case:
     fault: str = ""
     times: int = 10**6
 
-    def judge(self, genotype: Genotype) -> SimpleNamespace:
+    def score(self, genotype: Genotype) -> SimpleNamespace:
         with (self.folder / "log").open("a") as log:
             log.write(f"{os.getpid()} {torch.get_num_threads()} {genotype.genes}\n")
         if genotype.genes[0] == 3 and self.fault:
