@@ -174,7 +174,7 @@ def test_a_network_tells_when_its_description_was_changed(run: Path) -> None:
 def test_the_watch_sees_what_goes_through_links(run: Path, tmp_path: Path, untouched) -> None:
     outside = make_outside(tmp_path / "outside", run)
     (run / "link").symlink_to(outside)
-    with pytest.raises(AssertionError, match="open .*key"), untouched(outside):
+    with pytest.raises(AssertionError, match=r"open .*key"), untouched(outside):
         (run / "link" / "key").read_text()
 
 
