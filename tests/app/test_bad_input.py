@@ -248,11 +248,11 @@ def test_no_permission_to_write(
     assert "/proc/lowland" in fault
     before = content(finished)
 
-    def refuse(path: Path, value: object) -> None:
-        with files.explained(path):
+    def refuse(root: Path, relative: str, value: object, **_: bool) -> None:
+        with files.explained(root / relative):
             raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("lowland.store.ledger.write_json", refuse)
+    monkeypatch.setattr(inside, "write_text", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
     assert content(finished) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -190,3 +191,30 @@ def test_files_have_the_permissions_that_the_umask_leaves(mask: int, tmp_path: P
         os.umask(before)
     for file in (tmp_path / "run" / "x.json", tmp_path / "run" / "manifest.json", tmp_path / "page.html"):
         assert file.stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"[NaN]", b"\xff", b""], ids=["nested", "NaN", "no UTF-8", "empty"]
+)
+def test_results_that_are_none_though_their_checksum_holds(content: bytes, run: Path, lowland: Command) -> None:
+    manifest = json.loads((run / "manifest.json").read_text())
+    for file in ("search.json", "supernet/trained.safetensors"):
+        (run / file).write_bytes(content)
+        manifest["files"][file] = hashlib.sha256(content).hexdigest()
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert "search.json is no JSON" in lowland("report", run).fault
+    with (
+        Run.open(run, read_only=True) as opened,
+        pytest.raises(RunError, match=r"trained\.safetensors holds no tensors"),
+    ):
+        opened.load_tensors("supernet/trained.safetensors")
+
+
+@pytest.mark.parametrize("value", ["[" * 50_000, "{a: " * 50_000], ids=["lists", "mappings"])
+def test_settings_nested_without_end(value: str, run: Path, tmp_path: Path, lowland: Command) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(f"seed: {value}")
+    assert "nested too deeply" in lowland("run", "--config", file, "--out", tmp_path / "new").fault
+    assert "nested too deeply" in lowland("run", "--set", f"seed={value}", "--out", tmp_path / "new").fault
+    (run / "config.yaml").write_text(f"seed: {value}")
+    assert "nested too deeply" in lowland("status", run).fault

@@ -198,6 +198,20 @@ def test_a_stage_is_done_with_its_files_and_facts(run: Run) -> None:
         assert again.verify() == ["figure.png", "network/model.bin"]
 
 
+def test_a_training_goes_on_with_as_many_processes_as_it_began(run: Run) -> None:
+    run.require_processes("supernet", 3)
+    run.start_stage("supernet", 2)
+    run.require_processes("supernet", 3)  # nothing is kept yet
+    run.save_checkpoint("supernet", weights(), {})
+    run.close()
+    with Run.open(run.path) as again:
+        again.require_processes("supernet", 2)
+        with pytest.raises(RunError, match=r"begun on 2 processes .* other weights on 1: .* --restart supern"):
+            again.require_processes("supernet", 1)
+        again.reset_stage("supernet")
+        again.require_processes("supernet", 1)
+
+
 def test_stage_mistakes_are_told(run: Run) -> None:
     with pytest.raises(RunError, match="unknown stage 'serach'; the stages are supernet, search"):
         run.stage_done("serach")

@@ -75,6 +75,8 @@ def assignment(text: str) -> dict[str, Any]:
         raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as retrain.epochs=30")
     try:
         return nested(key.strip(), yaml.safe_load(value))
+    except RecursionError:
+        raise ConfigError(f"--set {text[:80]!r}: the value is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
 
@@ -136,6 +138,8 @@ def parse(text: str, where: str) -> dict[str, Any]:
     """
     try:
         content = yaml.safe_load(text)
+    except RecursionError:
+        raise ConfigError(f"{where} is nested too deeply") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:

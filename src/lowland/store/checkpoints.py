@@ -74,8 +74,14 @@ class Checkpoints(Ledger):
                     self.manifest["checkpoints"][name] = kept[position:]
                     self._write_manifest()
                     self._delete(kept[:position])
-            tensors, metadata = from_safetensors(content)
-            return tensors, json.loads(metadata["state"])
+            try:
+                tensors, metadata = from_safetensors(content)
+                return tensors, json.loads(metadata["state"])
+            except Exception as error:  # safetensors raises its own kinds for a file that is none
+                raise RunError(
+                    f"{self.path / entry['file']} is no checkpoint ({str(error)[:200]}); "
+                    f"{self._restart(entry['stage'])} to do that stage again"
+                ) from error
         if kept:
             names = " and ".join(str(self.path / entry["file"]) for entry in kept)
             again = self._restart(kept[0]["stage"])

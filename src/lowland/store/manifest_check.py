@@ -116,6 +116,8 @@ def _stage(stage: Any, where: str) -> None:
         raise Fault(f"the seconds of {where} are no number from 0")
     if "started" in stage:
         _text(stage["started"], f"the start of {where}", most=100)
+    if type(stage.get("processes", 1)) is not int:
+        raise Fault(f"the processes of {where} are no whole number")
     _mapping(stage.get("facts", {}), f"the facts of {where}")
     for name in _list(stage.get("files"), f"the files of {where}"):
         _text(name, f"a file of {where}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from lowland.core.files import checked_json
 from lowland.store import inside
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import intact
+from lowland.store.manifest_check import Fault, parsed
 from lowland.store.tensors import from_safetensors, to_safetensors
 
 if TYPE_CHECKING:
@@ -29,7 +29,13 @@ class Results(Ledger):
 
     def load_tensors(self, relative: str) -> tuple[dict[str, Tensor], dict[str, str]]:
         """Tensors (on the CPU) and metadata saved with `save_tensors`; RunError where missing or damaged."""
-        return from_safetensors(self._load(relative))
+        content = self._load(relative)
+        try:
+            return from_safetensors(content)
+        except Exception as error:  # safetensors raises its own kinds for a file that is none
+            raise RunError(
+                f"{self.path / relative} holds no tensors ({str(error)[:200]}); {self._remake(relative)}"
+            ) from error
 
     def write_json(self, relative: str, value: Any) -> None:
         """Write JSON durably as a file of the running stage, with its checksum; RunError where it holds NaN."""
@@ -37,7 +43,11 @@ class Results(Ledger):
 
     def read_json(self, relative: str) -> Any:
         """The value written with `write_json`; RunError where missing or damaged."""
-        return json.loads(self._load(relative))
+        content = self._load(relative)
+        try:
+            return parsed(content)
+        except Fault as error:
+            raise RunError(f"{self.path / relative} is no JSON ({error}); {self._remake(relative)}") from error
 
     def delete(self, files: Sequence[str]) -> None:
         """Forget results (relative paths) and delete those that are there, listed in the manifest or not."""
@@ -82,10 +92,9 @@ class Results(Ledger):
             raise RunError(f"{self.path} has no {relative} yet; run `lowland resume {self.path}` to finish the run")
         content = intact(self.path, relative, digest)
         if content is None:
-            owners = [name for name, stage in self.manifest["stages"].items() if relative in stage["files"]]
-            stage = owners[0] if owners else self._unfinished()
-            raise RunError(
-                f"{self.path / relative} is damaged or missing; put back a good copy, or {self._restart(stage)} "
-                f"to make it again"
-            )
+            raise RunError(f"{self.path / relative} is damaged or missing; {self._remake(relative)}")
         return content
+
+    def _remake(self, relative: str) -> str:
+        owners = [name for name, stage in self.manifest["stages"].items() if relative in stage["files"]]
+        return f"put back a good copy, or {self._restart(owners[0] if owners else self._unfinished())} to make it again"

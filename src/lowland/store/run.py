@@ -113,8 +113,12 @@ class Run(Checkpoints, Results):
 
     # --- stages --------------------------------------------------------------------------------------------------
 
-    def start_stage(self, name: str) -> None:
+    def start_stage(self, name: str, processes: int = 1) -> None:
         """Begin stage `name`, or go on with it after an interruption: its seconds then add up.
+
+        Args:
+            name: The stage.
+            processes: How many train together (torchrun); noted, since weights depend on it.
 
         Raises:
             RunError: The stage is finished already, another is running, or the run is open for reading only.
@@ -126,11 +130,21 @@ class Run(Checkpoints, Results):
         if self._running is not None:
             raise RunError(f"stage {name} cannot start while stage {self._running} of {self.path} is running")
         fresh = {"status": "running", "started": now(), "seconds": 0.0, "files": [], "facts": {}}
-        self.manifest["stages"][name] = {**fresh, **stage, "status": "running"}
+        self.manifest["stages"][name] = {**fresh, **stage, "status": "running", "processes": processes}
         self._running = name
         self._resumed = time.monotonic()
         self._earlier_seconds = self.manifest["stages"][name]["seconds"]
         self._write_manifest()
+
+    def require_processes(self, name: str, processes: int) -> None:
+        """Raise RunError where stage `name` has a checkpoint that another number of processes made together."""
+        begun = self._stage(name).get("processes", processes)
+        kept = self.manifest["checkpoints"].values()
+        if begun != processes and any(entries[0]["stage"] == name for entries in kept):
+            raise RunError(
+                f"stage {name} of {self.path} was begun on {begun} process{'es' if begun > 1 else ''} and would end "
+                f"with other weights on {processes}: start it as before, or {self._restart(name)} to do it anew"
+            )
 
     def finish_stage(self, name: str, files: Sequence[Path | str], facts: Mapping[str, Any]) -> None:
         """Note that the running stage `name` is finished.

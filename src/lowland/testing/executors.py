@@ -77,7 +77,7 @@ class ExecutorSuite:
     def test_memory_that_was_short_once_is_no_candidates_failure(self, tmp_path: Path) -> None:
         case = Case(tmp_path, "memory", times=1)
         with self.executor(2) as executor, pytest.warns(LowlandWarning, match="second attempt, alone"):
-            found = [row(outcome) for outcome in executor.scores(case, GENOTYPES, LocalScorer(case.judge))]
+            found = [row(outcome) for outcome in executor.scores(case, GENOTYPES, LocalScorer(case.score))]
         assert [each[:2] for each in found] == [("scored", value(genotype)) for genotype in GENOTYPES]
 
     def test_a_bug_goes_through_and_is_no_candidates_failure(self, tmp_path: Path) -> None:

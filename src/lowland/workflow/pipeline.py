@@ -198,8 +198,11 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
     barrier(world)  # every rank has now read the same manifest
     if session.run.stage_done(stage.name):
         return
+    if stage.ranks == "all":
+        session.run.require_processes(stage.name, world.size)  # on every rank, so that none waits for another
+    barrier(world)
     if world.main:
-        session.run.start_stage(stage.name)
+        session.run.start_stage(stage.name, world.size if stage.ranks == "all" else 1)
         session.monitor = Recorded(session.run, monitor, stage.name)
     if world.main or stage.ranks == "all":
         stage.run(session)
