@@ -49,9 +49,10 @@ def test_the_terminal_says_it_once_a_stage(monkeypatch: pytest.MonkeyPatch, term
 
 
 def test_status_says_it_while_it_lasts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    clock = Clock(monkeypatch)  # before the run begins: it counts its seconds by the same clock
     with Run.create(tmp_path / "run", Config()) as run:
         run.start_stage("supernet")
-        Clock(monkeypatch).work(Recorded(run, Monitor(), "supernet"), "step")
+        clock.work(Recorded(run, Monitor(), "supernet"), "step")
         assert json.loads((run.path / "progress.json").read_text())["lull"].count(LULL) == 1
         lines = status_lines(Run.open(run.path, read_only=True).status())
         assert [line.strip() for line in lines if "slow" in line] == [run.status()["progress"]["lull"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,8 @@ from lowland.evaluation.references import Trial, references_result
 from lowland.spaces import Shape
 from lowland.spaces.references import find
 from lowland.store.checkpoint_file import CheckpointFile
+
+needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
 
 DARTS_RECIPE = RetrainConfig(auxiliary_weight=0.4, drop_path=0.2)
 
@@ -42,7 +45,7 @@ def terms(**changes: Any) -> Terms:
         ("darts-v2", ()),
         ("resnet-cell", ("auxiliary_weight",)),
         ("mobilenetv3", ("auxiliary_weight",)),
-        ("timm:resnet10t", ("auxiliary_weight", "drop_path")),
+        pytest.param("timm:resnet10t", ("auxiliary_weight", "drop_path"), marks=needs_timm),
     ],
 )
 def test_a_recipe_is_followed_but_for_what_a_network_has_not(name: str, lacking: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from lowland.spaces import Shape, published
 from lowland.spaces.reference import Reference
 from lowland.spaces.references import DEFAULTS, SpaceReference, defaults, find, names
 from lowland.testing.spaces.cases import images, measured_macs, parameters
+
+needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
 
 GREY = Shape(in_channels=1, image_size=28, num_classes=10, channels=12, cells=2, stem="cifar")
 
@@ -74,7 +77,14 @@ def test_genotypes_of_any_space() -> None:
         find("3,3,9", "nasbench201", 28)
 
 
-@pytest.mark.parametrize("text", [*names(), "published:rlnas-cifar10", "timm:resnet10t", "timm:resnet14t"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *names(),
+        "published:rlnas-cifar10",
+        *(pytest.param(f"timm:{model}", marks=needs_timm) for model in ("resnet10t", "resnet14t")),
+    ],
+)
 @pytest.mark.parametrize("space", ["nasbench201", "mobilenetv3-small"])
 def test_references_are_fitted_and_counted_exactly(text: str, space: str) -> None:
     found = GREY if space == "nasbench201" else Shape(in_channels=1, image_size=28, channels=8, cells=1)
@@ -103,6 +113,7 @@ def test_defaults_hold_one_of_the_space_and_one_of_another_family() -> None:
     assert all(isinstance(find(name, "nasbench201", 32), SpaceReference) for name in defaults("somebody's"))
 
 
+@needs_timm
 @settings(max_examples=8, deadline=None)
 @given(st.integers(30_000, 5_000_000))
 def test_timm_resnets_are_fitted_as_brute_force_does(budget: int) -> None:
@@ -116,6 +127,7 @@ def _cost(reference: Reference, width: int) -> spaces.Cost:
     return reference.cost(Shape(in_channels=1, image_size=28, num_classes=10, channels=width, cells=1))
 
 
+@needs_timm
 def test_counting_draws_no_random_numbers() -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
@@ -124,6 +136,7 @@ def test_counting_draws_no_random_numbers() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@needs_timm
 def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"unknown reference 'resnet-cel' \(did you mean resnet-cell\?\); name one"):
         find("resnet-cel", "nasbench201", 28)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from lowland.evaluation.comparison import ComparisonResults
 from lowland.report import comparison_page
 from lowland.workflow.compare import ComparisonRequest, compare, reference_names
 from whole_runs import Command, content, copied, made
+
+needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
 
 SMALL = ComparisonRequest(
     references=("resnet-cell", "mobilenetv3-small:k3e3|k3e3|k3e3@56/56"), seeds=2, max_params=16_000, max_macs=400_000
@@ -197,6 +200,7 @@ def test_what_is_done_is_not_done_again(judged: Path, pristine: Path, tmp_path: 
     assert timeless(out)["compare.json"] == timeless(judged)["compare.json"]
 
 
+@needs_timm
 def test_a_timm_network_is_a_reference(tmp_path: Path) -> None:
     larger = {"data": {"name": "digits", "limit": 200, "image_size": 32}, "supernet": {"epochs": 1}}
     run = made(tmp_path / "run", larger, {"retrain": {"epochs": 1}}, last="train")
@@ -223,12 +227,16 @@ def test_the_command_prints_a_table_and_the_answer(pristine: Path, tmp_path: Pat
     [
         (["--with", "resnet-cel"], ["unknown reference 'resnet-cel'", "did you mean resnet-cell"]),
         (["--with", "published:rlnas"], ["unknown published network 'rlnas'"]),
-        (["--with", "timm:resnet10"], ["timm has no model 'resnet10'", "timm:resnet"]),
+        pytest.param(["--with", "timm:resnet10"], ["timm has no model 'resnet10'", "timm:resnet"], marks=needs_timm),
         (["--with", "resnet-cell,resnet-cell"], ["named twice"]),
         (["--with", "3,3,9"], ["reference '3,3,9' is no genotype of nasbench201"]),
         (["--with", "mobilenetv3"], ["reference mobilenetv3", "allow at least 18,570 parameters"]),
-        (["--with", "timm:vit_tiny_patch16_224"], ["cannot take images of 8 pixels"]),
-        (["--with", "timm:resnet10t"], ["images of 8 pixels", "halves a map of one pixel", "data.image_size"]),
+        pytest.param(["--with", "timm:vit_tiny_patch16_224"], ["cannot take images of 8 pixels"], marks=needs_timm),
+        pytest.param(
+            ["--with", "timm:resnet10t"],
+            ["images of 8 pixels", "halves a map of one pixel", "data.image_size"],
+            marks=needs_timm,
+        ),
         (["--with", "resnet-cell", "--max-params", "100"], ["above the budget of 100 parameters", "allow at least"]),
         (["--max-params", "1k"], ["none of the usual references", "--with"]),
         (["--with", "resnet-cell", "--max-macs", "many"], ["--max-macs", "many"]),
