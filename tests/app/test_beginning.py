@@ -121,6 +121,7 @@ def test_names_with_brackets_are_shown_as_they_are(tmp_path: Path, lowland: Comm
     assert f"name: '{tmp_path}/[b] x :cat:.npz'" in said.out or f"name: {tmp_path}/[b] x :cat:.npz" in said.out
 
 
+@pytest.mark.slow
 def test_quiet_leaves_the_run_directory_alone(tmp_path: Path, lowland: Command) -> None:
     said = lowland("run", *options(), "--out", tmp_path / "run", "--quiet")
     assert said.code == 0, said.err

@@ -60,6 +60,7 @@ def test_listings_and_help_in_narrow_encodings(narrow: str, verb: list[str]) -> 
     assert told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("narrow", ENCODINGS[:2])
 def test_a_finished_run_ends_well_in_narrow_encodings(narrow: str, pristine: Path, tmp_path: Path) -> None:
     run = copied(pristine, tmp_path / NAME)

@@ -20,6 +20,7 @@ from lowland.workflow.compare import ComparisonRequest, compare, reference_names
 from whole_runs import Command, content, copied, made
 
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="needs the extra timm")
+pytestmark = pytest.mark.slow
 
 SMALL = ComparisonRequest(
     references=("resnet-cell", "mobilenetv3-small:k3e3|k3e3|k3e3@56/56"), seeds=2, max_params=16_000, max_macs=400_000

@@ -127,6 +127,7 @@ def test_more_networks_are_trained_without_training_the_first_again(finished: Pa
     assert list(results(finished, "classification")["networks"]) == ["1"]
 
 
+@pytest.mark.slow
 def test_two_networks_at_once_are_those_of_one_after_the_other(finished: Path, pristine: Path, tmp_path: Path) -> None:
     both = made(tmp_path / "both", {"retrain": {"top": 2}})
     pipeline.resume(finished, changes=[{"retrain": {"top": 2}}])
@@ -196,6 +197,7 @@ def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("measure", [*measures.registered(), "accuracy+flatness", "loss+angle+flatness"])
 def test_every_measure_and_sums_go_through_a_search(measure: str, supernet_only: Path, tmp_path: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
