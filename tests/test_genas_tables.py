@@ -20,6 +20,8 @@ from lowland.workflow import rank as ranking
 from whole_runs import made, made_up_truth
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+pytestmark = pytest.mark.slow
 SPACE = spaces.get("nasbench201")
 SIZE = 12
 
@@ -139,7 +141,6 @@ def test_groups_are_the_best_the_middle_and_the_worst(genas: ModuleType) -> None
     assert genas.groups(truth, 2) == {"top": [0, 2], "middle": [4, 3], "bottom": [1, 5]}
 
 
-@pytest.mark.slow
 def test_a_stop_loses_little_and_ends_the_same(
     genas: ModuleType,
     finished: tuple[Path, Path],
