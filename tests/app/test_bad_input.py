@@ -176,6 +176,7 @@ def spoil(file: Path) -> None:
     file.write_bytes(bytes(content))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "how", "verb"),
     [
@@ -277,6 +278,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
     subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [20, 200, 400])
 def test_a_full_disk_loses_nothing(
     kilobytes: int, small_disk: Callable[[int], Path], pristine: Path, lowland: Command

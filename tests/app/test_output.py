@@ -72,6 +72,7 @@ def test_a_finished_run_ends_well_in_narrow_encodings(narrow: str, pristine: Pat
     assert f"run          {shown} (not running" in said(MAIN, narrow, "status", run)
 
 
+@pytest.mark.slow
 def test_progress_from_python_in_ascii_and_the_process_as_it_was(tmp_path: Path) -> None:
     code = (
         "import sys, lowland\n"

@@ -69,6 +69,7 @@ class Pictures(Dataset):  # type: ignore[type-arg]
         return forms[self.form], torch.tensor(self.y[index]) if self.form == "tensor" else int(self.y[index])
 
 
+@pytest.mark.slow
 def test_arrays_in_memory_become_a_network_and_can_be_resumed_elsewhere(tmp_path: Path) -> None:
     x, y = pictures()
     with pytest.warns(LowlandWarning, match="test pictures"):
@@ -92,6 +93,7 @@ def test_arrays_in_memory_become_a_network_and_can_be_resumed_elsewhere(tmp_path
     assert reset.load().classes == ("0", "1")
 
 
+@pytest.mark.slow
 def test_the_same_arrays_in_a_file_make_the_same_run(tmp_path: Path) -> None:
     (x, y), (x_test, y_test) = pictures(), pictures(120, seed=1)
     np.savez(tmp_path / "my.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)

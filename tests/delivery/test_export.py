@@ -18,6 +18,7 @@ def images(count: int) -> torch.Tensor:
     return torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(count))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["nasbench201", "darts"])
 def test_torch_export_program(
     space: str, request: pytest.FixtureRequest, tmp_path: Path, lowland: Command, recwarn: pytest.WarningsRecorder
@@ -33,6 +34,7 @@ def test_torch_export_program(
             torch.testing.assert_close(program(images(count)), network(images(count)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", ["nasbench201", "darts"])
 def test_onnx(space: str, request: pytest.FixtureRequest, tmp_path: Path, lowland: Command) -> None:
     pytest.importorskip("onnx")
