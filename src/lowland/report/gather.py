@@ -13,7 +13,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
-from lowland.report.facts import Asked, Commands, Data, Epoch, Judged, Network, ReportFacts, Stage, Training
+from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
 from lowland.report.search_facts import Pareto, ScoredCandidate, Search
 from lowland.report.sections import of_suite
 from lowland.search import Archive, Candidate
@@ -61,7 +61,7 @@ def gather(run: Run) -> ReportFacts:
             objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
-            finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
+            finalists=config.search.finalists,
             inherit=config.retrain.inherit,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
@@ -221,14 +221,20 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
                 shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
                 if second is not None
                 else None,
-                finalist=Estimate(
-                    value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
-                )
-                if final is not None
-                else None,
+                finalist=None if final is None else _finalist(final),
             )
         )
     return tuple(rows)
+
+
+def _finalist(facts: Mapping[str, Any]) -> Finalist:
+    """How far a design came; of runs that knew no rungs, after its only short training."""
+    if "rungs" not in facts:
+        value = Estimate(value=facts["accuracy"], standard_error=facts["standard_error"], n=facts["images"])
+        return Finalist(value=value, rungs=1, measure="accuracy")
+    rungs = [row for row in facts["rungs"] if "value" in row]
+    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
+    return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 
 
 def _training(run: Run) -> Training | None:

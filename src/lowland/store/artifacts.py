@@ -56,7 +56,9 @@ class Ranked:
         standard_error: Of `value`; None where it has none.
         details: What the measure kept.
         shortlist: Score by the shortlist's measure, where there was one.
-        finalist: Accuracy after a short training, where there was one.
+        finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
+            existed, its accuracy after a short training.
+        shape: Width and depth, where they are this network's own.
     """
 
     genotype: str
@@ -68,6 +70,13 @@ class Ranked:
     details: Mapping[str, Any] = field(default_factory=dict)
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
+
+    @property
+    def begun(self) -> int | None:
+        """Training steps that it took at the end of the search; None: its training was not begun."""
+        rungs = (self.finalist or {}).get("rungs", ())
+        return rungs[-1]["steps"] if rungs else None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:

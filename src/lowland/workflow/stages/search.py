@@ -8,6 +8,7 @@ from lowland.core.errors import LowlandError
 from lowland.search.record import SearchRecord
 from lowland.store.artifacts import Ranked, Searched
 from lowland.workflow import searchers
+from lowland.workflow.halving import halved
 from lowland.workflow.session import Session
 
 RANKED = 100
@@ -28,6 +29,8 @@ def search_architectures(session: Session) -> None:
         )
     if found.summary.note:
         session.monitor.note(found.summary.note)
+    if config.search.finalists:
+        found = halved(session, found)
     artifact = searched(session, found)
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
@@ -50,6 +53,7 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 details=each.details,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
+                shape=each.shape,
             )
             for each in found.ranking[:most]
         ),

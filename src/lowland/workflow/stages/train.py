@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
@@ -13,6 +16,7 @@ from lowland.store.artifacts import Trained, network_folder
 from lowland.training import network as network_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
+from lowland.workflow.halving import Continued, begun
 from lowland.workflow.session import Session
 
 
@@ -28,7 +32,10 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
         shape = session.network_shape(genotype)
-        task = training_task(config, shape, genotype, session.data)
+        if entry.shape is not None:
+            shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
+        goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
+        task = training_task(config, shape, genotype, session.data, goes_on)
         if session.world.main:
             inside.make_folder(run.path, folder)
         if export.facts(run.path / folder).get("task") == task:
@@ -40,7 +47,7 @@ def train_networks(session: Session) -> None:
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
             job,
-            checkpoints=run,
+            checkpoints=Continued(run, rank),
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
             world=session.world,
@@ -56,8 +63,9 @@ def train_networks(session: Session) -> None:
         run.finish_stage("train", files, {"networks": len(delivered)})
 
 
-def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet) -> str:
-    """A digest of everything that decides a retrained network's weights."""
+def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet, goes_on: int | None = None) -> str:
+    """A digest of everything that decides a retrained network's weights; `goes_on`: steps it took in the rungs."""
     recipe = config.retrain.identity(exclude={"top", "recipe"})
-    parts = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts: tuple[Any, ...] = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts += () if goes_on is None else (goes_on,)
     return f"{derive(config.seed, 'training task', *parts):016x}"
