@@ -17,7 +17,6 @@ from lowland.store.run import Run
 from lowland.workflow import halving, pipeline
 from lowland.workflow.halving import Continued, Design, Halving, Rung, regrouped, rungs
 from lowland.workflow.presets import assemble
-from lowland.workflow.session import Session
 from whole_runs import TINY, copied, made
 
 FIVE: dict[str, Any] = {
@@ -49,7 +48,9 @@ def test_the_better_half_goes_on_at_every_rung(halved: Path) -> None:
     assert reached == [3, 3, 2, 1, 1]  # 5 designs, 3 of them, 2 of them
     assert all(row["finalist"] is None for row in rows[5:])
     for number in range(3):
-        there = [row["finalist"]["rungs"][number]["value"] for row in rows[:5] if len(row["finalist"]["rungs"]) > number]
+        there = [
+            row["finalist"]["rungs"][number]["value"] for row in rows[:5] if len(row["finalist"]["rungs"]) > number
+        ]
         gone = [value for value, count in zip(there, reached, strict=False) if count == number + 1]
         on = [value for value, count in zip(there, reached, strict=False) if count > number + 1]
         assert not on or not gone or min(on) >= max(gone)

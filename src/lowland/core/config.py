@@ -84,6 +84,9 @@ class OptimizationConfig(Section):
     erasing: Probability = Field(0.0, description="probability of erasing a random rectangle of an image")
     mixup: NonNegative = Field(0.0, description="α of mixup; with cutmix too, each batch takes one of them; 0: none")
     cutmix: NonNegative = Field(0.0, description="α of CutMix; 0: none")
+    mixed_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="mixup, cutmix: share of all steps, from the first, in which images are mixed"
+    )
     class_balance: Literal["none", "loss", "sampling"] = Field(
         "none",
         description="unequal classes count alike: by weights in the loss, or by how often their images are drawn",
@@ -124,6 +127,7 @@ _LATER = frozenset(
         "erasing",
         "mixup",
         "cutmix",
+        "mixed_share",
         "class_balance",
         "consistency",
         "patience",
