@@ -166,6 +166,15 @@ def files(root: Path, relative: str = "") -> list[str]:
     return sorted(_entries(root, relative, stat.S_ISREG))
 
 
+def size(root: Path, relative: str = "") -> int:
+    """Bytes of all regular files in the folder `relative` and below it; raises as `files` does."""
+    total = 0
+    for found in files(root, relative):
+        with suppress(FileNotFoundError):  # deleted since by the run's writer
+            total += (root / found).lstat().st_size
+    return total
+
+
 def clear_temporary(root: Path, *, below: bool = True) -> None:
     """Delete the temporary files that a stop within an atomic write left in `root`, and in folders below it."""
     for relative in files(root):
