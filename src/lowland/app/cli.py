@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from lowland._version import __version__
 from lowland.app.console import complain
 from lowland.app.encoding import never_refuse
-from lowland.app.verbs import comparison, folders, listings, networks, ranking, runs, settings
+from lowland.app.verbs import comparison, folders, history, listings, networks, ranking, runs, settings
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 
@@ -50,6 +50,7 @@ for verb in (
     runs.status,
     folders.ls,
     folders.diff,
+    history.history,
     settings.settings,
     networks.flatness,
     ranking.truth,

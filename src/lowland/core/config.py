@@ -367,6 +367,9 @@ class Config(Section):
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     compute: ComputeConfig = ComputeConfig()
+    history: Annotated[int, Field(ge=0)] = Field(
+        3, description="how many earlier delivered networks are kept when the network is trained anew; 0: none"
+    )
     plugins: tuple[str, ...] = Field(
         (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
     )
