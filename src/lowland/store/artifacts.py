@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lowland.core.errors import RunError
+from lowland.store.manifest import NETWORK, NETWORKS
 from lowland.store.run import Run
 
 FORMAT = 2
@@ -29,7 +30,7 @@ SUITES_1 = {"classification": "test", "corruptions": "shift"}
 
 def network_folder(rank: int) -> str:
     """Where the network of a rank is delivered, relative to the run directory."""
-    return "network" if rank == 1 else f"networks/{rank}"
+    return NETWORK if rank == 1 else f"{NETWORKS}/{rank}"
 
 
 def supernet_digest(run: Run) -> str:

@@ -39,6 +39,12 @@ DATA = "data.npz"
 """Arrays that were given in memory, which no other file holds."""
 
 CHECKPOINTS = "checkpoints"
+NETWORK, NETWORKS = "network", "networks"
+"""Folders of the delivered network, and of those of the further ranks."""
+
+INCOMING = "incoming"
+"""Where networks are made before they take the place of earlier ones."""
+
 LOCK = ".lock"
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowland.app import console
-from lowland.app.options import Given, RunDirectory, layers, takes
+from lowland.app import completion, console
+from lowland.app.options import Given, JsonOutput, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
     from lowland.core.monitor import Monitor
@@ -96,7 +95,13 @@ def resume(
     given: Given,
     run_directory: RunDirectory,
     restart: Annotated[
-        str | None, typer.Option("--restart", help="Do this stage and all later ones again.", show_default=False)
+        str | None,
+        typer.Option(
+            "--restart",
+            help="Do this stage and all later ones again.",
+            show_default=False,
+            autocompletion=completion.stages,
+        ),
     ] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -106,7 +111,7 @@ def resume(
 
 def status(
     run_directory: RunDirectory,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Show what stage a run is in, how far, the best so far and the time left."""
     from lowland.app.display import status_lines
@@ -114,7 +119,7 @@ def status(
 
     found = Run.open(run_directory, read_only=True).status()
     if json_output:
-        typer.echo(json.dumps(found, allow_nan=False))
+        console.print_json(found)
     else:
         console.say(status_lines(found))
 

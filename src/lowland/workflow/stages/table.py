@@ -124,4 +124,4 @@ STAGES = {
 }
 """Every stage by name, in order. Each section of the settings decides one of them; what decides the first is fixed.
 
-`plugins` decide none: they bring what other settings name."""
+`plugins` decide none: they bring what other settings name; nor does `history`."""
