@@ -164,6 +164,7 @@ def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int =
             reference=each.reference,
             shape=each.shape,
             seed=terms.seed + index,
+            root=folder,
             folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
             delivered=delivered.body if each is own and index == 0 else None,
             digest=trial.digest if each is own and index == 0 else "",

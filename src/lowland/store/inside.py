@@ -285,6 +285,11 @@ class _Folder:
 def _parent(root: Path, relative: str, *, make: bool = False) -> Iterator[tuple[_Folder, str]]:
     """The open folder that holds `relative`, and the name in it."""
     *parts, name = named(root, relative).split("/")
+    if make and not root.is_dir():
+        raise RunError(
+            f"the folder {root} is not there any more, so that nothing can be written to it; if it was moved or "
+            f"renamed, go on with it where it is now"
+        )
     folder = _Folder(root, os.open(root, _FOLDER) if ANCHORED else None)
     try:
         for part in parts:

@@ -27,6 +27,7 @@ from lowland.store.manifest import (
     NETWORK,
     PROGRESS,
     STAGES,
+    digest,
     members,
     new_manifest,
     now,
@@ -167,7 +168,7 @@ class Run(Checkpoints, Results, Earlier):
         stage["facts"] = json.loads(checked_json(facts, f"the facts of stage {name}"))
         for relative in members(self.path, files):
             inside.make_durable(self.path, relative)
-            self._note(relative, inside.sha256(self.path, relative))
+            self._note(relative, digest(self.path, relative))
         stage["status"] = "done"
         self._write_manifest()
         self._running = None

@@ -57,6 +57,7 @@ class Session:
             "name": data.name,
             "source": data.source,
             "fingerprint": data.fingerprint,
+            "content": data.content,
             "classes": list(data.classes),
             "image_size": data.image_size,
             "in_channels": data.in_channels,
@@ -65,7 +66,8 @@ class Session:
             "test": len(data.test),
         }
         known = self.run.manifest.setdefault("data", facts)
-        if known["fingerprint"] != data.fingerprint:
+        # Manifests of before have the fingerprint alone, which does not see every file.
+        if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "

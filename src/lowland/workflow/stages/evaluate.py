@@ -17,6 +17,7 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
+from lowland.evaluation.references import Trial
 from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, figures_of, suite, suites
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
@@ -129,8 +130,14 @@ class Judging:
             part=partial(self.part, of.name, digest),
             searched=lambda indices: session.placed(session.data.search, indices, session.config.measure.batch_size),
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
-            trial=lambda corruptions: trial(session, session.run.path / REFERENCES, corruptions=corruptions),
+            trial=self.trial,
         )
+
+    def trial(self, corruptions: bool) -> Trial:
+        """The delivered network beside others, which are trained in a folder of the run."""
+        run = self.session.run
+        inside.require_no_links(run.path, REFERENCES)
+        return trial(self.session, run.path / REFERENCES, corruptions=corruptions)
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a suite's results, as it was before a stop or computed and made durable now."""
