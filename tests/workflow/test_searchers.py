@@ -71,6 +71,65 @@ class TestOneShot(SearcherSuite):
     }
 
 
+class RelaxedSuite(SearcherSuite):
+    """Of a searcher by gradient: the widths of tiny runs fit partial channels too."""
+
+    settings: ClassVar[dict[str, Any]] = {"supernet": {"epochs": 2, "batch_size": 50}}
+
+
+class TestDarts(RelaxedSuite):
+    name = "darts"
+
+
+@pytest.mark.slow
+class TestA2M(RelaxedSuite):
+    name = "a2m"
+
+
+@pytest.mark.slow
+class TestPCDarts(RelaxedSuite):
+    name = "pc-darts"
+    settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {
+        "search": {"options": {"pc-darts": {"warmup_epochs": 1}}}
+    }
+
+
+@pytest.mark.slow
+class TestRandomSmoothing(RelaxedSuite):
+    name = "sdarts-rs"
+
+
+@pytest.mark.slow
+class TestAdversarialSmoothing(RelaxedSuite):
+    name = "sdarts-adv"
+
+
+@pytest.mark.slow
+class TestFairDarts(RelaxedSuite):
+    name = "fairdarts"
+
+
+@pytest.mark.slow
+class TestDropNas(RelaxedSuite):
+    name = "dropnas"
+
+
+@pytest.mark.slow
+class TestShapley(RelaxedSuite):
+    name = "shapley"
+    settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {
+        "search": {"options": {"shapley": {"warmup_epochs": 1, "permutations": 1, "batch_size": 32}}}
+    }
+
+
+@pytest.mark.slow
+class TestPDarts(RelaxedSuite):
+    name = "p-darts"
+    settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {
+        "search": {"options": {"p-darts": {"warmup_epochs": 1, "added_cells": [0, 0, 1]}}}
+    }
+
+
 class TestSmallest(SearcherSuite):
     name = "smallest"
     settings = SMALLEST
@@ -84,7 +143,8 @@ class TestSmallest(SearcherSuite):
 
 
 def test_every_built_in_searcher_is_tested_here() -> None:
-    tested = {case.name for case in SearcherSuite.__subclasses__()}
+    cases = [*SearcherSuite.__subclasses__(), *RelaxedSuite.__subclasses__()]
+    tested = {case.name for case in cases if hasattr(case, "name")}
     assert tested >= {entry.name for entry in SEARCHERS.built_in()}
 
 
@@ -94,9 +154,32 @@ def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SEARCHERS._classes, "smallest", Smallest)
 
 
-def test_the_built_in_searcher_trains_a_supernet() -> None:
-    assert SEARCHERS.load("one-shot").supernet
-    assert [entry.name for entry in SEARCHERS.built_in()] == ["one-shot"]
+def test_one_shot_alone_trains_a_supernet_of_paths() -> None:
+    assert [entry.name for entry in SEARCHERS.built_in() if SEARCHERS.load(entry.name).supernet] == ["one-shot"]
+
+
+def test_a_gradient_search_tells_of_its_epochs(tmp_path: Path, lowland: Command) -> None:
+    run = tmp_path / "run"
+    small = ["--set", "supernet.channels=4", "--set", "network.channels=4", "--epochs", "2"]
+    said = lowland("search", "--searcher", "darts", "--data", "digits", *small, "--out", run)
+    assert said.code == 0, said.err
+    found = json.loads((run / "search.json").read_text())
+    relaxed = found["relaxed"]
+    assert (relaxed["edges"], relaxed["chosen"]) == (6, 1)
+    assert [each["epoch"] for each in relaxed["epochs"]] == [0, 1]
+    assert all(0 <= each["skips"]["cell"] <= 6 and each["validation_loss"] > 0 for each in relaxed["epochs"])
+    assert relaxed["epochs"][-1]["genotype"] == found["ranking"][0]["genotype"]
+    assert not list((run / "checkpoints").iterdir()), "what the search no longer needs is gone"
+
+
+def test_a_strategy_is_a_searcher_of_the_command_line(lowland: Command) -> None:
+    said = lowland("run", "--searcher", "random", "--data", "digits", "--dry-run")
+    assert said.code == 0, said.err
+    assert "strategy: random" in said.out
+    assert "searcher: one-shot" in said.out
+    wrong = lowland("run", "--searcher", "dart", "--data", "digits", "--dry-run")
+    assert wrong.code == 2
+    assert "unknown searcher 'dart' (did you mean darts?)" in wrong.err
 
 
 def test_a_run_without_a_supernet(tmp_path: Path, lowland: Command) -> None:

@@ -14,8 +14,16 @@ from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATE
 Name = Annotated[str | None, typer.Argument(help="Show this one with its settings.")]
 
 
-def _listing(registry: Registry[Any], verb: str, summary: str, options: str | None = None) -> Callable[..., None]:
-    """The verb that lists the members of a registry, or shows one of them with its settings in `options`."""
+def _listing(
+    registry: Registry[Any], verb: str, summary: str, options: str | None = None, *, inherited: bool = False
+) -> Callable[..., None]:
+    """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
+
+    Where members inherit settings, the one shown is imported.
+
+    Returns:
+        The verb.
+    """
 
     @takes("plugins")
     def listed(given: Given, name: Name = None) -> None:
@@ -29,7 +37,8 @@ def _listing(registry: Registry[Any], verb: str, summary: str, options: str | No
         found = [entry for entry in entries if entry.name == name]
         if not found:
             raise ConfigError(registry.unknown(name))
-        console.say(member_lines(found[0], options, console.out.width))
+        shown = registry.described(name) if inherited else found[0]
+        console.say(member_lines(shown, options, console.out.width))
 
     listed.__name__, listed.__doc__ = verb, summary
     return listed
@@ -48,7 +57,7 @@ VERBS = (
     _listing(SPACES, "spaces", "List the search spaces."),
     _listing(MEASURES, "measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
     _listing(STRATEGIES, "strategies", "List the search strategies.", "search.options"),
-    _listing(SEARCHERS, "searchers", "List the ways to search."),
+    _listing(SEARCHERS, "searchers", "List the ways to search.", "search.options", inherited=True),
     _listing(SUITES, "suites", "List the tests that delivered networks are put to.", "evaluate.options"),
     _listing(EXECUTORS, "executors", "List the ways to spread scoring over processes."),
     data,
