@@ -165,7 +165,7 @@ def test_a_gradient_search_tells_of_its_epochs(tmp_path: Path, lowland: Command)
     assert said.code == 0, said.err
     found = json.loads((run / "search.json").read_text())
     relaxed = found["relaxed"]
-    assert (relaxed["edges"], relaxed["chosen"]) == (6, 1)
+    assert (relaxed["operations"], relaxed["chosen"]) == (6, 1)
     assert [each["epoch"] for each in relaxed["epochs"]] == [0, 1]
     assert all(0 <= each["skips"]["cell"] <= 6 and each["validation_loss"] > 0 for each in relaxed["epochs"])
     assert relaxed["epochs"][-1]["genotype"] == found["ranking"][0]["genotype"]

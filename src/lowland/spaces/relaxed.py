@@ -45,6 +45,11 @@ class Relaxation:
         return sum(map(len, self.nodes))
 
     @property
+    def most(self) -> int:
+        """Operations that a genotype has in a cell, at most."""
+        return self.edges if self.kept is None else self.kept * len(self.nodes)
+
+    @property
     def skip(self) -> int:
         """The place of the skip connection."""
         return self.operations.index("skip_connect")

@@ -39,7 +39,7 @@ def adversarial(
     Returns:
         The perturbed weights (K, E, O), not yet projected.
     """
-    clean = float(loss(weights_KEO))
+    clean = float(loss(weights_KEO).detach())
     delta_KEO = uniform(weights_KEO, live_KEO, epsilon, generator) - weights_KEO
     for _ in range(ASCENTS):
         delta_KEO = delta_KEO.detach().requires_grad_()
@@ -47,7 +47,7 @@ def adversarial(
         with torch.no_grad():
             delta_KEO = (delta_KEO + 2 * epsilon / ASCENTS * slope_KEO.sign()).clamp(-epsilon, epsilon) * live_KEO
     perturbed_KEO = weights_KEO + delta_KEO
-    return perturbed_KEO if float(loss(perturbed_KEO)) >= clean else weights_KEO
+    return perturbed_KEO if float(loss(perturbed_KEO).detach()) >= clean else weights_KEO
 
 
 def projected(weights_KEO: Tensor) -> Tensor:

@@ -184,7 +184,7 @@ class GradientSearcher(Method, Searcher):
                 strategy=self.name, proposed=len(ranking), scored=len(ranking), generations=len(epochs)
             ),
             checkpoints=checkpoints,
-            relaxed={"edges": space.relaxation.edges, "chosen": chosen, "epochs": rows},
+            relaxed={"operations": space.relaxation.most, "chosen": chosen, "epochs": rows},
         )
 
 
