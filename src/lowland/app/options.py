@@ -94,6 +94,18 @@ class Assignments(Option):
         return [assignment(text) for text in value]
 
 
+class Searcher(Option):
+    """A searcher; or a strategy, which is one of the searcher one-shot."""
+
+    def layers(self, value: Any) -> Layers:
+        """What finds networks, and where that is one-shot what proposes them."""
+        from lowland.core.registry import SEARCHERS, STRATEGIES
+
+        if value in STRATEGIES.names() and value not in SEARCHERS.names():
+            return [{"search": {"searcher": "one-shot", "strategy": value}}]
+        return [{"search": {"searcher": value}}]
+
+
 class Names(Option):
     """Names, given one by one or separated by commas."""
 
@@ -113,6 +125,11 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "strategy": Option(
         "--strategy", "Search strategy (`lowland strategies`).", "search.strategy", completed=completion.strategies
+    ),
+    "searcher": Searcher(
+        "--searcher",
+        "What finds networks (`lowland searchers`), or a strategy, which is one of searcher one-shot.",
+        "search.searcher",
     ),
     "preset": Option(
         "--preset",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
-from lowland.report.search_facts import Pareto, Search
+from lowland.report.search_facts import Pareto, Relaxed, Search
 
 if TYPE_CHECKING:
     from lowland.spaces.values import CellGraph
@@ -186,6 +186,7 @@ class ReportFacts:
         stages: Stages run so far.
         search: The search, or None.
         pareto: What it found, where it had several objectives, or None.
+        relaxed: The epochs of a gradient search, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
@@ -204,6 +205,7 @@ class ReportFacts:
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
     pareto: Pareto | None = None
+    relaxed: Relaxed | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()

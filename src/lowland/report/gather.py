@@ -14,7 +14,7 @@ from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
 from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
-from lowland.report.search_facts import Pareto, ScoredCandidate, Search
+from lowland.report.search_facts import Pareto, Relaxed, ScoredCandidate, Search
 from lowland.report.sections import of_suite
 from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
@@ -55,7 +55,7 @@ def gather(run: Run) -> ReportFacts:
             ),
             space=config.space,
             space_size=space.size,
-            measure=_measure(config),
+            measure=_measure(config) if searched is None or searched.relaxed is None else "none",
             strategy=searched.summary["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
             objectives=strategies.chosen(config.search).objectives,
@@ -81,6 +81,7 @@ def gather(run: Run) -> ReportFacts:
         ),
         search=search,
         pareto=pareto,
+        relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
         training=_training(run),
@@ -139,6 +140,8 @@ def _detail(run: Run, stage: str) -> str:
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
+        if run.config.search.searcher != "one-shot":
+            return f"{facts['proposed']} genotypes by {run.config.search.searcher}"
         raced = f", {facts['raced_out']} left out after few images" if facts.get("raced_out") else ""
         return f"{facts['proposed']} candidates{raced}{failed}"
     if stage == "train":

@@ -49,6 +49,8 @@ class SearchRecord:
         measure: Identity of the measure in the archive; None where there is no archive.
         images: Images each candidate was scored on; 0 where none was looked at.
         facts: What a strategy with several objectives tells besides, as JSON; None of others.
+        relaxed: What a gradient search tells of its epochs, as JSON; None of others.
+        checkpoints: Checkpoints that are of no more use once the record is written.
         files: Files of the run directory that it wrote, besides search.json.
     """
 
@@ -58,4 +60,6 @@ class SearchRecord:
     measure: str | None = None
     images: int = 0
     facts: Mapping[str, Any] | None = None
+    relaxed: Mapping[str, Any] | None = None
+    checkpoints: Sequence[str] = ()
     files: Sequence[str] = ()

@@ -96,6 +96,8 @@ class Searched:
         measure: Identity of the measure in the archive; None where a searcher keeps no archive.
         images: Search-split images that a candidate was scored on; None where there was no such.
         pareto: What a strategy of several objectives keeps; None for others.
+        relaxed: What a gradient search keeps of its epochs: the genotype, its skips, the validation loss; None for
+            others.
     """
 
     ranking: tuple[Ranked, ...]
@@ -104,6 +106,7 @@ class Searched:
     measure: str | None
     images: int | None
     pareto: Mapping[str, Any] | None = None
+    relaxed: Mapping[str, Any] | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run directory."""
@@ -120,6 +123,7 @@ class Searched:
             measure=values["measure"],
             images=values["images"],
             pareto=values.get("pareto"),
+            relaxed=values.get("relaxed"),
         )
 
 

@@ -67,6 +67,15 @@ class Inputs:
                 yield step, *self._mixed(x_NCHW, labels_N, step, world)
                 step += 1
 
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images and labels of one step alone, as `steps` gives them in one process; any step ≥ 0 has some."""
+        size = min(self.recipe.batch_size, len(self.split))
+        epoch, place = divmod(step, self.steps_per_epoch())
+        chosen = self._order(epoch)[place * size : (place + 1) * size]
+        x_NCHW = self.data.normalise(self._augmented(self.split.images(chosen), step, World()))
+        labels_N = self.split.labels_N[chosen.to(self.split.device)]
+        return self._mixed(x_NCHW, labels_N, step, World())
+
     def _order(self, epoch: int) -> Tensor:
         keys = (self.name, "order", epoch)
         if self.recipe.class_balance == "sampling":

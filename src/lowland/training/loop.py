@@ -40,6 +40,22 @@ class Checkpoints(Protocol):
         """The newest state, or None."""
 
 
+class Companion(Protocol):
+    """What is learnt beside a model's weights in the same training, such as architecture parameters."""
+
+    def before(self, step: int, x_NCHW: Tensor, labels: Tensor, stepper: Stepper, learning_rate: float) -> None:
+        """Called in front of the step that learns the weights from this batch at this rate."""
+
+    def after(self, step: int) -> bool:
+        """Called behind it; whether training is to end here, by what it saw alone."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All it would need to go on, as tensors and JSON."""
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What to train and on what.
@@ -63,6 +79,7 @@ class Job:
         patience: Epochs without a better accuracy on them before training ends; 0: no early stopping.
         rate: Step → learning rate, where it is another training's, of which this is the beginning; default: the
             recipe's.
+        companion: What is learnt beside the weights; kept in the same checkpoints.
     """
 
     name: str
@@ -80,6 +97,7 @@ class Job:
     held_out: Split | None = None
     patience: int = 0
     rate: Callable[[int], float] | None = None
+    companion: Companion | None = None
 
     def inputs(self) -> Inputs:
         """What the steps see."""
@@ -171,10 +189,13 @@ def fit(
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
+        x_NCHW, rate = job.compute.place(x_NCHW), job.learning_rate(step)
         with job.compute.training():
+            if job.companion is not None:
+                job.companion.before(step, x_NCHW, labels_N, stepper, rate)
             loss = stepper.step(
-                partial(job.loss, model, job.compute.place(x_NCHW), labels_N, step),
-                job.learning_rate(step),
+                partial(job.loss, model, x_NCHW, labels_N, step),
+                rate,
                 derive(job.seed, job.name, "step", step, world.rank),
             )
         if averaged is not None:
@@ -183,6 +204,8 @@ def fit(
         state.step = step + 1
         history.images += len(labels_N) * world.size
         monitor.advance(state.step, loss=losses.latest)
+        if job.companion is not None and job.companion.after(step):
+            break
         if patience is not None and state.step % per_epoch == 0:
             judged = model if averaged is None else averaged.module
             if patience.hear(_held_out_accuracy(judged, job, world), judged):
@@ -296,10 +319,13 @@ class _State:
         tensors |= {f"model:{name}": value for name, value in self.job.model.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged:{name}": value for name, value in self.averaged.state_dict().items()}
-        waiting = {}
+        waiting: dict[str, Any] = {}
         if self.patience is not None:
             tensors |= {f"best:{name}": value for name, value in self.patience.weights.items()}
             waiting = {"patience": self.patience.state()}
+        if self.job.companion is not None:
+            beside, waiting["companion"] = self.job.companion.state()
+            tensors |= {f"companion:{name}": value for name, value in beside.items()}
         checkpoints.save_checkpoint(
             self.job.name,
             tensors,
@@ -320,7 +346,8 @@ class _State:
         if found is None:
             return History()
         tensors, state = found
-        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "model": {}, "averaged": {}, "best": {}}
+        names = ("optimizer", "model", "averaged", "best", "companion")
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         for label, value in tensors.items():
             part, _, name = label.partition(":")
             parts[part][name] = value
@@ -330,6 +357,8 @@ class _State:
             self.averaged.load_state_dict(parts["averaged"])
         if self.patience is not None:
             self.patience.restore(state["patience"], parts["best"], self.job.model.state_dict())
+        if self.job.companion is not None:
+            self.job.companion.restore(parts["companion"], state["companion"])
         # With `zeros`, operations sampled before the stop keep a zero gradient, hence weight decay and momentum.
         for name in state["gradients"]:
             parameter = self.job.model.get_parameter(name)

@@ -49,6 +49,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
         judge.require(config, data)
     if searcher.supernet:
         space.check(supernet_training.shape(config, data))
+    searcher.check(config, data)
     check_limits(config, data)
     genotype = space.sample(numpy_rng(config.seed))
     shape = network_shape(config, data, genotype)

@@ -115,8 +115,12 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, step_second
     """The plan of a new run on `data` to stage `last`."""
     trainings: list[Training | Rungs] = []
     images, all_images = len(data.train), len(data.train) + len(data.search)
-    if searchers.chosen(config.search).supernet:
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet:
         trainings.append(Training("supernet", config.supernet, images, 1, "supernet.epochs"))
+    if last != "supernet":
+        planned = searcher.planned(config, data)
+        trainings += [Training(name, recipe, seen, 1, "supernet.epochs") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
         extra = halving.extra_steps(config, data, config.search.finalists)
         trainings.append(Rungs(designs=config.search.finalists, steps=extra))

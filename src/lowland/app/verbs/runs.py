@@ -19,21 +19,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run 
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "recipe", "optimizer"),
-    *(
-        "top",
-        "suites",
-        "epochs",
-        "retrain_epochs",
-        "seed",
-        "image_size",
-        "data_root",
-        "download",
-        "device",
-        "plugins",
-        "config",
-    ),
-    *("settings", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
+    *("download", "device", "plugins", "config", "settings", "out_path"),
 )
 def run(
     given: Given,
@@ -50,8 +38,9 @@ def run(
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "epochs", "seed"),
-    *("image_size", "data_root", "download", "device", "plugins", "config", "settings", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("settings", "out_path"),
 )
 def search(
     given: Given,

@@ -35,6 +35,8 @@ def search_architectures(session: Session) -> None:
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
     run.finish_stage("search", found.files, counts)
+    for name in found.checkpoints:
+        run.drop_checkpoint(name)
 
 
 def searched(session: Session, found: SearchRecord) -> Searched:
@@ -66,4 +68,5 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         measure=found.measure,
         images=found.images,
         pareto=found.facts,
+        relaxed=found.relaxed,
     )
