@@ -6,34 +6,21 @@ Array names: K noise draws, T noise levels, N images, J eigenvectors, P perturbe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from lowland.core.config import MeasureConfig
 from lowland.core.seeds import numpy_rng
-from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
+from lowland.measures.curvature.hessian import LossHessian
+from lowland.measures.curvature.lanczos import top_eigenpairs
 from lowland.measures.per_image import Array, outcome_under
-from lowland.measures.perturbation import effective_sigmas
+from lowland.measures.perturbation import Displacement, effective_sigmas
 from lowland.measures.subnet import Subnet
 
 Scale = Literal["unit", "noise"]
 """How far σ moves the weights along a unit vector: by σ, or by σ·√P as noise moves P scalars."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Displacement:
-    """The perturbation w + scale·d along one direction d, given by parameter name."""
-
-    direction: Mapping[str, Tensor]
-    scale: float
-
-    def apply(self, name: str, weight: Tensor) -> Tensor:
-        """The displaced copy of `weight`."""
-        return weight.add(self.direction[name], alpha=self.scale)
 
 
 def losses_along_hessian(
