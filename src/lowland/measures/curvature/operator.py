@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,17 @@ from torch import Tensor, nn
 
 from lowland.core.errors import ConfigError
 from lowland.measures.per_image import Array
-from lowland.measures.perturbation import noise
+from lowland.measures.perturbation import Displacement, noise, perturbed
 
 _ONCE = re.compile(
     r"derivative for .* is not implemented|once_differentiable|double backward|backward twice|differentiate twice", re.I
 )
 """What torch says of operations that have one derivative and no second."""
+
+_NOT_TWICE = (
+    "the loss of this model cannot be differentiated twice ({}); leave curvature and slices along Hessian eigenvectors "
+    "out, or replace that operation"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class Hessian(ABC):
         self.size = sum(parameter.numel() for parameter in parameters.values())
         self.images = images
         self.seed = seed
+        self._twice = False  # whether a graph was looked at
 
     @abstractmethod
     def groups(self, count: int) -> Iterator[Sequence[Piece]]:
@@ -66,7 +73,7 @@ class Hessian(ABC):
     def product(self, v_P: Tensor) -> Tensor:
         """H v."""
         total_P = torch.zeros_like(v_P)
-        for piece in self._pieces():
+        for piece in self.pieces():
             total_P += self._products(piece, v_P[None])[0] * (piece.images / self.images)
         return total_P
 
@@ -97,7 +104,7 @@ class Hessian(ABC):
     def gradient(self) -> Tensor:
         """∇L (P)."""
         total_P = self._flat([torch.zeros_like(parameter) for parameter in self.parameters.values()])
-        for piece in self._pieces():
+        for piece in self.pieces():
             total_P += self.slope(piece) * (piece.images / self.images)
         return total_P
 
@@ -108,7 +115,7 @@ class Hessian(ABC):
 
     def losses(self) -> tuple[Array, Array]:
         """The mean loss of every piece with the weights as they are now, float64 (B), and how many images it is of."""
-        found = [(piece.loss(False)[0].detach(), piece.images) for piece in self._pieces()]
+        found = [(piece.loss(False)[0].detach(), piece.images) for piece in self.pieces()]
         losses_B: Array = torch.stack([loss for loss, _ in found]).cpu().double().numpy()
         return losses_B, np.array([images for _, images in found], dtype=np.float64)
 
@@ -134,13 +141,21 @@ class Hessian(ABC):
         """The weights themselves (P)."""
         return self._flat(list(self.parameters.values()))
 
-    def _pieces(self) -> Sequence[Piece]:
+    def pieces(self) -> Sequence[Piece]:
+        """All images, in order."""
         return [piece for group in self.groups(1) for piece in group]
+
+    def displaced(self, step_P: Tensor) -> AbstractContextManager[None]:
+        """A context in which the parameters hold w + `step_P`; afterwards the very tensors they held before."""
+        return perturbed(self.parameters, Displacement(direction=self.named(step_P), scale=1.0))
 
     def _products(self, piece: Piece, v_KP: Tensor) -> Tensor:
         """H v for every v (K, P), with H of the mean loss of these images only."""
         loss, weights = piece.loss(True)
         slopes = _gradients(loss, weights, create_graph=True)
+        if not self._twice:
+            _require_second_derivative(slopes)
+            self._twice = True
         found = []
         with torch.enable_grad():
             for v_P in v_KP:
@@ -177,7 +192,24 @@ def _gradients(
         reason = " ".join(str(error).split())
         if not _ONCE.search(reason):
             raise
-        raise ConfigError(
-            f"the loss of this model cannot be differentiated twice ({reason[:200]}); leave curvature and slices along "
-            "Hessian eigenvectors out, or replace that operation"
-        ) from error
+        raise ConfigError(_NOT_TWICE.format(reason[:200])) from error
+
+
+def _require_second_derivative(slopes: Sequence[Tensor]) -> None:
+    """Look for operations in the graph of the gradient that say they have no derivative.
+
+    torch says so only where it runs that part of the graph, and where gradients by inputs are asked for it may not:
+    then second derivatives would silently lack a term.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    left, seen = [slope.grad_fn for slope in slopes], set()
+    while left:
+        node = left.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name().endswith(("::Error", "NotImplemented")):
+            raise ConfigError(_NOT_TWICE.format("an operation is marked as differentiable once"))
+        left += [further for further, _ in node.next_functions]
