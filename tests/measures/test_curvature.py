@@ -99,10 +99,11 @@ def test_a_candidate_as_it_is_measured():
     trained = case()
     with calibrated_subnet(trained.supernet, SMALL, trained.context, CONFIG) as path:
         values = np.linalg.eigvalsh(dense(path, path.parameters, 40).numpy())
-        found, _ = curvature(LossHessian(path, path.parameters, 40), eigenvalues=2, vectors=64, steps=20)
+        found, _ = curvature(LossHessian(path, path.parameters, 40), eigenvalues=2, vectors=8, steps=8)
     assert [each.value for each in found.eigenvalues] == pytest.approx(values[::-1][:2], rel=1e-4)
     assert abs(found.trace - values.sum()) < 4 * found.trace_vectors_se
-    assert found.density.moment(2)[0] == pytest.approx((values**2).mean(), rel=0.5)
+    moment, error = found.density.moment(2)
+    assert abs(moment - (values**2).mean()) < 5 * error
     assert all(each.standard_error > 0 for each in found.eigenvalues)
 
 

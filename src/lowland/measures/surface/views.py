@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from lowland.core.errors import ConfigError
@@ -38,6 +38,11 @@ class Views:
             require_radius(rho)
         for plane in self.slices:
             slices.require(plane, self.span, self.points)
+
+    def arguments(self) -> dict[str, Any]:
+        """As arguments of `flatness`."""
+        found = {each.name: getattr(self, each.name) for each in fields(self)}
+        return found | {"curvature_images": found.pop("images")}
 
     @property
     def any(self) -> bool:
