@@ -151,10 +151,11 @@ def fit(
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
+        rate = learning_rate(recipe, step, per_epoch)
         with job.compute.training():
             loss = stepper.step(
                 partial(job.loss, model, job.compute.place(x_NCHW), labels_N, step),
-                learning_rate(recipe, step, per_epoch),
+                rate,
                 derive(job.seed, job.name, "step", step, world.rank),
             )
         if averaged is not None:
@@ -162,7 +163,7 @@ def fit(
         losses.add(loss, step)
         state.step = step + 1
         history.images += len(labels_N) * world.size
-        monitor.advance(state.step, loss=losses.latest)
+        monitor.advance(state.step, loss=losses.latest, learning_rate=rate)
         if patience is not None and state.step % per_epoch == 0:
             judged = model if averaged is None else averaged.module
             if patience.hear(_held_out_accuracy(judged, job, world), judged):

@@ -40,7 +40,8 @@ def compare(
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/compare"),
 ) -> None:
     """Compare the delivered network with hand-written ones of equal size, by the same recipe."""
-    from lowland.app.display import Display, stoppable
+    from lowland.app.display import stoppable
+    from lowland.app.shown import shown
     from lowland.core.settings import count
     from lowland.workflow import compare as comparison
 
@@ -52,7 +53,7 @@ def compare(
         max_params=None if max_params is None else count("--max-params", max_params),
         max_macs=None if max_macs is None else count("--max-macs", max_macs),
     )
-    display = Display(console.out)
+    display = shown(console.out)
     with stoppable(display):
         document = comparison.compare(run_directory, out_path, request, monitor=display)
     console.say(comparison_lines(document, out_path, console.out.width))

@@ -70,7 +70,8 @@ def rank(
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/rank"),
 ) -> None:
     """Compare how measures rank architectures with how full training ranks them."""
-    from lowland.app.display import Display, ranking_lines, stoppable
+    from lowland.app.display import ranking_lines, stoppable
+    from lowland.app.shown import shown
     from lowland.workflow.rank import RankingRequest
     from lowland.workflow.rank import rank as compare
 
@@ -85,7 +86,7 @@ def rank(
         shift_column=shift_column,
         resamples=resamples,
     )
-    display = Display(console.out)
+    display = shown(console.out)
     with stoppable(display):
         document = compare(request, out_path, layers(given), supernets=supernets or (), monitor=display)
     console.say(ranking_lines(document, out_path, console.out.width))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
@@ -39,7 +41,7 @@ def train_networks(session: Session) -> None:
         body = compute.prepare(body)
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
-            job,
+            replace(job, title=f"{job.title} {rank} of {len(chosen)}") if len(chosen) > 1 else job,
             checkpoints=run,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
