@@ -25,10 +25,11 @@ class RunLog:
 
     An entry is one write of whole lines, so that two processes cannot mix theirs. Whatever a message holds, its line
     breaks are indented and what cannot be printed is written as an escape: no name of a class or file can forge an
-    entry or steer a terminal.
+    entry or steer a terminal. RunError where one of the files is a link, or no regular file.
     """
 
     def __init__(self, root: Path) -> None:
+        inside.require(root, [LOG, OLD])
         self.root = root
 
     def write(self, text: str) -> None:
