@@ -62,7 +62,7 @@ def test_a_resumed_or_repeated_stage_hides_what_was_drawn_before(tmp_path: Path)
     again.leave("supernet", 1.0)
     search(again)
     again.end(ended())
-    assert [step for step, _ in curve(tmp_path / "tensorboard/supernet", "loss")] == [10, 21, 30, 40]
+    assert [step for step, _ in curve(tmp_path / "tensorboard/supernet", "loss")] == [10, 20, 21, 30, 40]
     third = Calling(Monitor(), [TensorBoard()])
     third.begin(start(tmp_path, resumed=True))
     search(third)
