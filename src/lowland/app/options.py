@@ -194,6 +194,11 @@ OPTIONS: Mapping[str, Option] = {
     "settings": Assignments(
         "--set", "Any setting: section.key=value. Repeatable.", type=list[str], completed=completion.assignments
     ),
+    "log": Option(
+        "--log",
+        "Also write curves, settings and figures for tensorboard, mlflow or wandb. Repeatable, or separated by commas.",
+        type=list[str],
+    ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
 }
 """Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""

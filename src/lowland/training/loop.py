@@ -203,7 +203,7 @@ def fit(
         losses.add(loss, step)
         state.step = step + 1
         history.images += len(labels_N) * world.size
-        monitor.advance(state.step, loss=losses.latest)
+        monitor.advance(state.step, loss=losses.latest, learning_rate=rate)
         if job.companion is not None and job.companion.after(step):
             break
         if patience is not None and state.step % per_epoch == 0:

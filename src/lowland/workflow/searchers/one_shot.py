@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lowland import measures as measuring
+from lowland.core.amounts import millions
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
@@ -107,6 +108,7 @@ def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
 def following(session: Session, evaluated: list[Candidate]) -> Report:
     """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
     monitor, space = session.monitor, session.space
+    summed = combination(session.config.measure) == "sum"
     began = False
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
@@ -117,12 +119,27 @@ def following(session: Session, evaluated: list[Candidate]) -> Report:
             monitor.start("search", total, "network", done - 1)
             began = True
         found = {"best": best.value, "genotype": space.format(best.genotype)} if best is not None else {}
-        monitor.advance(done, **found)
+        text = space.format(candidate.genotype)
+        scores = _scores(candidate, summed)
+        monitor.advance(done, **found, candidate=text, **scores)
+        size = f"{millions(candidate.parameters)} parameters, {millions(candidate.macs)} MACs"
+        told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        monitor.detail(f"candidate {done} of {total}: {text}, {told or candidate.status}, {size}")
         if candidate.status == "failed":
-            monitor.note(f"candidate {space.format(candidate.genotype)} failed: {candidate.reason}")
+            monitor.note(f"candidate {text} failed: {candidate.reason}")
         monitor.check()
 
     return report
+
+
+def _scores(candidate: Candidate, summed: bool) -> dict[str, float]:
+    """The score of a candidate; those of its parts where they are ranked, since their sum then orders nothing."""
+    if candidate.value is None:
+        return {}
+    if summed:
+        return {"score": candidate.value}
+    parts = {label: part for label, part in candidate.details.items() if isinstance(part, Mapping) and "weight" in part}
+    return {f"score {label}": float(part["value"]) for label, part in parts.items()}
 
 
 def first_looks(

@@ -52,7 +52,7 @@ def train_networks(session: Session) -> None:
         body = compute.prepare(body)
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
-            job,
+            replace(job, title=f"{job.title} {rank} of {len(chosen)}") if len(chosen) > 1 else job,
             checkpoints=Continued(run, rank),
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
