@@ -55,6 +55,7 @@ class Ranked:
         value: Score, greater is better; None where the order is all there is.
         standard_error: Of `value`; None where it has none.
         details: What the measure kept.
+        place: In the order of the measure, from 1; None where it was not recorded.
         shortlist: Score by the shortlist's measure, where there was one.
         finalist: Accuracy after a short training, where there was one.
     """
@@ -66,6 +67,7 @@ class Ranked:
     value: float | None
     standard_error: float | None
     details: Mapping[str, Any] = field(default_factory=dict)
+    place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
 
@@ -86,6 +88,7 @@ class Searched:
         measure: Identity of the measure in the archive; None where a searcher keeps no archive.
         images: Search-split images that a candidate was scored on; None where there was no such.
         pareto: What a strategy of several objectives keeps; None for others.
+        combine: How the order came of the scores (`measure.combine`), `sum` where they have a unit; None: not recorded.
     """
 
     ranking: tuple[Ranked, ...]
@@ -94,6 +97,7 @@ class Searched:
     measure: str | None
     images: int | None
     pareto: Mapping[str, Any] | None = None
+    combine: str | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run directory."""
@@ -110,6 +114,7 @@ class Searched:
             measure=values["measure"],
             images=values["images"],
             pareto=values.get("pareto"),
+            combine=values.get("combine"),
         )
 
 

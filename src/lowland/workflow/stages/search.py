@@ -48,10 +48,11 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
+                place=each.place if each.place is not None else rank,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
             )
-            for each in found.ranking[:most]
+            for rank, each in enumerate(found.ranking[:most], start=1)
         ),
         # The archive may hold more: what an earlier search scored by the same measure.
         candidates=tuple(
@@ -62,4 +63,5 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         measure=found.measure,
         images=found.images,
         pareto=found.facts,
+        combine=found.combine,
     )
