@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from torch import nn
 
 import toy_suite
 from lowland.core.config import RetrainConfig
@@ -13,6 +14,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.registry import SUITES
 from lowland.data import DataSet
+from lowland.data.shift import group, wnids
 from lowland.delivery.network import Network
 from lowland.evaluation.contest import Terms
 from lowland.evaluation.references import Trial
@@ -21,6 +23,7 @@ from lowland.spaces import Shape
 from lowland.testing import EvaluationSuite
 from lowland.testing.evaluation import Parts
 from lowland.training import network as network_training
+from published_sets import Reader, imagenet_data, pictures
 
 
 class TestClassification(EvaluationSuite):
@@ -81,6 +84,48 @@ class TestReferences(EvaluationSuite):
         for seed in (seed for network in values["networks"] for seed in network["seeds"]):
             del seed["seconds"]
         return values
+
+
+class OnImageNet:
+    """Tiny sets of the first classes that ImageNet-A, -O and -R share, and networks that read them."""
+
+    labels: ClassVar[list[int]] = sorted(group("a") & group("o") & group("r"))[:4]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        shown = {wnids()[label]: [label, cls.labels[0]] for label in cls.labels}
+        folder = tmp_path_factory.mktemp("published")
+        cls.options = {key: str(pictures(folder / key, shown)) for key in cls.keys}
+
+    keys: ClassVar[tuple[str, ...]] = ("folder",)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def data(cls) -> DataSet:
+        return imagenet_data(cls.labels)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def networks(cls) -> dict[str, nn.Module]:
+        return {"1": Reader(cls.labels).eval(), "2": Reader(cls.labels[::-1]).eval()}
+
+
+class TestImageNetV2(OnImageNet, EvaluationSuite):
+    name = "imagenet-v2"
+
+
+class TestImageNetSketch(OnImageNet, EvaluationSuite):
+    name = "imagenet-sketch"
+
+
+class TestImageNetA(OnImageNet, EvaluationSuite):
+    name = "imagenet-a"
+    keys = ("folder", "clean")
+
+
+class TestImageNetR(OnImageNet, EvaluationSuite):
+    name = "imagenet-r"
 
 
 class TestDarkness(EvaluationSuite):

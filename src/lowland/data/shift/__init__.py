@@ -1,0 +1,23 @@
+"""Published test sets under distribution shift: their class lists, layouts, pictures and traps.
+
+ObjectNet is left out: two name maps with many-to-one labels, a border to be cut off and images that overlap ImageNet's.
+"""
+
+from lowland.data.shift.classes import CIFAR10, Group, cifar100, cifar_labels, group, imagenet_labels, wnids
+from lowland.data.shift.folders import ClassFolders, class_folders
+from lowland.data.shift.pictures import prepared
+from lowland.data.shift.places import place
+
+__all__ = [
+    "CIFAR10",
+    "ClassFolders",
+    "Group",
+    "cifar100",
+    "cifar_labels",
+    "class_folders",
+    "group",
+    "imagenet_labels",
+    "place",
+    "prepared",
+    "wnids",
+]
