@@ -128,6 +128,21 @@ class TestImageNetR(OnImageNet, EvaluationSuite):
     name = "imagenet-r"
 
 
+class TestImageNetO(OnImageNet, EvaluationSuite):
+    name = "imagenet-o"
+    keys = ("folder", "clean")
+
+
+class TestOutOfDistribution(OnImageNet, EvaluationSuite):
+    name = "ood"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("others")
+        cls.options = {"folders": [str(pictures(folder / name, {"": [7, 8, 30]})) for name in ("dtd", "noise")]}
+
+
 class TestDarkness(EvaluationSuite):
     name = toy_suite.Darkness.name
 

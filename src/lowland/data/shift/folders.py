@@ -88,6 +88,28 @@ def class_folders(root: Path, what: str, *, numbered: bool = False, of: Group | 
     return ClassFolders(root, tuple(paths), tuple(found))
 
 
+def any_pictures(folder: Path) -> tuple[Path, ...]:
+    """List all pictures in a folder and the folders in it, whatever they are called, sorted by path.
+
+    Returns:
+        The pictures, at least two.
+
+    Raises:
+        DataError: it is no folder, cannot be read, or holds fewer than two pictures.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; give one that holds pictures")
+    found: list[Path] = []
+    survey, waiting = Survey(), [folder]
+    while waiting:
+        folders, pictures = listing(waiting.pop(), survey)
+        waiting += folders
+        found += pictures
+    if len(found) < 2:
+        raise DataError(f"{folder} holds {len(found)} pictures, but two at least are needed; give another folder")
+    return tuple(sorted(found))
+
+
 def _labels(names: list[str], numbered: bool) -> list[int] | None:
     """The label of each folder; None where they are called otherwise, or two are called by the same number."""
     index = {wnid: place for place, wnid in enumerate(wnids())}

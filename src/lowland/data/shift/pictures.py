@@ -101,6 +101,26 @@ def prepared(
     return StreamedSplit(read, torch.tensor(labels, dtype=torch.int64))
 
 
+def like_training(paths: Sequence[Path], channels: int, size: int, fit: Fit) -> StreamedSplit:
+    """Image files of no class as a split, read as training images are; every label is 0.
+
+    Args:
+        paths: One file per image.
+        channels: C, 1 or 3.
+        size: S.
+        fit: How oblong pictures become square.
+
+    Returns:
+        The split, of images uint8 (N, C, S, S) on the CPU.
+    """
+    files = FileImages(paths, np.zeros(len(paths), dtype=np.int64), Path())
+
+    def read(indices: Tensor) -> Tensor:
+        return torch.from_numpy(files.load(indices.numpy(), channels, size, fit))
+
+    return StreamedSplit(read, torch.zeros(len(paths), dtype=torch.int64))
+
+
 def _eight_bits(picture: Image.Image, channels: int) -> Image.Image:
     """As the protocols' loader does: neither turned by EXIF nor laid on white."""
     if picture.mode in ("I", "F") or picture.mode.startswith("I;"):
