@@ -12,7 +12,9 @@ MOST = 6
 """Names of what was found instead, in an error."""
 
 
-def place(root: Path | None, given: Path | None, names: Sequence[str], *, what: str, setting: str) -> Path:
+def place(
+    root: Path | None, given: Path | None, names: Sequence[str], *, what: str, setting: str, holds: str = ""
+) -> Path:
     """Find the folder of a published set.
 
     Args:
@@ -21,6 +23,7 @@ def place(root: Path | None, given: Path | None, names: Sequence[str], *, what: 
         names: What it may be called below the root; of these just one must be there.
         what: The set and its layout, such as `ImageNet-A, imagenet-a/<wnid>/`.
         setting: The setting of `given`.
+        holds: A file that tells the set's folder from others of that name; empty: any folder of the name is it.
 
     Returns:
         The folder, which exists.
@@ -40,7 +43,12 @@ def place(root: Path | None, given: Path | None, names: Sequence[str], *, what: 
         )
     if not root.is_dir():
         raise DataError(f"--data-root {root} is not a folder; give the one that holds {' or '.join(names)}")
-    there = [root / name for name in names if (root / name).is_dir()]
+    there: list[Path] = []
+    for name in names:
+        folder = root / name
+        here = (folder / holds).is_file() if holds else folder.is_dir()
+        if here and not any(folder.samefile(other) for other in there):  # names may differ in case alone
+            there.append(folder)
     if not there:
         raise DataError(
             f"{what} was looked for in {root} as {' or '.join(names)}, but there is {_found(root)}; unpack it "
