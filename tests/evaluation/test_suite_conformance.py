@@ -87,6 +87,10 @@ class TestReferences(EvaluationSuite):
         return values
 
 
+class TestCalibration(EvaluationSuite):
+    name = "calibration"
+
+
 class OnImageNet:
     """Tiny sets of the first classes that ImageNet-A, -O and -R share, and networks that read them."""
 
