@@ -345,6 +345,9 @@ class EvaluateConfig(Section):
     suites: tuple[str, ...] = Field(
         ("classification", "corruptions", "landscape"), description="what is measured, in this order; `lowland suites`"
     )
+    root: Path | None = Field(
+        None, description="folder that holds the suites' published data sets, such as imagenet-a; default: data.root"
+    )
 
 
 class ComputeConfig(Section):
