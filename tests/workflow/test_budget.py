@@ -41,7 +41,7 @@ def test_every_stage_is_a_sum_of_pieces(data: DataSet) -> None:
     assert list(seconds(config, data, PIECE, "search")) == ["supernet", "search"]
 
 
-@pytest.mark.parametrize("budget", [20.0, 60.0, 200.0])
+@pytest.mark.parametrize("budget", [30.0, 60.0, 200.0])
 @pytest.mark.parametrize("finalists", [0, 4])
 def test_trainings_fill_the_budget_and_keep_it(budget: float, finalists: int, data: DataSet) -> None:
     config = assemble(TINY, {"budget": budget, "search": {"finalists": finalists, "workers": 1}})
