@@ -25,6 +25,7 @@ def recipe(config: Config) -> RetrainConfig:
     full, epochs = config.retrain, config.search.finalist_epochs
     short = {
         "epochs": epochs,
+        "min_steps": 0,  # their epochs say how short it is
         "warmup_epochs": full.warmup_epochs * epochs / full.epochs,
         "include_search_split": False,
         "patience": 0,  # the search split judges finalists, so it must not choose their weights
