@@ -70,5 +70,5 @@ def test_unequal_test_classes_have_a_section_of_their_own(sizes: tuple[int, int]
     one = {"top1": 85.0, "nll": 1.0, "ece": 2.0, "n": 100, "balanced": 65.625, "recall": recall}
     results = {"networks": {"1": one}, "classes": ["many", "few <i>"]}
     page = render(classification.fill(make_facts(), Judged(suite="classification", results=results)))
-    for text in ("Recall of each class", "few &lt;i&gt;", "<td>41<small> ± 16</small></td>", "Balanced accuracy"):
+    for text in ("Recall of each class", "few &lt;i&gt;", "<td>41<small>\xa0±\xa016</small></td>", "Balanced accuracy"):
         assert (text in page) == unequal, text
