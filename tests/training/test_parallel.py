@@ -100,7 +100,8 @@ def torchrun(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
         "--nproc-per-node=2",
         *map(str, arguments),
     ]
-    environment = os.environ | {"PYTHONPATH": str(TESTS), "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    path = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", "COLUMNS": "200"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=SECONDS)
 
 

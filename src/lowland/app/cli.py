@@ -96,7 +96,7 @@ def _refuse(sentence: str) -> NoReturn:
 
 
 def _tell_torchrun(sentence: str) -> None:
-    """Leave the reason where torchrun --log-dir looks for it, so that its own last words, after a traceback, hold it."""
+    """Leave the reason where torchrun --log-dir looks for it: its own last words, after a traceback, then hold it."""
     file = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if file:
         facts = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
