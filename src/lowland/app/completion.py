@@ -71,7 +71,7 @@ def assignments(incomplete: str) -> list[str]:
 
 def optimizers(incomplete: str) -> list[str]:
     """Optimisers."""
-    from lowland.core.config import OptimizationConfig
+    from lowland.core.recipe import OptimizationConfig
 
     return beginning(get_args(OptimizationConfig.model_fields["optimizer"].annotation), incomplete)
 

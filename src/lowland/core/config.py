@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lowland.core.recipe import LongConfig
 from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
@@ -42,7 +43,7 @@ class DataConfig(Section):
     )
 
 
-class SupernetConfig(OptimizationConfig):
+class SupernetConfig(LongConfig):
     """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
 
     channels: Positive = Field(16, description="initial width of the supernet")
@@ -195,7 +196,7 @@ class NetworkConfig(Section):
     )
 
 
-class RetrainConfig(OptimizationConfig):
+class RetrainConfig(LongConfig):
     """How the winner is trained from scratch."""
 
     recipe: str = Field("quick", description="named defaults for this section: quick, cifar, imagenet, nasbench201")
@@ -222,6 +223,15 @@ class RetrainConfig(OptimizationConfig):
         description="early stopping: epochs without a better accuracy on the search split before training ends with "
         "the best epoch's weights; 0: off",
     )
+
+    def compared(self) -> dict[str, Any]:
+        """What comparisons keep of a recipe: everything but what came later and is off, so that older ones go on.
+
+        Returns:
+            Settings by name, as JSON.
+        """
+        off = set() if self.min_steps else {"min_steps"}
+        return self.model_dump(mode="json", exclude={"top", "recipe"} | off)
 
     @model_validator(mode="after")
     def _retraining(self) -> Self:

@@ -13,10 +13,14 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.device import environment, resolve
-from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning, RunError
 from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
+from lowland.report import write
+from lowland.report.gather import gather
+from lowland.store import lock
+from lowland.store.manifest import LOCK
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, barrier, join
 from lowland.workflow import plugins
@@ -237,8 +241,32 @@ def _warn(planned: Plan) -> None:
 
 
 @settings_kept()
-def report(path: Path | str) -> Path:
-    """Write report.html from whatever stages of the run at `path` are done."""
+def report(path: Path | str, out: Path | None = None) -> Path:
+    """Write a report from whatever stages of the run at `path` are done.
+
+    Args:
+        path: Run directory.
+        out: File outside the run to write; the run is then only read, also while it goes on. None: report.html in it.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: the run is damaged; or another process writes it, and no `out` is given; or `out` lies within it.
+    """
+    path = Path(path)
+    if out is not None:
+        if path.resolve() in out.resolve().parents:
+            raise RunError(f"--out {out} lies in the run itself, which is only read; choose a file outside {path}")
+        with Run.open(path, read_only=True) as opened:
+            plugins.require(opened)
+            write(gather(opened), out)
+        return out
+    if lock.held(path / LOCK):
+        raise RunError(
+            f"{path} is in use by {lock.owner(path / LOCK) or 'another process'}: wait until it has finished, or write "
+            f"a report of what there is now elsewhere: `lowland report {path} --out report.html`"
+        )
     with Run.open(path) as opened:
         plugins.require(opened)
         if opened.stage_done("report"):
@@ -248,7 +276,7 @@ def report(path: Path | str) -> Path:
             run_stage(session, STAGES["report"], Monitor())
         else:
             STAGES["report"].run(session)
-    return Path(path) / "report.html"
+    return path / "report.html"
 
 
 def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:

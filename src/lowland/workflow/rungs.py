@@ -17,7 +17,7 @@ from lowland.data import DataSet
 from lowland.measures.combined import parts_of
 from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import Run
-from lowland.training.optimization import steps_per_epoch
+from lowland.training.optimization import lengthened, steps_per_epoch
 
 BEGUN = "begun"
 """Folder of the states from which trainings that began in the rungs go on."""
@@ -92,7 +92,8 @@ def trained_images(config: Config, data: DataSet) -> int:
 
 def total_steps(config: Config, data: DataSet) -> int:
     """Steps of the whole retraining."""
-    return config.retrain.epochs * steps_per_epoch(config.retrain, trained_images(config, data))
+    images = trained_images(config, data)
+    return lengthened(config.retrain, images).epochs * steps_per_epoch(config.retrain, images)
 
 
 def extra_steps(config: Config, data: DataSet, designs: int) -> int:

@@ -29,6 +29,7 @@ from lowland.search.strategies import strategy as strategies
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.loop import Job
+from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.training.parallel import World
 from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
@@ -104,7 +105,7 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
     found: dict[str, float] = {}
     searcher = searchers.chosen(config.search)
     if searcher.supernet and piece.supernet_step is not None:
-        steps = config.supernet.epochs * max(1, len(data.train) // config.supernet.batch_size)
+        steps = lengthened(config.supernet, len(data.train)).epochs * steps_per_epoch(config.supernet, len(data.train))
         found["supernet"] = steps * piece.supernet_step
     if last != "supernet":
         extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0

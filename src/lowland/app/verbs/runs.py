@@ -90,11 +90,18 @@ def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, ve
 
 
 @takes("plugins")
-def report(given: Given, run_directory: RunDirectory) -> None:
-    """Write report.html from whatever stages of a run are done."""
+def report(
+    given: Given,
+    run_directory: RunDirectory,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write instead; the run is then only read.", show_default=False),
+    ] = None,
+) -> None:
+    """Write report.html from whatever stages of a run are done; with --out also while it goes on."""
     from lowland.workflow import pipeline
 
-    console.say([f"report   {pipeline.report(run_directory)}"])
+    console.say([f"report   {pipeline.report(run_directory, out_path)}"])
 
 
 @takes("plugins", "log")
