@@ -90,16 +90,21 @@ class Session:
     @cached_property
     def context(self) -> Context:
         """What a measure may look at: the search split, and training images for batch-norm statistics."""
-        measure = self.config.measure
-        calibration = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
         return Context(
             space=self.space,
             scored=self.scored(self.scored_images),
-            calibration=self.placed(self.data.train, calibration[: measure.calibration_images], measure.batch_size),
+            calibration=self.calibration,
             initial=self.run.load_tensors(INITIAL)[0],
             compute=self.compute,
             seed=self.config.seed,
         )
+
+    @cached_property
+    def calibration(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """Training images for batch-norm statistics, as batches."""
+        measure = self.config.measure
+        chosen = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
+        return self.placed(self.data.train, chosen[: measure.calibration_images], measure.batch_size)
 
     @property
     def scored_images(self) -> int:
