@@ -1,6 +1,7 @@
 """The found network as a folder that anyone can load, with its preprocessing.
 
-A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing).
+A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing);
+`config.json` says the same to timm, and nothing here reads it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,14 @@ from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, Fit, normalise
+from lowland.delivery import timm_config
 from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, digest
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 from lowland.store import inside
+
+FILES = (WEIGHTS, timm_config.FILE, FILE)
+"""What `save` writes, the description last."""
 
 BATCH = 125
 """Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
@@ -178,6 +183,8 @@ def save(
     inside.make_root(folder)
     content = serialised({name: state[name].detach().cpu().contiguous() for name in wanted})
     inside.write_bytes(folder, WEIGHTS, content)
+    told = timm_config.config(genotype, shape, classes=data.classes, mean=data.mean, std=data.std, fit=data.fit)
+    inside.write_text(folder, timm_config.FILE, json_text(told))
     values = {
         "format": FORMAT,
         "space": genotype.space,

@@ -26,7 +26,7 @@ def train_networks(session: Session) -> None:
     for rank, entry in enumerate(chosen, start=1):
         genotype = Genotype(config.space, entry.genes)
         folder = network_folder(rank)
-        files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
+        files += [f"{folder}/{file}" for file in export.FILES]
         shape = session.network_shape(genotype)
         task = training_task(config, shape, genotype, session.data)
         if session.world.main:
@@ -51,7 +51,7 @@ def train_networks(session: Session) -> None:
             run.drop_checkpoint(job.name)
         barrier(session.world)
     if session.world.main:
-        delivered = range(1, len(files) // 2 + 1)
+        delivered = range(1, len(chosen) + 1)
         Trained(networks={str(rank): export.facts(run.path / network_folder(rank)) for rank in delivered}).write(run)
         run.finish_stage("train", files, {"networks": len(delivered)})
 
