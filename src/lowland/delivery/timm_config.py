@@ -31,7 +31,7 @@ def first_convolution(body: nn.Module) -> str | None:
 
 def classifier(body: nn.Module) -> str:
     """Name of the linear layer that gives the logits; ValueError where there is none."""
-    linear = [name for name, module in body.named_modules() if isinstance(module, nn.Linear)]
+    linear: list[str] = [name for name, module in body.named_modules() if isinstance(module, nn.Linear)]
     if not linear:
         raise ValueError(f"a {type(body).__name__} has no linear layer at its end")
     return linear[-1]

@@ -9,7 +9,7 @@ from timm.models import build_model_with_cfg, generate_default_cfgs, register_mo
 from torch import nn
 
 from lowland.core.genotype import Genotype
-from lowland.delivery.timm_config import ARCHITECTURE, bare, pretrained_cfg
+from lowland.delivery.timm_config import ARCHITECTURE, bare, classifier, first_convolution, pretrained_cfg
 from lowland.delivery.timm_network import TimmNetwork
 from lowland.spaces import Shape, get, published
 
@@ -80,16 +80,18 @@ def _registered(name: str) -> None:
         arguments = MODELS[name] | given
         if given.get("space", MODELS[name]["space"]) != MODELS[name]["space"] and "genotype" not in given:
             arguments["genotype"] = _first_reference(given["space"])
-        # timm asks for five maps unless told otherwise; networks for small images have fewer.
-        levels = 0
+        body = bare(*_parts(arguments))
+        # Names of layers follow the space, which need not be the one that the model has by default.
+        names = {"first_conv": first_convolution(body), "classifier": classifier(body)}
+        arguments["pretrained_cfg_overlay"] = names | (given.get("pretrained_cfg_overlay") or {})
         if given.get("features_only"):
-            levels = len(bare(*_parts(arguments)).feature_info)
             arguments.setdefault("resize", False)
         made: nn.Module = build_model_with_cfg(
             TimmNetwork,
             name,
             pretrained,
-            feature_cfg={"feature_cls": "getter", "out_indices": tuple(range(levels))},
+            # timm asks for five maps unless told otherwise; networks for small images have fewer.
+            feature_cfg={"feature_cls": "getter", "out_indices": tuple(range(len(body.feature_info)))},
             **arguments,
         )
         return made

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Self, cast
 
-from timm.layers import register_notrace_module
+from timm.layers._fx import register_notrace_module
 from torch import Tensor, nn
 from torch.nn import functional
 
