@@ -15,12 +15,12 @@ from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
 from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
 from lowland.report.search_facts import Pareto, Relaxed, ScoredCandidate, Search
-from lowland.report.sections import of_suite
+from lowland.report.sections import exports, generic, of_suite
 from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
 from lowland.search.strategies import strategy as strategies
 from lowland.spaces.space import Space
-from lowland.store.artifacts import Searched, SuiteRecord, Trained, evaluated
+from lowland.store.artifacts import Exports, Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 
@@ -94,7 +94,8 @@ def gather(run: Run) -> ReportFacts:
     )
     for record in records:
         facts = of_suite(record.suite).fill(facts, _judged(record))
-    return facts
+    exported = Exports.read(run)
+    return facts if exported is None else generic.fill(facts, exports.judged(exported.forms))
 
 
 def _judged(record: SuiteRecord) -> Judged:
