@@ -180,6 +180,17 @@ class Space(ABC):
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
         """A legal genotype that takes each independent decision from either parent with probability 1/2."""
 
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every legal genotype that differs from `genotype` by one decision, each once.
+
+        Raises:
+            ConfigError: the space does not say which these are.
+        """
+        del genotype
+        raise ConfigError(
+            f"space {self.name} does not list the neighbours of a genotype; use --strategy evolution or random"
+        )
+
     def all(self) -> Iterator[Genotype]:
         """Every legal genotype, once; raises ConfigError where there are too many to enumerate."""
         raise ConfigError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Literal
 
@@ -42,7 +42,7 @@ from lowland.spaces.darts.genotype import (
 from lowland.spaces.darts.relaxed import RELAXATION, RelaxedDarts
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
 
 _GENES = 2 * len(EDGES)
 
@@ -122,6 +122,16 @@ class Darts(Space):
         for node, from_first in zip(_nodes(), rng.random(2 * NODES) < 0.5, strict=True):
             genes += (first if from_first else second).genes[node.start : node.stop]
         return Genotype(SPACE, tuple(genes))
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """The 96 with another operation on one edge, and the 24 in which one operation comes from another source."""
+        validate(genotype)
+        for node in _nodes():
+            for gene in (gene for gene in node if genotype.genes[gene]):
+                held = genotype.genes[gene]
+                yield from (with_gene(genotype, gene, other) for other in range(1, len(OPERATIONS)) if other != held)
+                emptied = with_gene(genotype, gene, 0)
+                yield from (with_gene(emptied, other, held) for other in node if not genotype.genes[other])
 
     def parse(self, text: str) -> Genotype:
         """A legal genotype from `Genotype(normal=[…], …)` (nothing is evaluated) or 28 genes, `|` between the cells."""

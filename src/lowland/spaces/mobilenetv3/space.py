@@ -9,7 +9,7 @@ and expansion, and the side to which the network resizes its input. All networks
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -82,6 +82,10 @@ class ElasticMobileNetV3(Space):
             A legal genotype.
         """
         return variation.mutate(self.design, genotype, rng, probability, genes)
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Those with another kernel, expansion, depth or resolution; blocks that a depth adds are like the last one."""
+        return variation.neighbours(self.design, genotype)
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
         """Each depth, kernel, expansion and the resolution from either parent with probability 1/2.
