@@ -183,8 +183,10 @@ class MeasureConfig(Section):
     )
     images: Positive | None = Field(None, description="score on this many search-split images; default: all")
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    calibration: Literal["cumulative", "batch", "ema-14"] = Field(
-        "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
+    calibration: Literal["cumulative", "batch", "ema-14", "ema-14-augmented"] = Field(
+        "cumulative",
+        description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1; augmented: of "
+        "batches of 64, flipped and cropped as in training",
     )
     calibration_images: Positive = 512
     draws: Positive = Field(1, description="independent noise draws per σ")
@@ -217,6 +219,11 @@ class SearchConfig(Section):
     )
     searcher: str = Field(
         "one-shot", description="what finds networks; one-shot: paths of a trained supernet are scored"
+    )
+    sampling: Literal["networks", "genes"] = Field(
+        "networks",
+        description="random genotypes: uniform over all networks, or every decision uniform, as in the public code of "
+        "Once-for-All; the same but in elastic spaces, where few networks have shallow stages",
     )
     strategy: str = Field("evolution", description="one-shot: what proposes candidates")
     shortlist: Annotated[int, Field(ge=0)] = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -75,6 +75,48 @@ def mutate(
 def _other(index: int, count: int, rng: np.random.Generator) -> int:
     """One of `count` indices other than `index`, uniformly; `index` itself where it is the only one."""
     return (index + int(rng.integers(1, count))) % count if count > 1 else index
+
+
+def repaired(design: Design, genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+    """Genes of blocks beyond the depth become zero; missing ones of blocks within it are drawn uniformly."""
+    found = list(genes)
+    for start in range(0, design.genes - 1, design.stage_genes):
+        for offset, options in ((1, design.kernels), (1 + design.most, design.expansions)):
+            for block in range(design.most):
+                at = start + offset + block
+                if block >= found[start]:
+                    found[at] = 0
+                elif not found[at]:
+                    found[at] = int(rng.integers(1, len(options) + 1))
+    return Genotype(design.name, tuple(found))
+
+
+def mutate_near(
+    design: Design,
+    genotype: Genotype,
+    rng: np.random.Generator,
+    probability: float,
+    step: Callable[[int, int], int],
+) -> Genotype:
+    """Each depth, kernel, expansion and the resolution moves with `probability`: `step`(place, options) → place.
+
+    Returns:
+        A legal genotype (`repaired`).
+    """
+    validate(design, genotype)
+    found = list(genotype.genes)
+    picked = rng.random(design.genes) < probability
+    for start in range(0, design.genes - 1, design.stage_genes):
+        depth = found[start]
+        if picked[start]:
+            found[start] = design.depths[step(design.depths.index(depth), len(design.depths))]
+        for offset, options in ((1, design.kernels), (1 + design.most, design.expansions)):
+            for at in range(start + offset, start + offset + depth):
+                if picked[at]:
+                    found[at] = step(found[at] - 1, len(options)) + 1
+    if picked[-1]:
+        found[-1] = step(found[-1], len(design.resolutions))
+    return repaired(design, found, rng)
 
 
 def neighbours(design: Design, genotype: Genotype) -> Iterator[Genotype]:

@@ -121,6 +121,11 @@ class NasBench201(Space):
             NAME, tuple(a if c else b for a, b, c in zip(first.genes, second.genes, from_first, strict=True))
         )
 
+    @property
+    def gene_options(self) -> tuple[int, ...]:
+        """Five operations on each edge."""
+        return (len(OPERATIONS),) * len(EDGES)
+
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
         """The 24 with another operation on one edge."""
         validate(genotype)
