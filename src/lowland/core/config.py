@@ -37,6 +37,11 @@ class DataConfig(Section):
     flip: bool | None = Field(
         None, description="mirror training images left-right; default: where it makes sense (not for digits)"
     )
+    normalise: Literal["statistics", "none"] = Field(
+        "statistics",
+        description="by mean and deviation of the training images, or not at all: levels from 0 to 1, as weights of the "
+        "GeNAS code expect",
+    )
     crop_padding: Annotated[int, Field(ge=0)] | None = Field(
         None, description="random crop after padding by this many pixels; default: image_size / 8"
     )
