@@ -86,6 +86,7 @@ class Halving:
             initial={},
             compute=session.compute,
             seed=session.config.seed,
+            augmented=session.augmented,
         )
         self.known: dict[str, list[dict[str, Any]]] = self._recorded(session.run)
         self.reached: dict[str, int] = {}

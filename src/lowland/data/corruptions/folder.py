@@ -78,7 +78,17 @@ class CorruptedFolder(CorruptedImages):
 def _labels(path: Path, data: DataSet, counts: Mapping[str, int], index: Sequence[int] | None) -> Tensor:
     """The class index of each of the N images: by `index`, or else matched by name or number (`naming.matched`).
 
-    `counts`: images of each file.
+    Args:
+        path: The file of labels.
+        data: Knows the classes.
+        counts: Images of each file.
+        index: Classes by number; None: the data set's own.
+
+    Returns:
+        int64 (N,).
+
+    Raises:
+        DataError: They are no labels, or not those of these images.
     """
     labels = plain_array(path)
     severities = len(SEVERITIES)

@@ -63,6 +63,7 @@ class OneShot(Searcher):
                 seed=config.seed,
                 max_params=config.search.max_params,
                 max_macs=config.search.max_macs,
+                sampling=config.search.sampling,
                 measure=config.measure,
                 combine=combination(config.measure),
                 report=following(session, evaluated),
