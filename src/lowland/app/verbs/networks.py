@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import IMAGES, Given, layers, takes
+from lowland.app.options import IMAGES, Given, JsonOutput, layers, takes
 
 
 @takes(*IMAGES, "plugins")
@@ -55,7 +55,7 @@ def flatness(
     out_path: Annotated[
         Path | None, typer.Option("--out", help="Write a page with pictures, .html.", show_default=False)
     ] = None,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Measure flatness, curvature and sharpness of a trained PyTorch model, with standard errors."""
     from typing import cast
