@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,11 @@ def say(lines: Iterable[str | Text]) -> None:
     """Print whole lines as they are, so that a long path can be copied."""
     for line in lines:
         out.print(literal(line), soft_wrap=True)
+
+
+def print_json(value: Any) -> None:
+    """Print a value for programs: one JSON document, and nothing else."""
+    out.print(literal(json.dumps(value, indent=2, allow_nan=False)), soft_wrap=True)
 
 
 def complain(sentence: str, style: str = "") -> None:

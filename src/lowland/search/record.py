@@ -23,7 +23,8 @@ class Ranked:
         standard_error: Of the score, where it was estimated.
         details: What the measure noted besides, as JSON.
         shortlist: How a second measure judged it (`measure`, `value`, `standard_error`); None where it did not.
-        finalist: How it did after a short training (`accuracy`, `standard_error`, `images`, `epochs`); None: not tried.
+        finalist: How its training began (`rungs`, `measure`, `name` of one written by hand); None: it was not begun.
+        shape: Width and depth (`channels`, `cells`), where they are this network's own; None: as the settings have it.
     """
 
     genotype: Genotype
@@ -34,6 +35,7 @@ class Ranked:
     details: Mapping[str, Any] = field(default_factory=dict)
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,8 @@ class SearchRecord:
         measure: Identity of the measure in the archive; None where there is no archive.
         images: Images each candidate was scored on; 0 where none was looked at.
         facts: What a strategy with several objectives tells besides, as JSON; None of others.
+        relaxed: What a gradient search tells of its epochs, as JSON; None of others.
+        checkpoints: Checkpoints that are of no more use once the record is written.
         files: Files of the run directory that it wrote, besides search.json.
     """
 
@@ -56,4 +60,6 @@ class SearchRecord:
     measure: str | None = None
     images: int = 0
     facts: Mapping[str, Any] | None = None
+    relaxed: Mapping[str, Any] | None = None
+    checkpoints: Sequence[str] = ()
     files: Sequence[str] = ()

@@ -14,6 +14,7 @@ from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES, SUITES
 from lowland.core.settings import flat, merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
+from lowland.workflow.searcher_presets import of_searcher
 
 Values = dict[str, Any]
 
@@ -259,8 +260,12 @@ def assemble(*layers: Values) -> Config:
     if "space" not in values and named.preset in DEFAULT_SPACE:
         base = {"space": DEFAULT_SPACE[named.preset]}
         named = build({"preset": named.preset} | base)
+    search = values.get("search")
+    searcher = search.get("searcher") if isinstance(search, dict) else None
     for preset in named.preset.split("+"):
         base = merge(base, _named(preset, PRESETS, "preset").get(named.space, {}))
+        if isinstance(searcher, str):
+            base = merge(base, of_searcher(searcher, preset, named.space))
     retrain = merge(base, values).get("retrain")
     chosen = recipe(retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick")
     base = merge({"retrain": chosen}, base)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import IMAGES, Given, layers, takes
+from lowland.app.options import IMAGES, Given, JsonOutput, layers, takes
 
 
 @takes(*IMAGES, "plugins")
@@ -26,7 +26,7 @@ def flatness(
     draws: Annotated[int, typer.Option("--draws", help="Noise draws per level.")] = 3,
     relative: Annotated[bool, typer.Option("--relative", help="Noise in proportion to each weight.")] = False,
     images: Annotated[int, typer.Option("--images", help="Most images used.")] = 1000,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Measure flatness and depth of a trained PyTorch model, with standard errors."""
     from lowland.workflow import probe

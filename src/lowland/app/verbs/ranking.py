@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import Given, layers, takes
+from lowland.app.options import Given, JsonOutput, layers, takes
 
 
 def truth(
@@ -68,6 +68,7 @@ def rank(
         ),
     ] = None,
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/rank"),
+    json_output: JsonOutput = False,
 ) -> None:
     """Compare how measures rank architectures with how full training ranks them."""
     from lowland.app.display import ranking_lines, stoppable
@@ -86,9 +87,12 @@ def rank(
         shift_column=shift_column,
         resamples=resamples,
     )
-    display = shown(console.out)
+    display = shown(console.out, "none" if json_output else "auto")
     with stoppable(display):
         document = compare(request, out_path, layers(given), supernets=supernets or (), monitor=display)
+    if json_output:
+        console.print_json(document)
+        return
     console.say(ranking_lines(document, out_path, console.out.width))
 
 

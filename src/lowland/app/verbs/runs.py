@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowland.app import console
-from lowland.app.options import Given, RunDirectory, layers, takes
+from lowland.app import completion, console
+from lowland.app.options import Given, JsonOutput, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
     from lowland.app.shown import Mode
@@ -30,21 +29,9 @@ Verbose = Annotated[
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "recipe", "optimizer"),
-    *(
-        "top",
-        "suites",
-        "epochs",
-        "retrain_epochs",
-        "seed",
-        "image_size",
-        "data_root",
-        "download",
-        "device",
-        "plugins",
-        "config",
-    ),
-    *("settings", "log", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
+    *("download", "device", "plugins", "config", "settings", "log", "out_path"),
 )
 def run(
     given: Given,
@@ -62,8 +49,9 @@ def run(
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "epochs", "seed"),
-    *("image_size", "data_root", "download", "device", "plugins", "config", "settings", "log", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("settings", "log", "out_path"),
 )
 def search(
     given: Given,
@@ -109,7 +97,13 @@ def resume(
     given: Given,
     run_directory: RunDirectory,
     restart: Annotated[
-        str | None, typer.Option("--restart", help="Do this stage and all later ones again.", show_default=False)
+        str | None,
+        typer.Option(
+            "--restart",
+            help="Do this stage and all later ones again.",
+            show_default=False,
+            autocompletion=completion.stages,
+        ),
     ] = None,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -120,7 +114,7 @@ def resume(
 
 def status(
     run_directory: RunDirectory,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Show what stage a run is in, how far, the best so far and the time left."""
     from lowland.app.display import status_lines
@@ -128,7 +122,7 @@ def status(
 
     found = Run.open(run_directory, read_only=True).status()
     if json_output:
-        typer.echo(json.dumps(found, allow_nan=False))
+        console.print_json(found)
     else:
         console.say(status_lines(found))
 

@@ -16,7 +16,7 @@ from lowland.search.racing import racing_images
 from lowland.search.record import Ranked, SearchRecord
 from lowland.search.strategies import strategy as strategies
 from lowland.store.run import ARCHIVE
-from lowland.workflow import finalists
+from lowland.workflow import shortlist as second_look
 from lowland.workflow.identity import measure_identity
 from lowland.workflow.renewal import renew
 from lowland.workflow.requests import RacingMeasure, ScoreRequest
@@ -29,8 +29,7 @@ from lowland.workflow.session import Session
 class OneShot(Searcher):
     """A strategy proposes candidates, a measure scores them with the supernet's weights, the archive keeps them.
 
-    The best may then be ordered anew, by a second measure (`search.shortlist`) or after a short training from scratch
-    (`search.finalists`).
+    The best may then be ordered anew by a second measure (`search.shortlist`).
     """
 
     name = "one-shot"
@@ -44,7 +43,7 @@ class OneShot(Searcher):
         strategy.require(config)
         require_measure(config, strategy.measure(config.measure))
         if config.search.shortlist:
-            require_measure(config, finalists.shortlist_measure(config))
+            require_measure(config, second_look.shortlist_measure(config))
 
     def search(self, session: Session) -> SearchRecord:
         """Score candidates on the search split and keep every one in the archive."""
@@ -75,10 +74,7 @@ class OneShot(Searcher):
             order: list[Candidate] = list(result.ranking)
             shortlist: dict[str, Mapping[str, Any]] = {}
             if config.search.shortlist:
-                order, shortlist = finalists.shortlisted(session, order, archive, scorer)
-            finals: dict[str, Mapping[str, Any]] = {}
-            if config.search.finalists:
-                order, finals = finalists.ordered(session, order, archive, scorer)
+                order, shortlist = second_look.shortlisted(session, order, archive, scorer)
         ranking = [
             Ranked(
                 genotype=each.genotype,
@@ -88,7 +84,6 @@ class OneShot(Searcher):
                 standard_error=each.standard_error,
                 details=each.details,
                 shortlist=shortlist.get(each.key),
-                finalist=finals.get(each.key),
             )
             for each in order
         ]

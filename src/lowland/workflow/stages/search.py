@@ -8,6 +8,7 @@ from lowland.core.errors import LowlandError
 from lowland.search.record import SearchRecord
 from lowland.store.artifacts import Ranked, Searched
 from lowland.workflow import searchers
+from lowland.workflow.halving import halved
 from lowland.workflow.session import Session
 
 RANKED = 100
@@ -28,10 +29,14 @@ def search_architectures(session: Session) -> None:
         )
     if found.summary.note:
         session.monitor.note(found.summary.note)
+    if config.search.finalists:
+        found = halved(session, found)
     artifact = searched(session, found)
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
     run.finish_stage("search", found.files, counts)
+    for name in found.checkpoints:
+        run.drop_checkpoint(name)
 
 
 def searched(session: Session, found: SearchRecord) -> Searched:
@@ -50,6 +55,7 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 details=each.details,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
+                shape=each.shape,
             )
             for each in found.ranking[:most]
         ),
@@ -62,4 +68,5 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         measure=found.measure,
         images=found.images,
         pareto=found.facts,
+        relaxed=found.relaxed,
     )
