@@ -15,7 +15,7 @@ from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import json_text
 from lowland.store import database, inside
 from lowland.store.manifest_check import MOST_BYTES, Fault, names, parsed, require_sound
-from lowland.store.translation import from_format_1
+from lowland.store.translation import as_they_were, from_format_1
 
 FORMAT = 2
 """Version of the layout below, written into `manifest.json`.
@@ -162,7 +162,7 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
 
 
 def _built(path: Path, values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
-    config = build(from_format_1(values) if manifest["format"] == 1 else values)
+    config = build(from_format_1(values) if manifest["format"] == 1 else as_they_were(values))
     if DATA not in manifest["files"]:
         return config
     # The run may have been moved, and its data with it.
