@@ -116,6 +116,16 @@ class Names(Option):
         return [nested(self.setting, [name.strip() for text in value for name in text.split(",")])]
 
 
+class Paths(Option):
+    """Paths, given one by one."""
+
+    def layers(self, value: Any) -> Layers:
+        """All of them."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, list(map(str, value)))]
+
+
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
     "data": Option("--data", "Data set name, image folder or .npz file.", "data.name", completed=completion.data),
@@ -167,6 +177,18 @@ OPTIONS: Mapping[str, Option] = {
         "Folder of corrupted test images, as CIFAR-10-C.",
         "evaluate.options.corruptions.folder",
         Path,
+    ),
+    "published": Option(
+        "--data-root",
+        "Folder that holds the suites' published data sets, such as imagenet-a and CIFAR-10-C.",
+        "evaluate.root",
+        Path,
+    ),
+    "ood": Paths(
+        "--ood",
+        "Folder of pictures of other things, which the networks should be unsure of; adds the suite ood. Repeatable.",
+        "evaluate.options.ood.folders",
+        list[Path],
     ),
     "device": Option(
         "--device",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +102,22 @@ def read_picture(path: Path, channels: int, size: int, how: Fit, name: str | Non
     Raises:
         DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.
     """
+    return decoded(path, lambda picture: pixels(picture, channels, size, how), name)
+
+
+def decoded(path: Path, prepare: Callable[[Image.Image], UInt8], name: str | None = None) -> UInt8:
+    """Open a file and `prepare` its picture.
+
+    Returns:
+        What `prepare` returns.
+
+    Raises:
+        DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.
+    """
     try:
         with Image.open(path) as picture:
             refuse_small(*picture.size)
-            return pixels(picture, channels, size, how)
+            return prepare(picture)
     except DataError as error:
         raise DataError(f"{name or f'image {_shown(path)}'} {error}") from error
     except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files

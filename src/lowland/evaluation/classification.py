@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lowland.core.errors import DataError, LowlandError
 from lowland.core.inference import evaluating, outputs
+from lowland.evaluation.reliability import BINS
 from lowland.evaluation.results import Classification, ClassificationResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
 from lowland.evaluation.suite import EvaluationContext, Suite, register
@@ -21,9 +22,6 @@ from lowland.evaluation.suite import EvaluationContext, Suite, register
 if TYPE_CHECKING:
     from lowland.core.device import Compute
     from lowland.data import Split
-
-BINS = 15
-"""Confidence bins of the expected calibration error (Guo et al. 2017, section 5)."""
 
 
 def finite(logits_BK: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import explained, plain
 from lowland.core.genotype import Genotype
-from lowland.search import checksums
+from lowland.search import checksums, view
 from lowland.store import database, inside
 
 SCHEMA = 1
@@ -132,9 +132,10 @@ class Archive:
     def _prepare(self) -> None:
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
         self._connection.execute("PRAGMA trusted_schema = OFF")
-        made = dict(self._connection.execute("SELECT name, type FROM sqlite_master").fetchall())
-        tables = {name for name, kind in made.items() if kind == "table"}
-        foreign = sorted(name for name, kind in made.items() if kind not in ("table", "index"))
+        made = self._connection.execute("SELECT name, type, sql FROM sqlite_master").fetchall()
+        tables = {name for name, kind, _ in made if kind == "table"}
+        others = [(name, kind, sql) for name, kind, sql in made if kind not in ("table", "index")]
+        foreign = sorted(name for name, kind, sql in others if not (kind == "view" and view.own(sql)))
         if foreign:
             raise RunError(
                 f"{self.path} is not a lowland archive: it holds a view or trigger {foreign[0][:40]!r}, which could do "
@@ -284,6 +285,10 @@ class Archive:
             found = self._select(above, measure, last[0], *last)
         return sorted(found, key=lambda candidate: candidate.rank)[:n]
 
+    def failed(self, measure: str) -> list[Candidate]:
+        """The candidates that could not be scored, as they were recorded."""
+        return self._select("WHERE measure = ? AND status = 'failed'", measure)
+
     def count(self, measure: str | None = None) -> int:
         """Number of candidates recorded for a measure, or in all, failed ones included."""
         where, values = ("", ()) if measure is None else ("WHERE measure = ?", (measure,))
@@ -308,6 +313,20 @@ class Archive:
             )
             for new in set(identities.values()):
                 checksums.seal(self._connection, "WHERE measure = ?", [new])
+
+    def keep_places(self, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Write the order that a search ended with (`places.keep`)."""
+        with self._explained():
+            view.keep(self._connection, labels, rows)
+
+    def view(self, columns: str = "*", where: str = "", *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of columns and rows of the view `archive` (`places`); no rows where no search has ended yet."""
+        with self._explained():
+            found = self._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'view'").fetchone()
+            if found is None:
+                return [], []
+            rows = self._connection.execute(f"SELECT {columns} FROM ({view.body(found[0])}) {where}", values)
+            return [column[0] for column in rows.description], rows.fetchall()
 
     def forget_failed(self, measure: str) -> int:
         """Delete the failed candidates of a measure, so that they are scored again; returns how many there were."""

@@ -56,6 +56,7 @@ class Ranked:
         value: Score, greater is better; None where the order is all there is.
         standard_error: Of `value`; None where it has none.
         details: What the measure kept.
+        place: In the order of the measure, from 1; None where it was not recorded.
         shortlist: Score by the shortlist's measure, where there was one.
         finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
             existed, its accuracy after a short training.
@@ -69,6 +70,7 @@ class Ranked:
     value: float | None
     standard_error: float | None
     details: Mapping[str, Any] = field(default_factory=dict)
+    place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
     shape: Mapping[str, int] | None = None
@@ -98,6 +100,7 @@ class Searched:
         pareto: What a strategy of several objectives keeps; None for others.
         relaxed: What a gradient search keeps of its epochs: the genotype, its skips, the validation loss; None for
             others.
+        combine: How the order came of the scores (`measure.combine`), `sum` where they have a unit; None: not recorded.
     """
 
     ranking: tuple[Ranked, ...]
@@ -107,6 +110,7 @@ class Searched:
     images: int | None
     pareto: Mapping[str, Any] | None = None
     relaxed: Mapping[str, Any] | None = None
+    combine: str | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run directory."""
@@ -124,6 +128,7 @@ class Searched:
             images=values["images"],
             pareto=values.get("pareto"),
             relaxed=values.get("relaxed"),
+            combine=values.get("combine"),
         )
 
 

@@ -13,7 +13,7 @@ from lowland.core.config import Config, OptimizationConfig
 from lowland.core.device import Compute
 from lowland.data import DataSet
 from lowland.training.optimization import steps_per_epoch
-from lowland.workflow import halving, searchers
+from lowland.workflow import rungs, searchers
 
 FEW = 100
 """Fewer training steps than this are warned of."""
@@ -122,7 +122,7 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, step_second
         planned = searcher.planned(config, data)
         trainings += [Training(name, recipe, seen, 1, "supernet.epochs") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
-        extra = halving.extra_steps(config, data, config.search.finalists)
+        extra = rungs.extra_steps(config, data, config.search.finalists)
         trainings.append(Rungs(designs=config.search.finalists, steps=extra))
     if last not in ("supernet", "search"):
         seen = all_images if config.retrain.include_search_split else images

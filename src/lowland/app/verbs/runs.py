@@ -78,9 +78,14 @@ def train(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbo
     _continue(run_directory, given, last="train", quiet=quiet, verbose=verbose)
 
 
-@takes("suites", "corrupted", "plugins", "settings", "log")
+@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "log")
 def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Judge the delivered networks of a run on its test images."""
+    """Judge the delivered networks of a run on its test images, or on published sets (docs/guide/shift.md)."""
+    if given["ood"]:
+        from lowland.store.run import Run
+
+        asked = given["suites"] or Run.open(run_directory, read_only=True).config.evaluate.suites
+        given = given | {"suites": [*asked, "ood"]}
     _continue(run_directory, given, last="evaluate", quiet=quiet, verbose=verbose)
 
 

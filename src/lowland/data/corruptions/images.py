@@ -23,9 +23,11 @@ class CorruptedImages(ABC):
 
     Attributes:
         labels_N: Class index of each image, int64 (N,), on the CPU.
+        streamed: Whether `images` reads and decodes files, so that it is worth calling ahead of need.
     """
 
     labels_N: Tensor
+    streamed: bool = False
 
     def __len__(self) -> int:
         return len(self.labels_N)

@@ -10,7 +10,7 @@ from lowland.core.amounts import millions
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
-from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem
+from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem, order, places
 from lowland.search.problem import Report
 from lowland.search.racing import racing_images
 from lowland.search.record import Ranked, SearchRecord
@@ -54,6 +54,7 @@ class OneShot(Searcher):
         evaluated: list[Candidate] = []
         with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
             renew(archive, session, run.manifest.get("renewed", {}).get("precision"))
+            places.keep(archive, [])  # those of an earlier search hold no longer
             evaluator = Evaluator(session.space, scorer(measured), archive, identity, session.cost)
             problem = SearchProblem(
                 space=session.space,
@@ -71,10 +72,13 @@ class OneShot(Searcher):
             result = strategy.search(problem)
             evaluator.require_success()
             monitor.finish()
-            order: list[Candidate] = list(result.ranking)
+            final: list[Candidate] = list(result.ranking)
             shortlist: dict[str, Mapping[str, Any]] = {}
             if config.search.shortlist:
-                order, shortlist = second_look.shortlisted(session, order, archive, scorer)
+                final, shortlist = second_look.shortlisted(session, final, archive, scorer)
+            failed = archive.failed(identity)
+            places.keep(archive, places.finished(session.space, evaluated, final, failed))
+        before = {each.key: place for place, each in enumerate(result.ranking, start=1)}
         ranking = [
             Ranked(
                 genotype=each.genotype,
@@ -83,15 +87,17 @@ class OneShot(Searcher):
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
+                place=before[each.key],
                 shortlist=shortlist.get(each.key),
             )
-            for each in order
+            for each in final
         ]
         return SearchRecord(
             ranking=ranking,
             summary=result.summary,
             candidates=evaluated,
             measure=identity,
+            combine=order.following(config),
             images=sum(len(labels_N) for _, labels_N in session.context.scored),
             facts=result.facts,
             files=[ARCHIVE],

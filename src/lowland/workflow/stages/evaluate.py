@@ -18,7 +18,16 @@ from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
 from lowland.evaluation.references import Trial
-from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, figures_of, suite, suites
+from lowland.evaluation.suite import (
+    Batches,
+    EvaluationContext,
+    LossAt,
+    Suite,
+    figures_of,
+    published_root,
+    suite,
+    suites,
+)
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
 from lowland.store import inside
@@ -95,7 +104,7 @@ class Judging:
 
     def judge(self, of: Suite[Any]) -> None:
         """Run a suite unless what it would find is there already."""
-        run, digest = self.session.run, self.digest(of)
+        run, digest = self.session.run, self.decided_by(of)
         known = SuiteRecord.read(run, of.name)
         if known is not None and known.decided_by == digest:
             return
@@ -113,7 +122,9 @@ class Judging:
     def holds(self, record: SuiteRecord) -> bool:
         """Whether a suite, asked for now or before, would find the same again."""
         try:
-            return record.decided_by == self.digest(suite(self.session.config, record.suite))
+            # Files outside may be out of reach by now; they were looked at when the suite was asked for.
+            known = (record.decided_by or "").partition(":")[0]
+            return known == self.digest(suite(self.session.config, record.suite))
         except ConfigError:  # its plugin is not here, so nobody knows
             self.session.monitor.note(f"results of the suite {record.suite} are dropped: it is not known here")
             return False
@@ -129,6 +140,8 @@ class Judging:
             monitor=session.monitor,
             part=partial(self.part, of.name, digest),
             searched=lambda indices: session.placed(session.data.search, indices, session.config.measure.batch_size),
+            root=published_root(session.config),
+            learned_search=session.config.retrain.include_search_split,
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
             trial=self.trial,
         )
@@ -150,8 +163,13 @@ class Judging:
         run.write_json(file, {"decided_by": digest, "value": value})
         return value
 
+    def decided_by(self, of: Suite[Any]) -> str:
+        """Digest of all that decides what a suite finds, files outside of the run included."""
+        outside = of.outside(self.session.config, self.session.data)
+        return f"{self.digest(of)}:{outside}" if outside else self.digest(of)
+
     def digest(self, of: Suite[Any]) -> str:
-        """SHA-256 of all that decides what a suite finds."""
+        """SHA-256 of all in the run that decides what a suite finds."""
         session = self.session
         run, config = session.run, session.config
         ranking = session.ranking()

@@ -53,11 +53,12 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
+                place=rank if each.place is None and each.finalist is None else each.place,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
                 shape=each.shape,
             )
-            for each in found.ranking[:most]
+            for rank, each in enumerate(found.ranking[:most], start=1)
         ),
         # The archive may hold more: what an earlier search scored by the same measure.
         candidates=tuple(
@@ -69,4 +70,5 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         images=found.images,
         pareto=found.facts,
         relaxed=found.relaxed,
+        combine=found.combine,
     )
