@@ -9,6 +9,7 @@ from lowland.core.registry import MEASURES, SPACES, STRATEGIES, SUITES, Registry
 
 PRESETS = ("quick", "standard", "paper", "flatnas", "quick+compat", "standard+compat", "paper+compat")
 RECIPES = ("quick", "cifar", "imagenet", "nasbench201")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 
 Completion = Callable[[str], list[str]]
 

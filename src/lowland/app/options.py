@@ -227,10 +227,11 @@ OPTIONS: Mapping[str, Option] = {
     "settings": Assignments(
         "--set", "Any setting: section.key=value. Repeatable.", type=list[str], completed=completion.assignments
     ),
-    "log": Option(
-        "--log",
+    "loggers": Option(
+        "--logger",
         "Also write curves, settings and figures for tensorboard, mlflow or wandb. Repeatable, or separated by commas.",
         type=list[str],
+        completed=completion.among(*completion.LOGGERS),
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
 }

@@ -31,7 +31,7 @@ Verbose = Annotated[
 @takes(
     *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
     *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
-    *("download", "device", "plugins", "config", "settings", "log", "out_path"),
+    *("download", "device", "plugins", "config", "settings", "loggers", "out_path"),
 )
 def run(
     given: Given,
@@ -51,7 +51,7 @@ def run(
 @takes(
     *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
     *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
-    *("settings", "log", "out_path"),
+    *("settings", "loggers", "out_path"),
 )
 def search(
     given: Given,
@@ -66,19 +66,19 @@ def search(
         _continue(run_directory, given, last="search", quiet=quiet, verbose=verbose)
 
 
-@takes("plugins", "log")
+@takes("plugins", "loggers")
 def supernet(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train the supernet of a run, and stop there."""
     _continue(run_directory, given, last="supernet", quiet=quiet, verbose=verbose)
 
 
-@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings", "log")
+@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings", "loggers")
 def train(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train the best genotypes of a run (after supernet and search, if those are missing)."""
     _continue(run_directory, given, last="train", quiet=quiet, verbose=verbose)
 
 
-@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "log")
+@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "loggers")
 def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Judge the delivered networks of a run on its test images, or on published sets (docs/guide/shift.md)."""
     if given["ood"]:
@@ -104,7 +104,7 @@ def report(
     console.say([f"report   {pipeline.report(run_directory, out_path)}"])
 
 
-@takes("plugins", "log")
+@takes("plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,
@@ -179,7 +179,7 @@ def _watched(given: Given, quiet: bool, verbose: bool) -> Iterator[Monitor]:
         raise ConfigError("--quiet prints nothing and --verbose more; leave one of the two out")
     mode: Mode = "none" if quiet else "auto"
     with (
-        watched(console.out, mode, verbose=verbose, callbacks=given["log"] or ()) as monitor,
+        watched(console.out, mode, verbose=verbose, callbacks=given["loggers"] or ()) as monitor,
         console.all_warnings() if verbose else nullcontext(),
     ):
         yield monitor

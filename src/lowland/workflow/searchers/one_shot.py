@@ -66,7 +66,7 @@ class OneShot(Searcher):
                 sampling=config.search.sampling,
                 measure=config.measure,
                 combine=combination(config.measure),
-                report=following(session, evaluated),
+                report=following(session, evaluated, summed=combination(measured) == "sum"),
                 first_look=first_looks(session, archive, scorer),
                 check=monitor.check,
             )
@@ -112,10 +112,9 @@ def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
         part.require(asked)
 
 
-def following(session: Session, evaluated: list[Candidate]) -> Report:
+def following(session: Session, evaluated: list[Candidate], *, summed: bool) -> Report:
     """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
     monitor, space = session.monitor, session.space
-    summed = combination(session.config.measure) == "sum"
     began = False
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
