@@ -14,7 +14,7 @@ import pytest
 from made_up_facts import darts_cell, make_pareto, make_pareto_facts, make_search, nasbench_cell
 
 from lowland.core.errors import RunError
-from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, render, write
+from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, Standing, render, write
 
 EVIL = "<script>alert(1)</script>\"'&$x$\x07"
 
@@ -170,6 +170,40 @@ def test_a_large_search_stays_small(facts: ReportFacts) -> None:
     assert len(page.encode()) < 1_500_000
     assert "20,000 candidates" in page
     assert "with every improvement" in page
+
+
+def test_a_sample_says_its_n(facts: ReportFacts) -> None:
+    search = make_search(2000)
+    page = Reader(render(replace(facts, search=replace(search, scored=100_000)))).text
+    assert "Drawn: a sample of 2,000 of 100,000, with every improvement." in page
+    assert "100,000 candidates scored" in page
+    assert "Drawn: " not in Reader(render(facts)).text
+
+
+def test_scores_that_are_only_an_order_are_places(facts: ReportFacts) -> None:
+    search = make_search(60)
+    ranked = sorted(search.candidates, key=lambda each: -each.score)
+    placed = {each.index: place for place, each in enumerate(ranked, start=1)}
+    candidates = tuple(replace(each, score=1e9 + each.score, place=placed[each.index]) for each in search.candidates)
+    networks = tuple(replace(each, score=None, place=Standing(each.rank + 2, 60)) for each in facts.networks)
+    shown = replace(facts, search=replace(search, candidates=candidates, ordered=True), networks=networks)
+    page = render(shown)
+    said = Reader(page).text
+    assert "3 of 60" in said
+    assert "The ring marks the winner, 1 of 60." in said
+    assert "place by the measure (1 is best)" in page
+    assert "Score" not in said
+    assert "e+09" not in page
+    assert "1000000" not in page
+    untested = tuple(replace(each, test=None, shift=None) for each in networks)
+    assert "Best candidate" in Reader(render(replace(shown, networks=untested))).text
+
+
+def test_losses_on_images_that_were_learned_from_say_so(facts: ReportFacts) -> None:
+    for learned, said in ((True, "It was trained on these search images, too"), (False, "It was not trained on these")):
+        page = render(replace(facts, asked=replace(facts.asked, trained_on_search=learned)))
+        (caption,) = [each for each in re.findall(r"<figcaption>(.*?)</figcaption>", page) if "retraining from" in each]
+        assert said in caption
 
 
 def test_few_classes_have_no_top5_and_one_image_no_error(facts: ReportFacts) -> None:

@@ -29,6 +29,7 @@ __all__ = [
     "Shift",
     "ShiftGroup",
     "Stage",
+    "Standing",
     "Training",
 ]
 
@@ -62,6 +63,7 @@ class Asked:
         shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
         finalist_epochs: Epochs for which the best were trained to be ordered anew; 0: there were no finalists.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
+        trained_on_search: Whether delivered networks were trained on search images, too.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
         settings: Further (name, value) lines worth showing, in order.
@@ -78,6 +80,7 @@ class Asked:
     shortlist: tuple[int, str] | None = None
     finalist_epochs: int = 0
     inherit: bool = False
+    trained_on_search: bool = False
     max_params: int | None = None
     max_macs: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
@@ -92,12 +95,21 @@ class Stage:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in an order, from 1, and of how many."""
+
+    place: int
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the
-    shortlist's measure. `finalist`: top-1, percent, on search images after a short training.
+    `score`: None where the order is all there is; `place` is then the one in the order of the measure. `objectives`: of
+    a multi-objective search. `shortlist`: value by the shortlist's measure, or the place in its order where that has no
+    unit. `finalist`: top-1, percent, on search images after a short training.
     """
 
     rank: int
@@ -108,7 +120,8 @@ class Network:
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
-    shortlist: Estimate | None = None
+    shortlist: Estimate | Standing | None = None
+    place: Standing | None = None
     finalist: Estimate | None = None
 
 
