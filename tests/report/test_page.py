@@ -206,6 +206,41 @@ def test_losses_on_images_that_were_learned_from_say_so(facts: ReportFacts) -> N
         assert said in caption
 
 
+def test_code_can_be_reached_and_scrolled_by_keyboard(facts: ReportFacts) -> None:
+    page = render(facts)
+    blocks = re.findall(r"<pre\b[^>]*>", page)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert 'tabindex="0"' in block
+        assert 'role="region"' in block
+        assert re.search(r'aria-label="[^"]+"', block)
+    assert ".code:focus-visible" in page
+
+
+def test_long_names_wrap_and_rows_stay_whole_in_print(facts: ReportFacts) -> None:
+    page = render(facts)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    everywhere, printed = style.split("@media print", 1)
+    assert "overflow-wrap:break-word" in rule(everywhere, "body")
+    for names in (".tile .note", ".lead em", ".ranking th:first-child"):
+        assert "overflow-wrap:anywhere" in rule(everywhere, names), names
+    assert "tr" in rule_with(printed, "break-inside:avoid")
+    assert "break-before:avoid" in rule(printed, ".results .genotype")  # a network has two rows
+    assert "white-space:pre-wrap" in rule(printed, ".code")  # paper does not scroll
+
+
+def rule(style: str, selector: str) -> str:
+    """The declarations of a selector that stands alone."""
+    found = re.findall(rf"(?:^|[}}{{\n]){re.escape(selector)}\{{([^}}]*)\}}", style)
+    return ";".join(found)
+
+
+def rule_with(style: str, declaration: str) -> list[str]:
+    """The selectors of the rule that holds one declaration."""
+    selectors = re.findall(rf"([^}}{{]*)\{{{re.escape(declaration)}\}}", style)
+    return [selector.strip() for found in selectors for selector in found.split(",")]
+
+
 def test_few_classes_have_no_top5_and_one_image_no_error(facts: ReportFacts) -> None:
     test = replace(
         facts.networks[0].test, top5=None, top5_standard_error=None, n=1, top1_standard_error=None  # type: ignore[type-var]
