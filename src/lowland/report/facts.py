@@ -29,6 +29,7 @@ __all__ = [
     "Shift",
     "ShiftGroup",
     "Stage",
+    "Standing",
     "Training",
 ]
 
@@ -62,6 +63,7 @@ class Asked:
         shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
         finalists: Designs whose training began and that were ordered by successive halving; 0: there were none.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
+        trained_on_search: Whether delivered networks were trained on search images, too.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
         settings: Further (name, value) lines worth showing, in order.
@@ -78,6 +80,7 @@ class Asked:
     shortlist: tuple[int, str] | None = None
     finalists: int = 0
     inherit: bool = False
+    trained_on_search: bool = False
     max_params: int | None = None
     max_macs: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
@@ -109,12 +112,21 @@ class Finalist:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in an order, from 1, and of how many."""
+
+    place: int
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the
-    shortlist's measure. `finalist`: how it did at the rungs of successive halving.
+    `score`: None where the order is all there is; `place` is then the one in the order of the measure. `objectives`: of
+    a multi-objective search. `shortlist`: value by the shortlist's measure, or the place in its order where that has no
+    unit. `finalist`: how it did at the rungs of successive halving.
     """
 
     rank: int
@@ -125,7 +137,8 @@ class Network:
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
-    shortlist: Estimate | None = None
+    shortlist: Estimate | Standing | None = None
+    place: Standing | None = None
     finalist: Finalist | None = None
 
 
