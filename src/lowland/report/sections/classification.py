@@ -12,9 +12,15 @@ from lowland.report.tiles import Tile
 
 
 def fill(facts: ReportFacts, judged: Judged) -> ReportFacts:
-    """The networks with their figures."""
-    found = ClassificationResults.from_json(judged.results).networks
-    return replace(facts, networks=tuple(replace(each, test=found.get(str(each.rank))) for each in facts.networks))
+    """The networks with their figures, and what lies behind the best one's."""
+    results = ClassificationResults.from_json(judged.results)
+    found = results.networks
+    return replace(
+        facts,
+        networks=tuple(replace(each, test=found.get(str(each.rank))) for each in facts.networks),
+        details=results.details.get("1"),
+        class_names=results.classes,
+    )
 
 
 def values(facts: ReportFacts) -> dict[str, Any]:
