@@ -64,7 +64,10 @@ def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: py
         ({}, "steps: 20 supernet, 72 retraining"),
         ({"retrain": {"top": 3}}, "steps: 20 supernet, 3 × 72 retraining"),
         ({"retrain": {"include_search_split": False}}, "steps: 20 supernet, 60 retraining"),
-        ({"search": {"finalists": 4, "finalist_epochs": 2}}, "steps: 20 supernet, 4 × 20 finalist, 72 retraining"),
+        (
+            {"search": {"finalists": 4, "finalist_epochs": 2}},
+            "steps: 20 supernet, 96 to choose of 4 designs, 72 retraining",
+        ),
         ({"supernet": {"epochs": 1000}}, "steps: 10,000 supernet, 72 retraining"),
     ],
 )

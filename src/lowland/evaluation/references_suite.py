@@ -59,9 +59,9 @@ class References(Suite[ComparisonResults]):
         trial = context.trial(self.config.corruptions)
         budget = Budget.of(trial.delivered)
         if self.config.names:
-            references = sized(self.config.names, trial.delivered, budget)
+            references = sized(self.config.names, trial, budget)
         else:
-            references = default_references(trial.delivered, budget, trial.terms)[: self.config.usual]
+            references = default_references(trial, budget)[: self.config.usual]
         return references_result(trial, references, seeds=self.config.seeds)
 
     def figures(self, results: ComparisonResults) -> dict[str, list[Figure]]:

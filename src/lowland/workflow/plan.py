@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from lowland.core.config import Config, OptimizationConfig
 from lowland.core.device import Compute
 from lowland.data import DataSet
 from lowland.training.optimization import steps_per_epoch
-from lowland.workflow import finalists, searchers
+from lowland.workflow import rungs, searchers
 
 FEW = 100
 """Fewer training steps than this are warned of."""
@@ -58,6 +59,23 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rungs:
+    """The beginnings of trainings that choose among finalists.
+
+    Attributes:
+        designs: So many begin.
+        steps: Of all together, beyond the one training that goes on.
+    """
+
+    designs: int
+    steps: int
+    doubt: ClassVar[str | None] = None
+
+    def __str__(self) -> str:
+        return f"{self.steps:,} to choose of {self.designs} designs"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """What a run will do.
 
@@ -68,7 +86,7 @@ class Plan:
         step_seconds: Of a supernet step; None where none was timed.
     """
 
-    trainings: tuple[Training, ...]
+    trainings: tuple[Training | Rungs, ...]
     compute: Compute
     chosen: bool = True
     step_seconds: float | None = None
@@ -82,7 +100,7 @@ class Plan:
             (threads if self.chosen else f"at most {threads}") if on_cpu else str(self.compute.device),
             self.compute.precision,
         ]
-        timed = [each for each in self.trainings if each.name == "supernet"]
+        timed = [each for each in self.trainings if isinstance(each, Training) and each.name == "supernet"]
         if self.step_seconds is not None and timed:
             parts.append(f"supernet about {_roughly(self.step_seconds * timed[0].steps)}")
         return "; ".join(parts)
@@ -95,13 +113,17 @@ class Plan:
 
 def plan(config: Config, data: DataSet, compute: Compute, last: str, step_seconds: float | None = None) -> Plan:
     """The plan of a new run on `data` to stage `last`."""
-    trainings = []
+    trainings: list[Training | Rungs] = []
     images, all_images = len(data.train), len(data.train) + len(data.search)
-    if searchers.chosen(config.search).supernet:
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet:
         trainings.append(Training("supernet", config.supernet, images, 1, "supernet.epochs"))
+    if last != "supernet":
+        planned = searcher.planned(config, data)
+        trainings += [Training(name, recipe, seen, 1, "supernet.epochs") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
-        short = finalists.recipe(config)
-        trainings.append(Training("finalist", short, images, config.search.finalists, "search.finalist_epochs"))
+        extra = rungs.extra_steps(config, data, config.search.finalists)
+        trainings.append(Rungs(designs=config.search.finalists, steps=extra))
     if last not in ("supernet", "search"):
         seen = all_images if config.retrain.include_search_split else images
         trainings.append(Training("retraining", config.retrain, seen, config.retrain.top, "retrain.epochs"))

@@ -17,7 +17,17 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
-from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, published_root, suite, suites
+from lowland.evaluation.references import Trial
+from lowland.evaluation.suite import (
+    Batches,
+    EvaluationContext,
+    LossAt,
+    Suite,
+    figures_of,
+    published_root,
+    suite,
+    suites,
+)
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
 from lowland.store import inside
@@ -56,7 +66,21 @@ def evaluate_networks(session: Session) -> None:
     lying |= set(inside.files(run.path, EVALUATION))
     run.delete(sorted(lying - set(files)))
     inside.delete_empty_folders(run.path, EVALUATION)  # of parts, which are all gone
+    _deliver_results(run, judging.ranks)
     run.finish_stage("evaluate", files, {"suites": kept})
+
+
+def _deliver_results(run: Run, ranks: range) -> None:
+    """Put the figures of all suites into the facts of the delivered networks, which may be copied from the run."""
+    figures = [figures_of(record) for record in evaluated(run)]
+    for rank in ranks:
+        found = {
+            figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
+            for each in figures
+            for figure in each.get(str(rank), ())
+        }
+        folder = network_folder(rank)
+        run.rewrite_text(f"{folder}/network.json", delivery.with_facts(run.path / folder, {"results": found}))
 
 
 @dataclass
@@ -119,8 +143,14 @@ class Judging:
             root=published_root(session.config),
             learned_search=session.config.retrain.include_search_split,
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
-            trial=lambda corruptions: trial(session, session.run.path / REFERENCES, corruptions=corruptions),
+            trial=self.trial,
         )
+
+    def trial(self, corruptions: bool) -> Trial:
+        """The delivered network beside others, which are trained in a folder of the run."""
+        run = self.session.run
+        inside.require_no_links(run.path, REFERENCES)
+        return trial(self.session, run.path / REFERENCES, corruptions=corruptions)
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a suite's results, as it was before a stop or computed and made durable now."""
