@@ -18,7 +18,7 @@ def test_few_classes_have_a_confusion_matrix_and_pictures() -> None:
     assert "Confusion matrix" in page
     assert "Most often confused" not in page
     assert page.count(f'<img src="{PIXEL}"') == 6
-    assert "class 0 (1.0 %), said class 1 (90.0 %)" in page
+    assert "class 0 (1.0&nbsp;%), said class 1 (90.0&nbsp;%)" in page
     assert 'id="reliability-' in page
 
 
