@@ -84,6 +84,16 @@ class Count(Option):
         return [nested(self.setting, count(self.flag, value))]
 
 
+class Duration(Option):
+    """A time, such as 20m."""
+
+    def layers(self, value: Any) -> Layers:
+        """The time in seconds."""
+        from lowland.core.settings import duration, nested
+
+        return [nested(self.setting, duration(self.flag, value))]
+
+
 class Assignments(Option):
     """Settings as `section.key=value`."""
 
@@ -207,6 +217,7 @@ OPTIONS: Mapping[str, Option] = {
     "download": Option("--download", "Let torchvision download a missing data set.", "data.download", bool),
     "max_params": Count("--max-params", "Largest number of parameters, such as 1.0M.", "search.max_params"),
     "max_macs": Count("--max-macs", "Most multiply-accumulates, such as 50M.", "search.max_macs"),
+    "budget": Duration("--budget", "Wall time of the whole run, such as 20m; trainings are as long as fits.", "budget"),
     "plugins": Option(
         "--plugin",
         "Module of your own that registers spaces, measures, …; imported first. Repeatable.",

@@ -284,6 +284,11 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0)] = Field(0, description="decides every random draw of the run")
     preset: str = Field("quick", description="named defaults: quick, standard, paper, flatnas; a sum adds +compat")
+    budget: Annotated[float, Field(gt=0.0)] | None = Field(
+        None,
+        description="wall time of the whole run, seconds (--budget 20m): once, before the first step, trainings are "
+        "lengthened or shortened to fill it; default: as long as their epochs take",
+    )
     space: str = Field("nasbench201", description="search space; `lowland spaces` lists them")
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()

@@ -20,11 +20,12 @@ from lowland.evaluation.details import Details
 from lowland.evaluation.reliability import BINS
 from lowland.evaluation.results import Classification, ClassificationResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
-from lowland.evaluation.suite import EvaluationContext, Suite, register
+from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register
 
 if TYPE_CHECKING:
+    from lowland.core.config import Config as RunConfig
     from lowland.core.device import Compute
-    from lowland.data import Split
+    from lowland.data import DataSet, Split
 
 
 def finite(logits_BK: Tensor) -> Tensor:
@@ -178,6 +179,10 @@ class ClassificationSuite(Suite[ClassificationResults]):
     source = "Guo et al. 2017, arXiv:1706.04599 (calibration error)"
 
     Results = ClassificationResults
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """The test images."""
+        return Effort(images=len(data.test))
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ClassificationResults:
         """Judge networks as a person runs them after `lowland.load`."""

@@ -86,11 +86,15 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One stage of the run: wall time in seconds, and what was done in it, in a few words."""
+    """One stage of the run: wall time in seconds, and what was done in it, in a few words.
+
+    `planned`: seconds that it was expected to take; None: that was not estimated.
+    """
 
     name: str
     seconds: float
     detail: str = ""
+    planned: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,7 +76,12 @@ def gather(run: Run) -> ReportFacts:
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
         stages=tuple(
-            Stage(name=name, seconds=manifest["stages"][name]["seconds"], detail=_detail(run, name))
+            Stage(
+                name=name,
+                seconds=manifest["stages"][name]["seconds"],
+                detail=_detail(run, name),
+                planned=_planned(manifest, name),
+            )
             for name in STAGES
             if run.stage_done(name)
         ),
@@ -229,6 +234,13 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
             )
         )
     return tuple(rows)
+
+
+def _planned(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """Seconds that a stage was expected to take; a manifest may be anybody's."""
+    plan = manifest.get("plan")
+    value = plan.get(stage) if isinstance(plan, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
 
 
 def _finalist(facts: Mapping[str, Any]) -> Finalist:

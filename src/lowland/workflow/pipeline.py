@@ -6,7 +6,7 @@ import datetime
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from lowland.data import Arrays, DataSet, describe, save_arrays
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, barrier, join
 from lowland.workflow import plugins
+from lowland.workflow.budget import within
 from lowland.workflow.changes import reconfigure, with_absolute_paths
 from lowland.workflow.checks import check
 from lowland.workflow.logged import Deaf, Logged
@@ -30,6 +31,7 @@ from lowland.workflow.result import RunResult, run_result
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
 from lowland.workflow.threads import choose_threads, rates
+from lowland.workflow.timing import Costs, costs
 
 
 @settings_kept()
@@ -68,13 +70,16 @@ def run(
             folder = folder or new_run_folder(config, "data")
             config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
         data = check(config, arrays)
+        piece = timed(config, data, world)
+        if piece is not None:
+            config = within(config, data, piece, last)
         folder = folder or new_run_folder(config, data.name)
         logged.say(describe(data))
         if world.main:
             kept = None if arrays is None else partial(save_arrays, arrays)
             Run.create(folder, with_absolute_paths(complete(config)), kept).close()
         barrier(world)
-        return _continued(folder, logged, last=last, data=data, new=True)
+        return _continued(folder, logged, last=last, data=data, new=True, piece=piece)
 
 
 @settings_kept()
@@ -91,7 +96,10 @@ def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], C
     if config.data.download:
         raise ConfigError("a dry run writes nothing, so that it cannot download data; leave data.download out")
     data = check(config)
-    planned = plan(config, data, resolve(config.compute), last)
+    piece = timed(config, data, World())
+    if piece is not None:
+        config = within(config, data, piece, last)
+    planned = plan(config, data, resolve(config.compute), last, piece)
     _warn(planned)
     return (describe(data), str(planned)), with_absolute_paths(complete(config))
 
@@ -146,6 +154,7 @@ def _continued(
     changes: Sequence[dict[str, Any]] = (),
     data: DataSet | None = None,
     new: bool = False,
+    piece: Costs | None = None,
 ) -> RunResult:
     """See `resume`; of a `new` run the plan is said once its number of threads is known."""
     world = join()
@@ -162,7 +171,7 @@ def _continued(
         if world.main:
             monitor.keep(opened.path)
             times = choose_threads(session)
-            planned = _say_plan(session, last, times) if new else ""
+            planned = _say_plan(session, last, piece) if new else ""
             if times:
                 monitor.note(rates(times, session.compute.threads))
             monitor.begin(_start(session, asked, planned, new=new))
@@ -176,9 +185,29 @@ def _continued(
         return result
 
 
-def _say_plan(session: Session, last: str, times: Mapping[int, float]) -> str:
-    compute = session.compute
-    planned = plan(session.config, session.data, compute, last, times.get(compute.threads))
+def timed(config: Config, data: DataSet, world: World) -> Costs | None:
+    """What single pieces of work take, where the settings leave it to this machine how a run is done.
+
+    That is, where they name no number of threads, or a time budget.
+
+    Returns:
+        The times; None where they play no part.
+
+    Raises:
+        ConfigError: there is a budget, under torchrun.
+    """
+    if world.size > 1:
+        if config.budget is not None:
+            raise ConfigError("budget is measured on one process; under torchrun set the epochs instead")
+        return None
+    if config.budget is None and config.compute.threads is not None:
+        return None
+    return costs(config, data, resolve(config.compute))
+
+
+def _say_plan(session: Session, last: str, piece: Costs | None) -> str:
+    planned = plan(session.config, session.data, session.compute, last, piece)
+    session.run.keep_plan(planned.seconds)
     session.monitor.say(str(planned))
     _warn(planned)
     return str(planned)

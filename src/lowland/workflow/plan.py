@@ -1,12 +1,13 @@
 """The plan of a run, said before its first step: how many training steps, where they are computed, how long they take.
 
-What is not known is left out: minutes are those of the supernet, and only where steps of it were timed.
+What is not known is left out: minutes are said where single pieces of work were timed (`timing`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from lowland.core.config import Config, OptimizationConfig
@@ -14,6 +15,7 @@ from lowland.core.device import Compute
 from lowland.data import DataSet
 from lowland.training.optimization import steps_per_epoch
 from lowland.workflow import rungs, searchers
+from lowland.workflow.timing import Costs, seconds
 
 FEW = 100
 """Fewer training steps than this are warned of."""
@@ -83,16 +85,16 @@ class Plan:
         trainings: In their order.
         compute: Where.
         chosen: Whether the number of threads is settled.
-        step_seconds: Of a supernet step; None where none was timed.
+        seconds: Of every stage, where single pieces of work were timed.
     """
 
     trainings: tuple[Training | Rungs, ...]
     compute: Compute
     chosen: bool = True
-    step_seconds: float | None = None
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """One line, such as "steps: 84 supernet, 30 retraining; 2 threads; bf16; supernet about 4 min"."""
+        """One line, such as "steps: 84 supernet, 30 retraining; 2 threads; bf16; about 4 min (supernet 3 min, …)"."""
         on_cpu = self.compute.device.type == "cpu"
         threads = f"{self.compute.threads} thread{'' if self.compute.threads == 1 else 's'}"
         parts = [
@@ -100,9 +102,9 @@ class Plan:
             (threads if self.chosen else f"at most {threads}") if on_cpu else str(self.compute.device),
             self.compute.precision,
         ]
-        timed = [each for each in self.trainings if isinstance(each, Training) and each.name == "supernet"]
-        if self.step_seconds is not None and timed:
-            parts.append(f"supernet about {_roughly(self.step_seconds * timed[0].steps)}")
+        if self.seconds:
+            each = ", ".join(f"{stage} {_roughly(seconds)}" for stage, seconds in self.seconds.items())
+            parts.append(f"about {_roughly(sum(self.seconds.values()))} ({each})")
         return "; ".join(parts)
 
     @property
@@ -111,8 +113,8 @@ class Plan:
         return tuple(each.doubt for each in self.trainings if each.doubt is not None)
 
 
-def plan(config: Config, data: DataSet, compute: Compute, last: str, step_seconds: float | None = None) -> Plan:
-    """The plan of a new run on `data` to stage `last`."""
+def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Costs | None = None) -> Plan:
+    """The plan of a new run on `data` to stage `last`; with times where single pieces of work were timed."""
     trainings: list[Training | Rungs] = []
     images, all_images = len(data.train), len(data.train) + len(data.search)
     searcher = searchers.chosen(config.search)
@@ -128,7 +130,8 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, step_second
         seen = all_images if config.retrain.include_search_split else images
         trainings.append(Training("retraining", config.retrain, seen, config.retrain.top, "retrain.epochs"))
     chosen = config.compute.threads is not None
-    return Plan(trainings=tuple(trainings), compute=compute, chosen=chosen, step_seconds=step_seconds)
+    times = {} if piece is None else seconds(config, data, piece, last)
+    return Plan(trainings=tuple(trainings), compute=compute, chosen=chosen, seconds=times)
 
 
 def _roughly(seconds: float) -> str:

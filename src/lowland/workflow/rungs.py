@@ -62,20 +62,27 @@ class Rung:
 def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
     """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
 
-    No rung is longer than the whole retraining.
+    No rung is longer than half of the retraining: what goes on from it has yet to see the search split, and to learn at
+    falling rates. The best of the last rung goes on alone.
 
     Returns:
         The rungs, shortest first.
     """
     search, whole = config.search, total_steps(config, data)
     steps = max(1, round(search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))))
-    found = []
+    found: list[Rung] = []
     while designs > 1:
-        found.append(Rung(steps=min(steps, whole), designs=designs))
-        if steps >= whole:
+        if found and steps > whole // 2:
             break
+        found.append(Rung(steps=max(1, min(steps, whole // 2)), designs=designs))
         designs, steps = math.ceil(designs / search.halving), steps * search.halving
     return found
+
+
+def usual_depth(config: Config) -> int:
+    """The depth of a typical design."""
+    depths = sorted(config.search.depths or (config.network.cells,))
+    return depths[len(depths) // 2] if config.search.finalists else config.network.cells
 
 
 def trained_images(config: Config, data: DataSet) -> int:

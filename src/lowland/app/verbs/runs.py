@@ -29,7 +29,7 @@ Verbose = Annotated[
 
 
 @takes(
-    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
     *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
     *("download", "device", "plugins", "config", "settings", "log", "out_path"),
 )
@@ -49,7 +49,7 @@ def run(
 
 
 @takes(
-    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
     *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
     *("settings", "log", "out_path"),
 )
