@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lowland.evaluation.details import Details
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.report.search_facts import Pareto, Relaxed, Search
@@ -181,11 +182,12 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commands:
-    """The command that makes what is missing, one for each stage."""
+    """The command that makes what is missing, one for each stage; `details` where only these are."""
 
     search: str
     retrain: str
     evaluate: str
+    details: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -208,6 +210,8 @@ class ReportFacts:
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
         judged: What further suites found, which no field above tells.
+        details: What lies behind the best network's accuracy, or None.
+        class_names: Names of the classes in the order of their labels, where `details` are there.
         training: Training curves of the retrained network.
         loading: Python code that loads the delivered network, or empty.
     """
@@ -227,5 +231,7 @@ class ReportFacts:
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()
     judged: tuple[Judged, ...] = ()
+    details: Details | None = None
+    class_names: tuple[str, ...] = ()
     training: Training | None = None
     loading: str = field(default="")

@@ -84,6 +84,7 @@ def gather(run: Run) -> ReportFacts:
             search=f"lowland search {run.path}",
             retrain=f"lowland train {run.path}",
             evaluate=f"lowland evaluate {run.path}",
+            details=f"lowland resume {run.path} --restart evaluate",
         ),
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
