@@ -156,7 +156,9 @@ class SearchConfig(Section):
         description="how many designs begin their retraining, at the end of the search, and are put in order by "
         "successive halving; 0: none",
     )
-    finalist_epochs: Rate = Field(1.0, description="finalists: epochs of the first rung, perhaps a fraction of one")
+    finalist_epochs: Rate | None = Field(
+        None, description="finalists: epochs of the first rung, perhaps a fraction of one; default: retrain.epochs / 12"
+    )
     halving: Annotated[int, Field(ge=2)] = Field(
         3, description="finalists: at each rung one in so many goes on, to so many times the steps"
     )

@@ -60,7 +60,7 @@ def scaled(config: Config, share: float) -> Config:
     """The settings with that share of their epochs, at least the shortest."""
     retrain = max(min(SHORTEST["retrain"], config.retrain.epochs), round(share * config.retrain.epochs))
     changes: dict[str, Any] = {"retrain": {"epochs": retrain, "min_steps": 0}}
-    if config.search.finalists:
+    if config.search.finalists and config.search.finalist_epochs is not None:
         longer = retrain / config.retrain.epochs
         changes["search"] = {"finalist_epochs": config.search.finalist_epochs * longer}
     if config.retrain.warmup_epochs:

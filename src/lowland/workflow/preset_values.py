@@ -55,11 +55,17 @@ def _evolution(**settings: int) -> Values:
 
 _FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
 
+# Every run says whether its search was worth it, beside a network written by hand.
+_COMPARED: Values = {"suites": ["classification", "corruptions", "landscape", "references"]}
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 28} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
+        "search": {"finalists": 8, "depths": [1, 2]},
+        "network": {"channels": "fit"},
         "retrain": {"epochs": 15},
+        "evaluate": _COMPARED,
     },
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,

@@ -47,7 +47,37 @@ def assemble(*layers: Values) -> Config:
     base = merge({"retrain": chosen}, base)
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
+    base = _giving_way(base, values)
     return complete(build(merge(base, values)))
+
+
+def _giving_way(base: Values, values: Values) -> Values:
+    """A preset's values, without those that make no sense beside what a person asks for.
+
+    - A trade-off of several objectives has no finalists, which one figure orders; nor has a searcher but one-shot,
+      whose own choice is asked for.
+    - Networks that inherit weights have the supernet's size, and no references are trained beside them.
+    - A limit is a target: networks are as wide as it allows, unless their width is set.
+
+    Returns:
+        The preset's values.
+    """
+    config = build(merge(base, values))
+    asked = {name: value if isinstance(value, dict) else {} for name, value in values.items()}
+    changes: Values = {}
+    alone = config.search.searcher != "one-shot" or bool(chosen(config.search).objectives) or config.retrain.inherit
+    if alone and "finalists" not in asked.get("search", {}):
+        changes = {"search": {"finalists": 0}}
+    if config.retrain.inherit and "suites" not in asked.get("evaluate", {}):
+        suites = [name for name in config.evaluate.suites if name != "references"]
+        changes = merge(changes, {"evaluate": {"suites": suites}})
+    if "channels" not in asked.get("network", {}):
+        limited = config.search.max_params is not None or config.search.max_macs is not None
+        if config.retrain.inherit:
+            changes = merge(changes, {"network": {"channels": config.supernet.channels}})
+        elif limited and not config.preset.startswith("paper"):
+            changes = merge(changes, {"network": {"channels": "fit"}})
+    return merge(base, changes)
 
 
 def _of_space(table: dict[str, Values], preset: str, space: str) -> Values:
@@ -87,6 +117,8 @@ def complete(config: Config, also: Iterable[str] = ()) -> Config:
     texts = [config.measure.name, *chosen(search).objectives]
     if search.shortlist:
         texts.append(search.shortlist_measure)
+    if search.finalists:
+        texts.append(search.promote)
     aliases = {"error": "accuracy"}
     named = {aliases.get(name, name) for text in texts for name in expression.names(text)}
     # What does not exist is refused where the measure is made, with all that is wrong about it.
