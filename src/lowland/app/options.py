@@ -84,6 +84,16 @@ class Count(Option):
         return [nested(self.setting, count(self.flag, value))]
 
 
+class Duration(Option):
+    """A time, such as 20m."""
+
+    def layers(self, value: Any) -> Layers:
+        """The time in seconds."""
+        from lowland.core.settings import duration, nested
+
+        return [nested(self.setting, duration(self.flag, value))]
+
+
 class Assignments(Option):
     """Settings as `section.key=value`."""
 
@@ -92,6 +102,18 @@ class Assignments(Option):
         from lowland.core.settings import assignment
 
         return [assignment(text) for text in value]
+
+
+class Searcher(Option):
+    """A searcher; or a strategy, which is one of the searcher one-shot."""
+
+    def layers(self, value: Any) -> Layers:
+        """What finds networks, and where that is one-shot what proposes them."""
+        from lowland.core.registry import SEARCHERS, STRATEGIES
+
+        if value in STRATEGIES.names() and value not in SEARCHERS.names():
+            return [{"search": {"searcher": "one-shot", "strategy": value}}]
+        return [{"search": {"searcher": value}}]
 
 
 class Names(Option):
@@ -104,6 +126,16 @@ class Names(Option):
         return [nested(self.setting, [name.strip() for text in value for name in text.split(",")])]
 
 
+class Paths(Option):
+    """Paths, given one by one."""
+
+    def layers(self, value: Any) -> Layers:
+        """All of them."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, list(map(str, value)))]
+
+
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
     "data": Option("--data", "Data set name, image folder or .npz file.", "data.name", completed=completion.data),
@@ -113,6 +145,11 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "strategy": Option(
         "--strategy", "Search strategy (`lowland strategies`).", "search.strategy", completed=completion.strategies
+    ),
+    "searcher": Searcher(
+        "--searcher",
+        "What finds networks (`lowland searchers`), or a strategy, which is one of searcher one-shot.",
+        "search.searcher",
     ),
     "preset": Option(
         "--preset",
@@ -151,6 +188,18 @@ OPTIONS: Mapping[str, Option] = {
         "evaluate.options.corruptions.folder",
         Path,
     ),
+    "published": Option(
+        "--data-root",
+        "Folder that holds the suites' published data sets, such as imagenet-a and CIFAR-10-C.",
+        "evaluate.root",
+        Path,
+    ),
+    "ood": Paths(
+        "--ood",
+        "Folder of pictures of other things, which the networks should be unsure of; adds the suite ood. Repeatable.",
+        "evaluate.options.ood.folders",
+        list[Path],
+    ),
     "device": Option(
         "--device",
         "auto, cpu, cuda, cuda:N or mps.",
@@ -168,6 +217,7 @@ OPTIONS: Mapping[str, Option] = {
     "download": Option("--download", "Let torchvision download a missing data set.", "data.download", bool),
     "max_params": Count("--max-params", "Largest number of parameters, such as 1.0M.", "search.max_params"),
     "max_macs": Count("--max-macs", "Most multiply-accumulates, such as 50M.", "search.max_macs"),
+    "budget": Duration("--budget", "Wall time of the whole run, such as 20m; trainings are as long as fits.", "budget"),
     "plugins": Option(
         "--plugin",
         "Module of your own that registers spaces, measures, …; imported first. Repeatable.",
@@ -176,6 +226,11 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "settings": Assignments(
         "--set", "Any setting: section.key=value. Repeatable.", type=list[str], completed=completion.assignments
+    ),
+    "log": Option(
+        "--log",
+        "Also write curves, settings and figures for tensorboard, mlflow or wandb. Repeatable, or separated by commas.",
+        type=list[str],
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
 }

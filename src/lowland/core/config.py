@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lowland.core.recipe import LongConfig, OptimizationConfig
+from lowland.core.recipe import LongConfig
+from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
 
@@ -140,10 +141,23 @@ class SearchConfig(Section):
     )
     finalists: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="how many of the best to train from scratch for finalist_epochs, as retraining would, and to order "
-        "by their accuracy on the search split; 0: none",
+        description="how many designs begin their retraining, at the end of the search, and are put in order by "
+        "successive halving; 0: none",
     )
-    finalist_epochs: Positive = Field(5, description="training epochs of each finalist")
+    finalist_epochs: Rate = Field(1.0, description="finalists: epochs of the first rung, perhaps a fraction of one")
+    halving: Annotated[int, Field(ge=2)] = Field(
+        3, description="finalists: at each rung one in so many goes on, to so many times the steps"
+    )
+    promote: str = Field(
+        "accuracy",
+        description="finalists: a measure, or a sum, on the search split that decides who goes on; of a sum the ranks",
+    )
+    depths: tuple[Positive, ...] = Field(
+        (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
+    )
+    hand_written: bool = Field(
+        True, description="finalists: networks of the space written by hand are among them (at most half)"
+    )
     workers: Positive | None = Field(
         None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
     )
@@ -172,7 +186,10 @@ class FineTuneConfig(OptimizationConfig):
 class NetworkConfig(Section):
     """The delivered network's size."""
 
-    channels: Positive | Literal["fit"] = Field(16, description="initial width, or `fit`: the widest within the limits")
+    channels: Positive | Literal["fit"] = Field(
+        16,
+        description="initial width, or `fit`: the widest within the limits; without any limit, a size by the data",
+    )
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"
@@ -242,6 +259,9 @@ class EvaluateConfig(Section):
     suites: tuple[str, ...] = Field(
         ("classification", "corruptions", "landscape"), description="what is measured, in this order; `lowland suites`"
     )
+    root: Path | None = Field(
+        None, description="folder that holds the suites' published data sets, such as imagenet-a; default: data.root"
+    )
 
 
 class ComputeConfig(Section):
@@ -274,6 +294,11 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0)] = Field(0, description="decides every random draw of the run")
     preset: str = Field("quick", description="named defaults: quick, standard, paper, flatnas; a sum adds +compat")
+    budget: Annotated[float, Field(gt=0.0)] | None = Field(
+        None,
+        description="wall time of the whole run, seconds (--budget 20m): once, before the first step, trainings are "
+        "lengthened or shortened to fill it; default: as long as their epochs take",
+    )
     space: str = Field("nasbench201", description="search space; `lowland spaces` lists them")
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()

@@ -1,4 +1,4 @@
-"""How weights are learned: settings that supernet, fine-tuning and retraining share."""
+"""Settings of a training: optimiser, schedule, augmentation; shared by supernet, fine-tuning and retraining."""
 
 from __future__ import annotations
 
@@ -54,6 +54,9 @@ class OptimizationConfig(Section):
     erasing: Probability = Field(0.0, description="probability of erasing a random rectangle of an image")
     mixup: NonNegative = Field(0.0, description="α of mixup; with cutmix too, each batch takes one of them; 0: none")
     cutmix: NonNegative = Field(0.0, description="α of CutMix; 0: none")
+    mixed_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="mixup, cutmix: share of all steps, from the first, in which images are mixed"
+    )
     class_balance: Literal["none", "loss", "sampling"] = Field(
         "none",
         description="unequal classes count alike: by weights in the loss, or by how often their images are drawn",
@@ -94,6 +97,7 @@ _LATER = frozenset(
         "erasing",
         "mixup",
         "cutmix",
+        "mixed_share",
         "class_balance",
         "consistency",
         "patience",

@@ -13,8 +13,8 @@ from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
-from lowland.report.facts import Asked, Commands, Data, Epoch, Judged, Network, ReportFacts, Stage, Training
-from lowland.report.search_facts import Pareto, ScoredCandidate, Search
+from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
+from lowland.report.search_facts import Pareto, Relaxed, ScoredCandidate, Search
 from lowland.report.sections import of_suite
 from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
@@ -55,13 +55,13 @@ def gather(run: Run) -> ReportFacts:
             ),
             space=config.space,
             space_size=space.size,
-            measure=_measure(config),
+            measure=_measure(config) if searched is None or searched.relaxed is None else "none",
             strategy=searched.summary["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
             objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
-            finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
+            finalists=config.search.finalists,
             inherit=config.retrain.inherit,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
@@ -75,12 +75,18 @@ def gather(run: Run) -> ReportFacts:
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
         stages=tuple(
-            Stage(name=name, seconds=manifest["stages"][name]["seconds"], detail=_detail(run, name))
+            Stage(
+                name=name,
+                seconds=manifest["stages"][name]["seconds"],
+                detail=_detail(run, name),
+                planned=_planned(manifest, name),
+            )
             for name in STAGES
             if run.stage_done(name)
         ),
         search=search,
         pareto=pareto,
+        relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
         training=_training(run),
@@ -139,6 +145,8 @@ def _detail(run: Run, stage: str) -> str:
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
+        if run.config.search.searcher != "one-shot":
+            return f"{facts['proposed']} genotypes by {run.config.search.searcher}"
         raced = f", {facts['raced_out']} left out after few images" if facts.get("raced_out") else ""
         return f"{facts['proposed']} candidates{raced}{failed}"
     if stage == "train":
@@ -221,14 +229,27 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
                 shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
                 if second is not None
                 else None,
-                finalist=Estimate(
-                    value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
-                )
-                if final is not None
-                else None,
+                finalist=None if final is None else _finalist(final),
             )
         )
     return tuple(rows)
+
+
+def _planned(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """Seconds that a stage was expected to take; a manifest may be anybody's."""
+    plan = manifest.get("plan")
+    value = plan.get(stage) if isinstance(plan, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _finalist(facts: Mapping[str, Any]) -> Finalist:
+    """How far a design came; of runs that knew no rungs, after its only short training."""
+    if "rungs" not in facts:
+        value = Estimate(value=facts["accuracy"], standard_error=facts["standard_error"], n=facts["images"])
+        return Finalist(value=value, rungs=1, measure="accuracy")
+    rungs = [row for row in facts["rungs"] if "value" in row]
+    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
+    return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 
 
 def _training(run: Run) -> Training | None:

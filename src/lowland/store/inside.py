@@ -28,6 +28,7 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _GUARD = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
 _MADE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 flush = os.fsync
 """Makes the content of an open file durable."""
@@ -113,6 +114,39 @@ def write_bytes(root: Path, relative: str, content: bytes, *, durable: bool = Tr
 def write_text(root: Path, relative: str, content: str, *, durable: bool = True) -> None:
     """Replace a text file in UTF-8, as `write_bytes` does."""
     write_bytes(root, relative, content.encode(), durable=durable)
+
+
+def append(root: Path, relative: str, content: bytes) -> int:
+    """Append to a regular file, or make it, in one write that is not flushed.
+
+    Args:
+        root: The run directory.
+        relative: The file, relative to it; its folder is there.
+        content: What is appended.
+
+    Returns:
+        The file's size then, bytes.
+
+    Raises:
+        RunError: It leads outside, is a link or no regular file.
+        OSError: It cannot be written.
+    """
+    with _opened(root, relative, _APPENDED) as handle:
+        os.write(handle, content)
+        return os.fstat(handle).st_size
+
+
+def rename(root: Path, old: str, new: str) -> None:
+    """Give a regular file another name in the same folder, in place of a regular file that may have it.
+
+    Raises:
+        RunError: One of them leads outside, is a link or no regular file; or it cannot be done.
+    """
+    with explained(root / new), _parent(root, old) as (folder, name):
+        target = named(root, new).rpartition("/")[2]
+        folder.regular(name)
+        folder.regular(target)
+        folder.replace(name, target)
 
 
 def make_durable(root: Path, relative: str) -> None:
@@ -285,6 +319,11 @@ class _Folder:
 def _parent(root: Path, relative: str, *, make: bool = False) -> Iterator[tuple[_Folder, str]]:
     """The open folder that holds `relative`, and the name in it."""
     *parts, name = named(root, relative).split("/")
+    if make and not root.is_dir():
+        raise RunError(
+            f"the folder {root} is not there any more, so that nothing can be written to it; if it was moved or "
+            f"renamed, go on with it where it is now"
+        )
     folder = _Folder(root, os.open(root, _FOLDER) if ANCHORED else None)
     try:
         for part in parts:

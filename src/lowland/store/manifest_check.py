@@ -106,6 +106,7 @@ def require_sound(manifest: Mapping[str, Any], stages: tuple[str, ...], checkpoi
             _mapping(manifest[name], f"its {name!r}")
     if "data" in manifest:
         _text(manifest["data"].get("fingerprint"), "the fingerprint in 'data'")
+        _text(manifest["data"].get("content", ""), "the content in 'data'")
 
 
 def names(manifest: Mapping[str, Any]) -> Iterator[str]:

@@ -27,6 +27,7 @@ from lowland.store.manifest import (
     NETWORK,
     PROGRESS,
     STAGES,
+    digest,
     members,
     new_manifest,
     now,
@@ -167,10 +168,16 @@ class Run(Checkpoints, Results, Earlier):
         stage["facts"] = json.loads(checked_json(facts, f"the facts of stage {name}"))
         for relative in members(self.path, files):
             inside.make_durable(self.path, relative)
-            self._note(relative, inside.sha256(self.path, relative))
+            self._note(relative, digest(self.path, relative))
         stage["status"] = "done"
         self._write_manifest()
         self._running = None
+
+    def keep_plan(self, seconds: Mapping[str, float]) -> None:
+        """Keep how long each stage is expected to take, for the report to compare."""
+        self._require_writer()
+        self.manifest["plan"] = {stage: round(time, 1) for stage, time in seconds.items()}
+        self._write_manifest()
 
     def reset_stage(self, name: str) -> None:
         """Clear stage `name` and all later ones with their files and checkpoints, so that they are done again.

@@ -31,8 +31,14 @@ _REGISTRIES = {
 """Every registry by the verb that lists it."""
 
 
-def _listing(verb: str, summary: str, options: str | None = None) -> Callable[..., None]:
-    """The verb that lists the members of a registry, or shows one of them with its settings in `options`."""
+def _listing(verb: str, summary: str, options: str | None = None, *, inherited: bool = False) -> Callable[..., None]:
+    """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
+
+    Where members inherit settings, the one shown is imported.
+
+    Returns:
+        The verb.
+    """
     registry = _REGISTRIES[verb]
 
     @takes("plugins")
@@ -50,10 +56,11 @@ def _listing(verb: str, summary: str, options: str | None = None) -> Callable[..
         found = [entry for entry in entries if entry.name == name]
         if not found:
             raise ConfigError(registry.unknown(name))
+        shown = registry.described(name) if inherited else found[0]
         if json_output:
-            console.print_json(_plain(found[0]))
+            console.print_json(_plain(shown))
             return
-        console.say(member_lines(found[0], options, console.out.width))
+        console.say(member_lines(shown, options, console.out.width))
 
     listed.__name__, listed.__doc__ = verb, summary
     return listed
@@ -83,7 +90,7 @@ VERBS = (
     _listing("spaces", "List the search spaces."),
     _listing("measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
     _listing("strategies", "List the search strategies.", "search.options"),
-    _listing("searchers", "List the ways to search."),
+    _listing("searchers", "List the ways to search.", "search.options", inherited=True),
     _listing("suites", "List the tests that delivered networks are put to.", "evaluate.options"),
     _listing("executors", "List the ways to spread scoring over processes."),
     data,

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
@@ -14,6 +17,7 @@ from lowland.store.manifest import INCOMING
 from lowland.training import network as network_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
+from lowland.workflow.rungs import Continued, begun
 from lowland.workflow.session import Session
 
 
@@ -32,7 +36,10 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
         shape = session.network_shape(genotype)
-        task = training_task(config, shape, genotype, session.data)
+        if entry.shape is not None:
+            shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
+        goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
+        task = training_task(config, shape, genotype, session.data, goes_on)
         incoming = f"{INCOMING}/{folder}"
         if session.world.main:
             inside.make_folder(run.path, incoming)
@@ -45,8 +52,8 @@ def train_networks(session: Session) -> None:
         body = compute.prepare(body)
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
-            job,
-            checkpoints=run,
+            replace(job, title=f"{job.title} {rank} of {len(chosen)}") if len(chosen) > 1 else job,
+            checkpoints=Continued(run, rank),
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
             world=session.world,
@@ -65,8 +72,9 @@ def train_networks(session: Session) -> None:
         run.finish_stage("train", files, {"networks": len(delivered)})
 
 
-def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet) -> str:
-    """A digest of everything that decides a retrained network's weights."""
+def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet, goes_on: int | None = None) -> str:
+    """A digest of everything that decides a retrained network's weights; `goes_on`: steps it took in the rungs."""
     recipe = config.retrain.identity(exclude={"top", "recipe"})
-    parts = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts: tuple[Any, ...] = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts += () if goes_on is None else (goes_on,)
     return f"{derive(config.seed, 'training task', *parts):016x}"
