@@ -105,7 +105,8 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
     found: dict[str, float] = {}
     searcher = searchers.chosen(config.search)
     if searcher.supernet and piece.supernet_step is not None:
-        steps = lengthened(config.supernet, len(data.train)).epochs * steps_per_epoch(config.supernet, len(data.train))
+        longer = lengthened(config.supernet, len(data.train))
+        steps = longer.epochs * steps_per_epoch(longer, len(data.train))
         found["supernet"] = steps * piece.supernet_step
     if last != "supernet":
         extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0

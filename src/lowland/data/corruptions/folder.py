@@ -79,16 +79,16 @@ def _labels(path: Path, data: DataSet, counts: Mapping[str, int], index: Sequenc
     """The class index of each of the N images: by `index`, or else matched by name or number (`naming.matched`).
 
     Args:
-        path: The file of labels.
-        data: Knows the classes.
-        counts: Images of each file.
-        index: Classes by number; None: the data set's own.
+        path: The file of 5 · N labels.
+        data: The data set the networks were trained on.
+        counts: Images of each file of a corruption.
+        index: Class of the data set for each class of the file, where that is known.
 
     Returns:
-        int64 (N,).
+        Class indices (N,).
 
     Raises:
-        DataError: They are no labels, or not those of these images.
+        DataError: The file is unfit, or does not belong to the images.
     """
     labels = plain_array(path)
     severities = len(SEVERITIES)
