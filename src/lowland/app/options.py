@@ -98,6 +98,20 @@ class Searcher(Option):
         return [{"search": {"searcher": value}}]
 
 
+class Genotypes(Option):
+    """Genotypes in place of a search; those that name their space choose it."""
+
+    def layers(self, value: Any) -> Layers:
+        """The genotypes and, from the first that names one, the space; a `--space` that says otherwise prevails."""
+        from lowland.core.registry import SPACES
+        from lowland.core.settings import nested
+
+        kinds = [text.partition(":")[0] for text in value if ":" in text]
+        named = ["darts" if kind == "published" else kind for kind in kinds]
+        known = [space for space in named if space in SPACES.names()][:1]
+        return [*({"space": space} for space in known), nested(self.setting, list(value))]
+
+
 class Names(Option):
     """Names, given one by one or separated by commas."""
 
@@ -111,6 +125,14 @@ class Names(Option):
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
     "data": Option("--data", "Data set name, image folder or .npz file.", "data.name"),
+    "genotypes": Genotypes(
+        "--genotype",
+        "No search: train this genotype, published:NAME (`lowland published`), SPACE:GENOTYPE or one of --space. "
+        "Repeatable.",
+        "search.options.given.genotypes",
+        list[str],
+        implies=("searcher", "given"),
+    ),
     "space": Option("--space", "Search space (`lowland spaces`).", "space"),
     "measure": Option("--measure", "Measure or sum of measures (`lowland measures`).", "measure.name"),
     "strategy": Option("--strategy", "Search strategy (`lowland strategies`).", "search.strategy"),
@@ -120,7 +142,7 @@ OPTIONS: Mapping[str, Option] = {
         "search.searcher",
     ),
     "preset": Option(
-        "--preset", "quick, standard, paper, flatnas; add +compat for the public code's quirks.", "preset"
+        "--preset", "quick, standard, paper, imagenet, flatnas; add +compat for the public code's quirks.", "preset"
     ),
     "recipe": Option("--recipe", "Retraining recipe: quick, cifar, imagenet, nasbench201.", "retrain.recipe"),
     "optimizer": Option(

@@ -39,8 +39,8 @@ class DataConfig(Section):
     )
     normalise: Literal["statistics", "none"] = Field(
         "statistics",
-        description="by mean and deviation of the training images, or not at all: levels from 0 to 1, as weights of the "
-        "GeNAS code expect",
+        description="by mean and deviation of the training images, or not at all: levels from 0 to 1, as weights of "
+        "the GeNAS code expect",
     )
     crop_padding: Annotated[int, Field(ge=0)] | None = Field(
         None, description="random crop after padding by this many pixels; default: image_size / 8"

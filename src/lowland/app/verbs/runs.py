@@ -10,18 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowland.app import console
-from lowland.app.options import Given, RunDirectory, layers, takes
+from lowland.app.options import OPTIONS, Given, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
     from lowland.core.monitor import Monitor
     from lowland.workflow.result import RunResult
 
+OF_NEW_RUNS = ("genotypes", "data", "space", "preset", "seed", "image_size", "data_root", "download", "out_path")
+"""Options of `train` that a run which exists already has decided."""
+
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run directory, errors and warnings.")]
 
 
 @takes(
-    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "preset"),
-    *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
+    *("data", "space", "measure", "genotypes", "searcher", "strategy", "objectives", "max_params", "max_macs"),
+    *("preset", "recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
     *("download", "device", "plugins", "config", "settings", "out_path"),
 )
 def run(
@@ -60,9 +63,28 @@ def supernet(given: Given, run_directory: RunDirectory) -> None:
     _continue(run_directory, given, last="supernet")
 
 
-@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings")
-def train(given: Given, run_directory: RunDirectory) -> None:
-    """Train the best genotypes of a run (after supernet and search, if those are missing)."""
+@takes(
+    *("genotypes", "data", "space", "max_params", "max_macs", "preset", "recipe", "optimizer", "top"),
+    *("retrain_epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("settings", "out_path"),
+)
+def train(
+    given: Given,
+    run_directory: Annotated[
+        Path | None, typer.Argument(help="Existing run directory; with --genotype instead a new run.")
+    ] = None,
+) -> None:
+    """Train the best genotypes of a run (after supernet and search, if those are missing), or a genotype given."""
+    from lowland.core.errors import ConfigError
+
+    if run_directory is None:
+        if not given["genotypes"]:
+            raise ConfigError("train needs a run directory, or --genotype published:NAME for a new run")
+        _new(given, last="train")
+        return
+    begun = [OPTIONS[name].flag for name in OF_NEW_RUNS if given[name]]
+    if begun:
+        raise ConfigError(f"{begun[0]} is of new runs, and {run_directory} is given: leave one of the two out")
     _continue(run_directory, given, last="train")
 
 
