@@ -71,6 +71,21 @@ class TestOneShot(SearcherSuite):
     }
 
 
+class TestRandomDesigns(SearcherSuite):
+    name = "random-designs"
+    settings: ClassVar[dict[str, Any]] = {"search": {"options": {"random-designs": {"number": 8}}}}
+
+
+def test_training_chooses_among_random_designs(tmp_path: Path) -> None:
+    settings = {"search": {"searcher": "random-designs", "finalists": 4, "hand_written": False}}
+    run = tmp_path / "run"
+    pipeline.run(assemble(TINY, settings), run, last="search")
+    ranking = json.loads((run / "search.json").read_text())["ranking"]
+    assert [row["finalist"] is not None for row in ranking[:5]] == [True] * 4 + [False]
+    with pytest.raises(ConfigError, match="are more than"):
+        pipeline.check(assemble(TINY, settings, {"search": {"options": {"random-designs": {"number": 3}}}}))
+
+
 class RelaxedSuite(SearcherSuite):
     """Of a searcher by gradient: the widths of tiny runs fit partial channels too."""
 
@@ -161,32 +176,9 @@ def smallest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SEARCHERS._classes, "smallest", Smallest)
 
 
-def test_one_shot_alone_trains_a_supernet_of_paths() -> None:
-    assert [entry.name for entry in SEARCHERS.built_in() if SEARCHERS.load(entry.name).supernet] == ["one-shot"]
-
-
-def test_a_gradient_search_tells_of_its_epochs(tmp_path: Path, lowland: Command) -> None:
-    run = tmp_path / "run"
-    small = ["--set", "supernet.channels=4", "--set", "network.channels=4", "--epochs", "2"]
-    said = lowland("search", "--searcher", "darts", "--data", "digits", *small, "--out", run)
-    assert said.code == 0, said.err
-    found = json.loads((run / "search.json").read_text())
-    relaxed = found["relaxed"]
-    assert (relaxed["operations"], relaxed["chosen"]) == (6, 1)
-    assert [each["epoch"] for each in relaxed["epochs"]] == [0, 1]
-    assert all(0 <= each["skips"]["cell"] <= 6 and each["validation_loss"] > 0 for each in relaxed["epochs"])
-    assert relaxed["epochs"][-1]["genotype"] == found["ranking"][0]["genotype"]
-    assert not list((run / "checkpoints").iterdir()), "what the search no longer needs is gone"
-
-
-def test_a_strategy_is_a_searcher_of_the_command_line(lowland: Command) -> None:
-    said = lowland("run", "--searcher", "random", "--data", "digits", "--dry-run")
-    assert said.code == 0, said.err
-    assert "strategy: random" in said.out
-    assert "searcher: one-shot" in said.out
-    wrong = lowland("run", "--searcher", "dart", "--data", "digits", "--dry-run")
-    assert wrong.code == 2
-    assert "unknown searcher 'dart' (did you mean darts?)" in wrong.err
+def test_the_built_in_searcher_trains_a_supernet() -> None:
+    assert SEARCHERS.load("one-shot").supernet
+    assert {entry.name for entry in SEARCHERS.built_in() if SEARCHERS.load(entry.name).supernet} == {"one-shot"}
 
 
 def test_a_run_without_a_supernet(tmp_path: Path, lowland: Command) -> None:

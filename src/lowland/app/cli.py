@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -12,7 +17,7 @@ from typer.exceptions import TyperException
 from lowland._version import __version__
 from lowland.app.console import complain
 from lowland.app.encoding import never_refuse
-from lowland.app.verbs import comparison, listings, networks, ranking, runs
+from lowland.app.verbs import comparison, folders, history, listings, networks, ranking, runs, settings
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 
@@ -25,7 +30,6 @@ def _print_version(asked: bool) -> None:
 app = typer.Typer(
     name="lowland",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,6 +53,10 @@ for verb in (
     runs.report,
     runs.resume,
     runs.status,
+    folders.ls,
+    folders.diff,
+    history.history,
+    settings.settings,
     networks.flatness,
     ranking.truth,
     ranking.rank,
@@ -64,7 +72,7 @@ def main() -> None:
     never_refuse()
     warnings.showwarning = _warn
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="lowland", standalone_mode=False))
     except InterruptedRun as stop:
         complain(str(stop))
         sys.exit(130)
@@ -83,7 +91,17 @@ def main() -> None:
 
 def _refuse(sentence: str) -> NoReturn:
     complain(f"error: {sentence}")
+    _tell_torchrun(sentence)
     sys.exit(2)
+
+
+def _tell_torchrun(sentence: str) -> None:
+    """Leave the reason where torchrun --log-dir looks for it: its own last words, after a traceback, then hold it."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        facts = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps({"message": facts}), encoding="utf-8")
 
 
 def _called() -> str:

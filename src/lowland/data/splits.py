@@ -167,7 +167,9 @@ class DataSet:
         flip: Whether to mirror training images left-right at random.
         crop_padding: Random crops are taken after padding by this many pixels.
         source: Where the images come from and under which licence, one line.
-        fingerprint: SHA-256 over labels and image bytes; the same data, settings and seed give the same fingerprint.
+        fingerprint: SHA-256 over labels and image bytes, of files those of at most 256 per split; the same data,
+            settings and seed give the same one. It names the data in what was kept of it, in runs of before too.
+        content: SHA-256 over labels and all image bytes: another one where any image has changed. Empty: not known.
         unresized_test: The test images at the size they have without `data.image_size` (folders: their median side, at
             most 224), decoded when asked for; None where that is `image_size`. Corruptions begin with these.
         fit: How oblong pictures were made square: crop, squash or pad.
@@ -188,6 +190,7 @@ class DataSet:
     crop_padding: int
     source: str
     fingerprint: str
+    content: str = ""
     unresized_test: Split | None = None
     fit: Fit = "crop"
     found: tuple[str, ...] = ()
@@ -205,18 +208,23 @@ class DataSet:
 
 def normalise(x_NCHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(x / 255 − mean) / std of uint8 (N, C, H, W), as float32 in the same memory format on the same device."""
-    scale, shift = _affine(mean, std, x_NCHW.device)
+    # What is made while torch traces a program belongs to that program and holds no values: it must not be kept.
+    constants = affine if torch.compiler.is_compiling() else _kept
+    scale, shift = constants(mean, std, x_NCHW.device)
     return x_NCHW.to(torch.float32).mul_(scale).sub_(shift)
 
 
-@lru_cache(maxsize=16)
-def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Constants a, b with a·x − b = (x / 255 − mean) / std; kept, since copying them to a GPU would wait for it."""
+def affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Constants a, b of shape (C, 1, 1), float32, with a·x − b = (x / 255 − mean) / std."""
     mean_C = torch.tensor(mean, dtype=torch.float64)
     std_C = torch.tensor(std, dtype=torch.float64)
     scale = (1 / (255 * std_C)).to(device, torch.float32)
     shift = (mean_C / std_C).to(device, torch.float32)
     return scale[:, None, None], shift[:, None, None]
+
+
+_kept = lru_cache(maxsize=16)(affine)
+"""Kept, since copying them to a GPU would wait for it."""
 
 
 def _check_labels(labels_N: Tensor, length: int) -> None:

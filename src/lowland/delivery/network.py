@@ -1,6 +1,7 @@
 """The found network as a folder that anyone can load, with its preprocessing.
 
-A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing).
+A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing);
+`config.json` says the same to timm, and nothing here reads it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, Fit, normalise
+from lowland.delivery import timm_config
 from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, digest
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 from lowland.store import inside
+from lowland.store.manifest import INCOMING, NETWORK
+from lowland.store.manifest_check import parsed
+
+FILES = (WEIGHTS, timm_config.FILE, FILE)
+"""What `save` writes, the description last."""
 
 BATCH = 125
 """Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
@@ -38,7 +45,10 @@ class Network(nn.Module):
         classes: Class names, in logit order.
         genotype: What it is.
         shape: How large it is.
-        facts: Test results and origin, as written at delivery.
+        facts: `rank` in the search's order, `score` by its measure, `parameters`, `macs`, `loss` of every epoch,
+            `task` (digest of what decided the weights). Once the run is evaluated also `results`: what its suites found
+            on test images, by the figure's name, such as `facts["results"]["test top-1"]`, a mapping with `value`,
+            `unit`, `standard_error` in that unit and `n` images. A copy made before has no `results`.
         fit: How `preprocess` makes oblong images square: as the training images were.
     """
 
@@ -178,6 +188,8 @@ def save(
     inside.make_root(folder)
     content = serialised({name: state[name].detach().cpu().contiguous() for name in wanted})
     inside.write_bytes(folder, WEIGHTS, content)
+    told = timm_config.config(genotype, shape, classes=data.classes, mean=data.mean, std=data.std, fit=data.fit)
+    inside.write_text(folder, timm_config.FILE, json_text(told))
     values = {
         "format": FORMAT,
         "space": genotype.space,
@@ -192,6 +204,34 @@ def save(
         "facts": dict(facts),
     }
     inside.write_text(folder, FILE, json_text(values | {"digest": digest(values)}))
+
+
+def with_facts(folder: Path, more: Mapping[str, Any]) -> str:
+    """The description of a delivered network with more facts, as it is to be written.
+
+    Args:
+        folder: Network folder.
+        more: Facts to add, or to put in the place of earlier ones.
+
+    Returns:
+        The new content of network.json, with its digest.
+
+    Raises:
+        RunError: the description is missing or damaged.
+    """
+    try:
+        Description.read(folder, FILE, _remedy(folder))  # refuses a damaged one
+        values = dict(parsed(inside.read(folder, FILE)))
+    except OSError as error:
+        raise RunError(f"{folder / FILE} is missing or cannot be read; {_remedy(folder)}") from error
+    values.pop("digest", None)
+    values["facts"] = {**values["facts"], **more}
+    return json_text(values | {"digest": digest(values)})
+
+
+def files(folder: Path) -> list[str]:
+    """Names of the files of a delivered network; a folder of an earlier version has none for timm."""
+    return [file for file in FILES if file != timm_config.FILE or (folder / file).is_file()]
 
 
 def facts(folder: Path) -> dict[str, Any]:
@@ -222,8 +262,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
         GenotypeError: its genotype is none of its space.
     """
     root, within = Path(path), ""
-    if not (root / FILE).exists() and (root / "network").is_dir():
-        within = "network/"
+    if not (root / FILE).exists():
+        # The second for the instant, or after a stop, between two moves (`store.earlier`).
+        folders = (f"{NETWORK}/", f"{INCOMING}/{NETWORK}/")
+        within = next((each for each in folders if (root / each / FILE).exists()), "")
+        within = within or (f"{NETWORK}/" if (root / NETWORK).is_dir() else "")
     folder = root / within
     again = _remedy(folder)
     try:

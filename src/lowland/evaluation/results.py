@@ -14,11 +14,25 @@ from lowland.evaluation.section import Estimate
 CurveKind = Literal["winner", "random", "retrained"]
 
 
+UNEQUAL = 3
+"""Largest over smallest class of the test images from which on balanced accuracy is told beside accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recall:
+    """How many of a class's `n` test images are named rightly, percent; None where it has none."""
+
+    value: float | None
+    standard_error: float | None
+    n: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classification:
     """Figures of one network on clean test images (`evaluation.classification.classification` says how they are made).
 
-    Accuracies and calibration error in percent, likelihood in nats.
+    Accuracies and calibration error in percent, likelihood in nats. `recall` is that of each class, in the order of
+    logits; `balanced` its mean.
     """
 
     top1: float
@@ -30,6 +44,20 @@ class Classification:
     ece: float
     ece_standard_error: float | None = None
     n: int
+    balanced: float | None = None
+    balanced_standard_error: float | None = None
+    recall: tuple[Recall, ...] = ()
+
+    @property
+    def unequal(self) -> bool:
+        """Whether the largest class of the test images has at least `UNEQUAL` times as many as the smallest."""
+        sizes = [each.n for each in self.recall]
+        return bool(sizes) and max(sizes) >= UNEQUAL * min(sizes)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From its fields as JSON, also of runs judged before recall was kept."""
+        return cls(**{**values, "recall": tuple(Recall(**each) for each in values.get("recall", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,15 +198,19 @@ class ClassificationResults:
     """Figures of every network on clean test images, by the network's rank."""
 
     networks: Mapping[str, Classification]
+    classes: tuple[str, ...] = ()
+    """Names in the order of `recall`; none for runs judged before it was kept."""
 
     def to_json(self) -> dict[str, Any]:
         """By rank, as JSON-like values."""
-        return {"networks": {rank: asdict(found) for rank, found in self.networks.items()}}
+        networks = {rank: asdict(found) for rank, found in self.networks.items()}
+        return {"networks": networks, "classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From `to_json`."""
-        return cls({rank: Classification(**found) for rank, found in values["networks"].items()})
+        found = {rank: Classification.from_json(each) for rank, each in values["networks"].items()}
+        return cls(found, tuple(values.get("classes", ())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,7 @@ class Asked:
         objectives: What a multi-objective strategy trades off; empty for the others.
         finetuned: Epochs for which every candidate was trained on before it was judged; 0: judged as inherited.
         shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
-        finalist_epochs: Epochs for which the best were trained to be ordered anew; 0: there were no finalists.
+        finalists: Designs whose training began and that were ordered by successive halving; 0: there were none.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
@@ -76,7 +76,7 @@ class Asked:
     objectives: tuple[str, ...] = ()
     finetuned: int = 0
     shortlist: tuple[int, str] | None = None
-    finalist_epochs: int = 0
+    finalists: int = 0
     inherit: bool = False
     max_params: int | None = None
     max_macs: int | None = None
@@ -85,11 +85,28 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One stage of the run: wall time in seconds, and what was done in it, in a few words."""
+    """One stage of the run: wall time in seconds, and what was done in it, in a few words.
+
+    `planned`: seconds that it was expected to take; None: that was not estimated.
+    """
 
     name: str
     seconds: float
     detail: str = ""
+    planned: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finalist:
+    """How a design did at the rungs of successive halving: its figure at the last that it reached.
+
+    `value`: None where its training failed. `name`: of a network written by hand.
+    """
+
+    value: Estimate | None
+    rungs: int
+    measure: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +114,7 @@ class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
     `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the
-    shortlist's measure. `finalist`: top-1, percent, on search images after a short training.
+    shortlist's measure. `finalist`: how it did at the rungs of successive halving.
     """
 
     rank: int
@@ -109,7 +126,7 @@ class Network:
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
     shortlist: Estimate | None = None
-    finalist: Estimate | None = None
+    finalist: Finalist | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,14 +13,14 @@ from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
 from lowland.measures.combined import combination
-from lowland.report.facts import Asked, Commands, Data, Epoch, Judged, Network, ReportFacts, Stage, Training
+from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
 from lowland.report.search_facts import Pareto, Relaxed, ScoredCandidate, Search
-from lowland.report.sections import of_suite
+from lowland.report.sections import exports, generic, of_suite
 from lowland.search import Archive, Candidate
 from lowland.search.aggregation import aggregated
 from lowland.search.strategies import strategy as strategies
 from lowland.spaces.space import Space
-from lowland.store.artifacts import Searched, SuiteRecord, Trained, evaluated
+from lowland.store.artifacts import Exports, Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 
@@ -61,7 +61,7 @@ def gather(run: Run) -> ReportFacts:
             objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
-            finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
+            finalists=config.search.finalists,
             inherit=config.retrain.inherit,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
@@ -75,7 +75,12 @@ def gather(run: Run) -> ReportFacts:
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
         stages=tuple(
-            Stage(name=name, seconds=manifest["stages"][name]["seconds"], detail=_detail(run, name))
+            Stage(
+                name=name,
+                seconds=manifest["stages"][name]["seconds"],
+                detail=_detail(run, name),
+                planned=_planned(manifest, name),
+            )
             for name in STAGES
             if run.stage_done(name)
         ),
@@ -89,7 +94,8 @@ def gather(run: Run) -> ReportFacts:
     )
     for record in records:
         facts = of_suite(record.suite).fill(facts, _judged(record))
-    return facts
+    exported = Exports.read(run)
+    return facts if exported is None else generic.fill(facts, exports.judged(exported.forms))
 
 
 def _judged(record: SuiteRecord) -> Judged:
@@ -224,14 +230,27 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
                 shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
                 if second is not None
                 else None,
-                finalist=Estimate(
-                    value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
-                )
-                if final is not None
-                else None,
+                finalist=None if final is None else _finalist(final),
             )
         )
     return tuple(rows)
+
+
+def _planned(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """Seconds that a stage was expected to take; a manifest may be anybody's."""
+    plan = manifest.get("plan")
+    value = plan.get(stage) if isinstance(plan, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _finalist(facts: Mapping[str, Any]) -> Finalist:
+    """How far a design came; of runs that knew no rungs, after its only short training."""
+    if "rungs" not in facts:
+        value = Estimate(value=facts["accuracy"], standard_error=facts["standard_error"], n=facts["images"])
+        return Finalist(value=value, rungs=1, measure="accuracy")
+    rungs = [row for row in facts["rungs"] if "value" in row]
+    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
+    return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 
 
 def _training(run: Run) -> Training | None:

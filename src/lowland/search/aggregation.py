@@ -12,6 +12,11 @@ from lowland.measures.aggregation import AGGREGATIONS
 from lowland.search.archive import Candidate
 
 
+def labels(candidate: Candidate) -> list[str]:
+    """Labels of the parts of the sum that scored a candidate, which its details hold; none of any other measure."""
+    return [label for label, part in candidate.details.items() if isinstance(part, dict) and "weight" in part]
+
+
 def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]:
     """Order scored candidates by the aggregate of their parts' ranks among them.
 
@@ -30,10 +35,10 @@ def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]
     """
     if not candidates:
         return []
-    labels = [label for label, part in candidates[0].details.items() if isinstance(part, dict) and "weight" in part]
-    if not labels:
+    names = labels(candidates[0])
+    if not names:
         raise ValueError(f"measure.combine={combine!r} needs a sum of measures, such as angle+flatness")
-    parts = [np.array([float(c.details[label]["value"]) for c in candidates]) for label in labels]
+    parts = [np.array([float(c.details[label]["value"]) for c in candidates]) for label in names]
     values_N = AGGREGATIONS[combine](parts)
     found = (
         dataclasses.replace(candidate, value=float(value), standard_error=None)

@@ -22,8 +22,10 @@ class Ranked:
         value: Score, greater is better; None where the order is all there is.
         standard_error: Of the score, where it was estimated.
         details: What the measure noted besides, as JSON.
+        place: In the order of the measure, from 1, before a shortlist or finalists changed it; None: the same.
         shortlist: How a second measure judged it (`measure`, `value`, `standard_error`); None where it did not.
-        finalist: How it did after a short training (`accuracy`, `standard_error`, `images`, `epochs`); None: not tried.
+        finalist: How its training began (`rungs`, `measure`, `name` of one written by hand); None: it was not begun.
+        shape: Width and depth (`channels`, `cells`), where they are this network's own; None: as the settings have it.
     """
 
     genotype: Genotype
@@ -32,8 +34,10 @@ class Ranked:
     value: float | None = None
     standard_error: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +49,7 @@ class SearchRecord:
         summary: What the search did.
         candidates: Those with a score, in the order they were judged; the archive holds the scores, under `measure`.
         measure: Identity of the measure in the archive; None where there is no archive.
+        combine: How the order came of the scores (`measure.combine`); `sum`: `value` has a unit, else it has none.
         images: Images each candidate was scored on; 0 where none was looked at.
         facts: What a strategy with several objectives tells besides, as JSON; None of others.
         relaxed: What a gradient search tells of its epochs, as JSON; None of others.
@@ -56,6 +61,7 @@ class SearchRecord:
     summary: SearchSummary
     candidates: Sequence[Candidate] = ()
     measure: str | None = None
+    combine: str = "sum"
     images: int = 0
     facts: Mapping[str, Any] | None = None
     relaxed: Mapping[str, Any] | None = None

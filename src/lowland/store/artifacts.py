@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lowland.core.errors import RunError
+from lowland.store.manifest import NETWORK, NETWORKS
 from lowland.store.run import Run
 
 FORMAT = 2
@@ -20,6 +21,7 @@ TRAINED = "supernet/trained.safetensors"
 HISTORY = "supernet/history.json"
 SEARCH = "search.json"
 TRAINING = "training.json"
+EXPORTS = "exports.json"
 EVALUATION = "evaluation"
 """Folder of the suites' results; `evaluation.json` in format 1."""
 
@@ -29,7 +31,7 @@ SUITES_1 = {"classification": "test", "corruptions": "shift"}
 
 def network_folder(rank: int) -> str:
     """Where the network of a rank is delivered, relative to the run directory."""
-    return "network" if rank == 1 else f"networks/{rank}"
+    return NETWORK if rank == 1 else f"{NETWORKS}/{rank}"
 
 
 def supernet_digest(run: Run) -> str:
@@ -55,8 +57,11 @@ class Ranked:
         value: Score, greater is better; None where the order is all there is.
         standard_error: Of `value`; None where it has none.
         details: What the measure kept.
+        place: In the order of the measure, from 1; None where it was not recorded.
         shortlist: Score by the shortlist's measure, where there was one.
-        finalist: Accuracy after a short training, where there was one.
+        finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
+            existed, its accuracy after a short training.
+        shape: Width and depth, where they are this network's own.
     """
 
     genotype: str
@@ -66,8 +71,16 @@ class Ranked:
     value: float | None
     standard_error: float | None
     details: Mapping[str, Any] = field(default_factory=dict)
+    place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
+
+    @property
+    def begun(self) -> int | None:
+        """Training steps that it took at the end of the search; None: its training was not begun."""
+        rungs = (self.finalist or {}).get("rungs", ())
+        return rungs[-1]["steps"] if rungs else None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -88,6 +101,7 @@ class Searched:
         pareto: What a strategy of several objectives keeps; None for others.
         relaxed: What a gradient search keeps of its epochs: the genotype, its skips, the validation loss; None for
             others.
+        combine: How the order came of the scores (`measure.combine`), `sum` where they have a unit; None: not recorded.
     """
 
     ranking: tuple[Ranked, ...]
@@ -97,6 +111,7 @@ class Searched:
     images: int | None
     pareto: Mapping[str, Any] | None = None
     relaxed: Mapping[str, Any] | None = None
+    combine: str | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run directory."""
@@ -114,6 +129,7 @@ class Searched:
             images=values["images"],
             pareto=values.get("pareto"),
             relaxed=values.get("relaxed"),
+            combine=values.get("combine"),
         )
 
 
@@ -132,6 +148,34 @@ class Trained:
         """How the networks of `run` were trained; RunError where it is missing, damaged or of a later format."""
         values = _read(run, TRAINING)
         return cls(networks=values["networks"] if "format" in values else values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exports:
+    """In which forms the first network has left the run, and how each was found to agree with it.
+
+    It belongs to no stage: it holds for the network it names, whatever is done again.
+
+    Attributes:
+        network: SHA-256 of the network's weights.
+        forms: By name of the form, an outcome as `delivery.agreement.Outcome` reads it, and what it was found on.
+    """
+
+    network: str
+    forms: Mapping[str, Mapping[str, Any]]
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run directory."""
+        run.write_json(EXPORTS, {"format": FORMAT} | asdict(self))
+
+    @classmethod
+    def read(cls, run: Run) -> Self | None:
+        """What is noted of the network that `run` has now; None where nothing is."""
+        if EXPORTS not in run.manifest["files"]:
+            return None
+        values = _read(run, EXPORTS)
+        current = run.manifest["files"].get(f"{network_folder(1)}/network.safetensors")
+        return cls(network=values["network"], forms=values["forms"]) if values["network"] == current else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import numpy_rng, torch_generator
 from lowland.data import DataSet, Split, augment, balanced_order, batches, order
 from lowland.data.augmentation import POLICIES, erased, mixed, resized_crops
@@ -43,12 +43,17 @@ class Inputs:
         """Whole global batches in the split, at least one."""
         return max(1, len(self.split) // self.recipe.batch_size)
 
+    def mixed_steps(self) -> int:
+        """From this step on images are not mixed any more."""
+        return round(self.recipe.mixed_share * self.recipe.epochs * self.steps_per_epoch())
+
     def steps(self, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Everything from step `start` to the last of the recipe.
 
         Yields:
             The step; normalised images (N, C, H, W), with several views (views·N, C, H, W), one view after another;
-            and labels, int64 (N,), or where images are mixed shares of classes, float32 (N, K).
+            and labels, int64 (N,), or where images are mixed (the first `mixed_share` of all steps) shares of classes,
+            float32 (N, K).
         """
         per_epoch, recipe = self.steps_per_epoch(), self.recipe
         for epoch in range(start // per_epoch, recipe.epochs):
@@ -104,7 +109,7 @@ class Inputs:
 
     def _mixed(self, x_NCHW: Tensor, labels_N: Tensor, step: int, world: World) -> tuple[Tensor, Tensor]:
         recipe = self.recipe
-        if not recipe.mixup and not recipe.cutmix:
+        if (not recipe.mixup and not recipe.cutmix) or step >= self.mixed_steps():
             return x_NCHW, labels_N
         rng = numpy_rng(self.seed, self.name, "mix", step, world.rank)
         return mixed(x_NCHW, labels_N, self.data.num_classes, rng, mixup=recipe.mixup, cutmix=recipe.cutmix)

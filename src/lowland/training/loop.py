@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
 from lowland.core.monitor import STEP, Monitor
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import derive
 from lowland.data import DataSet, Split
 from lowland.training.inputs import Inputs
@@ -77,6 +77,8 @@ class Job:
         views: Images shown for each image of a batch; see `Inputs`.
         held_out: Images that judge every epoch, for early stopping.
         patience: Epochs without a better accuracy on them before training ends; 0: no early stopping.
+        rate: Step → learning rate, where it is another training's, of which this is the beginning; default: the
+            recipe's.
         companion: What is learnt beside the weights; kept in the same checkpoints.
     """
 
@@ -94,6 +96,7 @@ class Job:
     views: int = 1
     held_out: Split | None = None
     patience: int = 0
+    rate: Callable[[int], float] | None = None
     companion: Companion | None = None
 
     def inputs(self) -> Inputs:
@@ -109,6 +112,10 @@ class Job:
     def total_steps(self) -> int:
         """Steps in all epochs."""
         return self.recipe.epochs * self.steps_per_epoch()
+
+    def learning_rate(self, step: int) -> float:
+        """Of one step."""
+        return self.rate(step) if self.rate is not None else learning_rate(self.recipe, step, self.steps_per_epoch())
 
 
 @dataclass
@@ -140,8 +147,18 @@ def fit(
     checkpoint_seconds: float = 30.0,
     monitor: Monitor | None = None,
     world: World = World(),
+    until: int | None = None,
 ) -> History:
-    """Train `job.model` in place from its last checkpoint, if any, to the end.
+    """Train `job.model` in place from its last checkpoint, if any, to the end, or for a part of the way.
+
+    Args:
+        job: What to train.
+        checkpoints: Where the state is kept; None: nowhere.
+        checkpoint_seconds: Time between two checkpoints.
+        monitor: Hears how it goes, and asks for a stop.
+        world: The processes that share the work.
+        until: Stop before this step with a checkpoint, from which another call goes on to the same end. The model then
+            has the weights of that step, not averaged ones.
 
     Returns:
         Losses by epoch and throughput, over all sessions.
@@ -160,7 +177,10 @@ def fit(
     state = _State(job, stepper, averaged, patience)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
-    monitor.start(job.title, total, STEP, state.step)
+    end = total if until is None else min(until, total)
+    if end < total and state.step >= end:
+        return history
+    monitor.start(job.title, end, STEP, state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
@@ -169,7 +189,7 @@ def fit(
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
-        x_NCHW, rate = job.compute.place(x_NCHW), learning_rate(recipe, step, per_epoch)
+        x_NCHW, rate = job.compute.place(x_NCHW), job.learning_rate(step)
         with job.compute.training():
             if job.companion is not None:
                 job.companion.before(step, x_NCHW, labels_N, stepper, rate)
@@ -183,18 +203,19 @@ def fit(
         losses.add(loss, step)
         state.step = step + 1
         history.images += len(labels_N) * world.size
-        monitor.advance(state.step, loss=losses.latest)
+        monitor.advance(state.step, loss=losses.latest, learning_rate=rate)
         if job.companion is not None and job.companion.after(step):
             break
         if patience is not None and state.step % per_epoch == 0:
             judged = model if averaged is None else averaged.module
             if patience.hear(_held_out_accuracy(judged, job, world), judged):
                 break
-        if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS):
+        part = state.step == end < total
+        if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS and not part):
             continue  # after the last step the caller keeps the result, and the next stage hears of a stop
         now = time.monotonic()
         stop, due = any_rank((monitor.stopping, now - saved > checkpoint_seconds), world)
-        if checkpoints is not None and (stop or due):
+        if checkpoints is not None and (stop or due or part):
             pending = losses.pending(step)
             average_buffers(model, world)
             if averaged is not None:
@@ -203,6 +224,9 @@ def fit(
                 history.seconds += now - began
                 state.save(checkpoints, history, pending)
             saved = began = time.monotonic()
+        if part:
+            monitor.finish()
+            return history
         if stop:
             raise InterruptedRun("stopped at a safe point")
     history.seconds += time.monotonic() - began

@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
-import math
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 from lowland import spaces
 from lowland.core.errors import RunError
-from lowland.measures.combined import combination
-from lowland.search import Archive, Candidate
+from lowland.core.genotype import Genotype
+from lowland.search import Archive, places
 from lowland.search.aggregation import aggregated
-from lowland.search.strategies import strategy as strategies
+from lowland.search.order import combined
+from lowland.search.places import Place
 from lowland.store.artifacts import Searched
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import plugins
 
-Rows = list[dict[str, Any]]
-
 
 def archive(run: Any) -> Any:
-    """Every candidate that a finished search evaluated.
+    """Every candidate that a finished search evaluated, as the view `archive` of archive.sqlite has them.
 
-    Columns: `rank` (place in the final order, from 1; None beyond the first 100 and for failed ones), `genotype`,
+    Columns: `rank` (place in the final order, from 1, the delivered network first; None for failed ones), `genotype`,
     `genes`, `value` (what the search ordered by, greater is better: the score, or under `measure.combine=rank` or
-    `log-rank` the aggregate of the ranks among these candidates, which has no unit), `standard_error` (of a score),
-    `measure_NAME` (score by each part of a sum, in its own unit), `parameters`, `macs` (of the delivered network),
-    `generation`, `origin`, `status` (scored or failed), `reason`, `seconds`, `created`.
+    `log-rank` the aggregate of the ranks among these candidates, which has no unit and is worth no more than `rank`),
+    `standard_error` (of a score), `measure_NAME` (score by each part of a sum, in its own unit), `parameters`, `macs`
+    (of the delivered network), `generation`, `origin`, `status` (scored or failed), `reason`, `seconds`, `created`,
+    `evaluated` (number in order of evaluation, from 1; None for failed ones).
+
+    Runs of before the view are read too, and stay as they are; of a Pareto front or a shortlist they know the first
+    100 ranks only.
 
     Args:
         run: A run directory, or what `lowland.run` returned.
@@ -48,46 +52,32 @@ def archive(run: Any) -> Any:
     return importlib.import_module("pandas").DataFrame(rows) if find_spec("pandas") is not None else rows
 
 
-def _rows(run: Run) -> Rows:
+def _rows(run: Run) -> list[dict[str, Any]]:
     searched = Searched.read(run)
-    places = {entry.genes: rank for rank, entry in enumerate(searched.ranking, start=1)}
-    space = spaces.get(run.config.space)
-    rows = []
-    for each in _candidates(run, searched):
-        parts = {
-            f"measure_{label}": part["value"]
-            for label, part in each.details.items()
-            if isinstance(part, dict) and "weight" in part
-        }
-        rows.append(
-            {
-                "rank": places.get(tuple(each.genotype.genes)),
-                "genotype": space.format(each.genotype),
-                "genes": tuple(each.genotype.genes),
-                "value": each.value,
-                "standard_error": each.standard_error,
-                **parts,
-                "parameters": each.parameters,
-                "macs": each.macs,
-                "generation": each.generation,
-                "origin": each.origin,
-                "status": each.status,
-                "reason": each.reason,
-                "seconds": each.seconds,
-                "created": each.created,
-            }
-        )
-    return sorted(rows, key=lambda row: math.inf if row["rank"] is None else row["rank"])  # stable
-
-
-def _candidates(run: Run, searched: Searched) -> list[Candidate]:
-    """The candidates of this search, best first; the archive may hold those of earlier ones too."""
     if searched.measure is None:
         raise RunError(f"the searcher of {run.path} keeps no archive; search.json holds what it found")
-    mine = {tuple(each["genes"]) for each in searched.candidates}
     with Archive(run.path / ARCHIVE, read_only=True) as opened:
-        found = opened.candidates(searched.measure)
-    scored = [each for each in found if each.status == "scored" and tuple(each.genotype.genes) in mine]
-    combine = combination(strategies.chosen(run.config.search).measure(run.config.measure))
-    ordered = scored if combine == "sum" else aggregated(scored, combine)
-    return [*ordered, *(each for each in found if each.status == "failed")]
+        return places.kept(opened) or [place.columns() for place in _computed(run, searched, opened)]
+
+
+def _computed(run: Run, searched: Searched, archive: Archive) -> list[Place]:
+    """The places of a search whose archive was written before archives held them, without writing anything."""
+    assert searched.measure is not None
+    space = spaces.get(run.config.space)
+    archived = {each.key: each for each in archive.candidates(searched.measure, order="created")}
+    found = []
+    for row in searched.candidates:
+        genotype = Genotype(space.name, tuple(row["genes"]))
+        facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
+        found.append(dataclasses.replace(archived[space.key(genotype)], genotype=genotype, **facts))
+    combine = combined(run.config, searched)
+    ordered = sorted(found, key=attrgetter("rank")) if combine == "sum" else aggregated(found, combine)
+    # search.json has the first of the final order. The rest of it follows the score, unless a front, or a longer
+    # shortlist than was kept, made it.
+    by_genes = {each.genotype.genes: each for each in ordered}
+    first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking}
+    anew = max(run.config.search.shortlist, run.config.search.finalists)
+    known = searched.pareto is None and anew <= len(first)
+    rest = [each for each in ordered if each.genotype.genes not in first] if known else []
+    failed = [each for each in archived.values() if each.status == "failed"]
+    return places.finished(space, found, [*first.values(), *rest], failed)

@@ -11,7 +11,7 @@ from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
 from lowland.core.options import completed
 from lowland.core.registry import MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES
-from lowland.core.settings import merge
+from lowland.core.settings import flat, merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
 from lowland.workflow.preset_values import DEFAULT_SPACE, PRESETS, RECIPES, Values
@@ -114,6 +114,27 @@ def _complete_search(search: SearchConfig) -> SearchConfig:
         **completed(STRATEGIES, [search.strategy], others, "search.options"),
     }
     return search.model_copy(update={"options": options})
+
+
+def differences(config: Config) -> dict[str, Any]:
+    """Look for settings that are not what their preset and recipe say.
+
+    Returns:
+        Them by dotted key. Where preset or recipe are not known here, as in a run of another version, those that are no
+        defaults.
+    """
+    named: Values = {
+        "preset": config.preset,
+        "space": config.space,
+        "retrain": {"recipe": config.retrain.recipe},
+        "search": {"searcher": config.search.searcher},
+    }
+    presets = config.preset.split("+")
+    known = {*presets} <= {*PRESETS} and config.retrain.recipe in RECIPES
+    known = known and all(preset == "quick" or config.space in PRESETS[preset] for preset in presets)
+    usual = flat((assemble(named) if known else Config()).model_dump(mode="json"))
+    own = flat(config.model_dump(mode="json", exclude={"preset", "space"}))
+    return {key: value for key, value in own.items() if key not in usual or usual[key] != value}
 
 
 def recipe(name: Any) -> Values:

@@ -62,6 +62,7 @@ class Session:
             "name": data.name,
             "source": data.source,
             "fingerprint": data.fingerprint,
+            "content": data.content,
             "classes": list(data.classes),
             "image_size": data.image_size,
             "in_channels": data.in_channels,
@@ -70,7 +71,8 @@ class Session:
             "test": len(data.test),
         }
         known = self.run.manifest.setdefault("data", facts)
-        if known["fingerprint"] != data.fingerprint:
+        # Manifests of before have the fingerprint alone, which does not see every file.
+        if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
@@ -93,23 +95,31 @@ class Session:
     @cached_property
     def context(self) -> Context:
         """What a measure may look at: the search split, and training images for batch-norm statistics."""
-        measure = self.config.measure
-        calibration = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
-        calibration = calibration[: measure.calibration_images]
         return Context(
             space=self.space,
             scored=self.scored(self.scored_images),
-            calibration=self.placed(self.data.train, calibration, measure.batch_size),
+            calibration=self.calibration,
             initial=self.run.load_tensors(INITIAL)[0],
             compute=self.compute,
             seed=self.config.seed,
-            augmented=self.augmented(calibration) if measure.calibration == "ema-14-augmented" else (),
+            augmented=self.augmented if self.config.measure.calibration == "ema-14-augmented" else (),
         )
 
-    def augmented(self, indices: Tensor) -> Sequence[tuple[Tensor, Tensor]]:
-        """The named training images, flipped and cropped as in training, in batches of 64 (code of RLNAS, GeNAS)."""
+    @cached_property
+    def calibration(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """Training images for batch-norm statistics, as batches."""
+        return self.placed(self.data.train, self._calibration_indices, self.config.measure.batch_size)
+
+    @property
+    def _calibration_indices(self) -> Tensor:
+        chosen = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
+        return chosen[: self.config.measure.calibration_images]
+
+    @cached_property
+    def augmented(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """The same images, flipped and cropped as in training, in batches of 64 (code of RLNAS, GeNAS)."""
         data, found = self.data, []
-        parts = torch.split(indices, AUGMENTED_BATCH)
+        parts = torch.split(self._calibration_indices, AUGMENTED_BATCH)
         for number, part in enumerate(parts):
             generator = torch_generator(self.config.seed, "calibration", "augment", number)
             x_NCHW = augment(data.train.images(part), generator, flip=data.flip, padding=data.crop_padding)

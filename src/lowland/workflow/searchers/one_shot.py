@@ -6,16 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lowland import measures as measuring
+from lowland.core.amounts import millions
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
-from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem
+from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem, order, places
 from lowland.search.problem import Report
 from lowland.search.racing import racing_images
 from lowland.search.record import Ranked, SearchRecord
 from lowland.search.strategies import strategy as strategies
 from lowland.store.run import ARCHIVE
-from lowland.workflow import finalists
+from lowland.workflow import shortlist as second_look
 from lowland.workflow.identity import measure_identity
 from lowland.workflow.renewal import renew
 from lowland.workflow.requests import RacingMeasure, ScoreRequest
@@ -28,8 +29,7 @@ from lowland.workflow.session import Session
 class OneShot(Searcher):
     """A strategy proposes candidates, a measure scores them with the supernet's weights, the archive keeps them.
 
-    The best may then be ordered anew, by a second measure (`search.shortlist`) or after a short training from scratch
-    (`search.finalists`).
+    The best may then be ordered anew by a second measure (`search.shortlist`).
     """
 
     name = "one-shot"
@@ -43,7 +43,7 @@ class OneShot(Searcher):
         strategy.require(config)
         require_measure(config, strategy.measure(config.measure))
         if config.search.shortlist:
-            require_measure(config, finalists.shortlist_measure(config))
+            require_measure(config, second_look.shortlist_measure(config))
 
     def search(self, session: Session) -> SearchRecord:
         """Score candidates on the search split and keep every one in the archive."""
@@ -54,6 +54,7 @@ class OneShot(Searcher):
         evaluated: list[Candidate] = []
         with Archive(run.path / ARCHIVE) as archive, scorers(session) as scorer:
             renew(archive, session, run.manifest.get("renewed", {}).get("precision"))
+            places.keep(archive, [])  # those of an earlier search hold no longer
             evaluator = Evaluator(session.space, scorer(measured), archive, identity, session.cost)
             problem = SearchProblem(
                 space=session.space,
@@ -72,13 +73,13 @@ class OneShot(Searcher):
             result = strategy.search(problem)
             evaluator.require_success()
             monitor.finish()
-            order: list[Candidate] = list(result.ranking)
+            final: list[Candidate] = list(result.ranking)
             shortlist: dict[str, Mapping[str, Any]] = {}
             if config.search.shortlist:
-                order, shortlist = finalists.shortlisted(session, order, archive, scorer)
-            finals: dict[str, Mapping[str, Any]] = {}
-            if config.search.finalists:
-                order, finals = finalists.ordered(session, order, archive, scorer)
+                final, shortlist = second_look.shortlisted(session, final, archive, scorer)
+            failed = archive.failed(identity)
+            places.keep(archive, places.finished(session.space, evaluated, final, failed))
+        before = {each.key: place for place, each in enumerate(result.ranking, start=1)}
         ranking = [
             Ranked(
                 genotype=each.genotype,
@@ -87,16 +88,17 @@ class OneShot(Searcher):
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
+                place=before[each.key],
                 shortlist=shortlist.get(each.key),
-                finalist=finals.get(each.key),
             )
-            for each in order
+            for each in final
         ]
         return SearchRecord(
             ranking=ranking,
             summary=result.summary,
             candidates=evaluated,
             measure=identity,
+            combine=order.following(config),
             images=sum(len(labels_N) for _, labels_N in session.context.scored),
             facts=result.facts,
             files=[ARCHIVE],
@@ -113,6 +115,7 @@ def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
 def following(session: Session, evaluated: list[Candidate]) -> Report:
     """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
     monitor, space = session.monitor, session.space
+    summed = combination(session.config.measure) == "sum"
     began = False
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
@@ -123,12 +126,27 @@ def following(session: Session, evaluated: list[Candidate]) -> Report:
             monitor.start("search", total, "network", done - 1)
             began = True
         found = {"best": best.value, "genotype": space.format(best.genotype)} if best is not None else {}
-        monitor.advance(done, **found)
+        text = space.format(candidate.genotype)
+        scores = _scores(candidate, summed)
+        monitor.advance(done, **found, candidate=text, **scores)
+        size = f"{millions(candidate.parameters)} parameters, {millions(candidate.macs)} MACs"
+        told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        monitor.detail(f"candidate {done} of {total}: {text}, {told or candidate.status}, {size}")
         if candidate.status == "failed":
-            monitor.note(f"candidate {space.format(candidate.genotype)} failed: {candidate.reason}")
+            monitor.note(f"candidate {text} failed: {candidate.reason}")
         monitor.check()
 
     return report
+
+
+def _scores(candidate: Candidate, summed: bool) -> dict[str, float]:
+    """The score of a candidate; those of its parts where they are ranked, since their sum then orders nothing."""
+    if candidate.value is None:
+        return {}
+    if summed:
+        return {"score": candidate.value}
+    parts = {label: part for label, part in candidate.details.items() if isinstance(part, Mapping) and "weight" in part}
+    return {f"score {label}": float(part["value"]) for label, part in parts.items()}
 
 
 def first_looks(

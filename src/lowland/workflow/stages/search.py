@@ -8,6 +8,7 @@ from lowland.core.errors import LowlandError
 from lowland.search.record import SearchRecord
 from lowland.store.artifacts import Ranked, Searched
 from lowland.workflow import searchers
+from lowland.workflow.halving import halved
 from lowland.workflow.session import Session
 
 RANKED = 100
@@ -28,6 +29,8 @@ def search_architectures(session: Session) -> None:
         )
     if found.summary.note:
         session.monitor.note(found.summary.note)
+    if config.search.finalists:
+        found = halved(session, found)
     artifact = searched(session, found)
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
@@ -50,10 +53,12 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
+                place=rank if each.place is None and each.finalist is None else each.place,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
+                shape=each.shape,
             )
-            for each in found.ranking[:most]
+            for rank, each in enumerate(found.ranking[:most], start=1)
         ),
         # The archive may hold more: what an earlier search scored by the same measure.
         candidates=tuple(
@@ -65,4 +70,5 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         images=found.images,
         pareto=found.facts,
         relaxed=found.relaxed,
+        combine=found.combine,
     )

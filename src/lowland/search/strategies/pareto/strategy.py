@@ -112,6 +112,10 @@ class Pareto(Strategy):
             rng = numpy_rng(config.seed)
             space.mutate_near(space.sample(rng), rng, 0.0, lambda value, count: value)
 
+    def candidates(self) -> int:
+        """The first ones, and those of every round."""
+        return self.options.initial + self.options.iterations * self.options.proposals
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search.
 

@@ -1,0 +1,101 @@
+"""`lowland.archive` and the view `archive` of a run: the delivered network first, whatever ordered the search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import lowland
+from golden.relocate import relocated
+from lowland.store.run import ARCHIVE
+from lowland.workflow import pipeline
+from whole_runs import copied, made
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "format-1"
+SEVERAL = {"measure": {"name": "angle+macs+naswot", "combine": "log-rank"}}
+ANEW = {"search": {"shortlist": 4, "shortlist_measure": "loss", "finalists": 3, "finalist_epochs": 1}}
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def rows_not_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowland.workflow.candidates.find_spec", lambda name: None)
+
+
+def view(run: Path) -> list[dict[str, Any]]:
+    with closing(sqlite3.connect(run / ARCHIVE)) as connection:
+        connection.row_factory = sqlite3.Row
+        return [dict(row) for row in connection.execute("SELECT * FROM archive")]
+
+
+def without_view(run: Path) -> Path:
+    """The run as it was when archives held no order."""
+    with closing(sqlite3.connect(run / ARCHIVE)) as connection:
+        connection.executescript("DROP VIEW archive; DROP TABLE places; VACUUM")
+    searched = json.loads((run / "search.json").read_text())
+    del searched["combine"]
+    for entry in searched["ranking"]:
+        del entry["place"]
+    (run / "search.json").write_text(json.dumps(searched))
+    manifest = json.loads((run / "manifest.json").read_text())
+    manifest["files"]["search.json"] = hashlib.sha256((run / "search.json").read_bytes()).hexdigest()
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    return run
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [(), pytest.param(({"measure": {"name": "loss"}},), marks=SLOW), pytest.param((SEVERAL, ANEW), marks=SLOW)],
+)
+def test_sorted_by_rank_the_delivered_network_is_first(tmp_path: Path, layers: tuple[dict[str, Any], ...]) -> None:
+    run = made(tmp_path / "run", *layers, last="search")
+    rows, searched = lowland.archive(run), json.loads((run / "search.json").read_text())
+    assert rows[0]["genotype"] == searched["ranking"][0]["genotype"]
+    assert [row["rank"] for row in rows] == list(range(1, searched["summary"]["scored"] + 1))
+    assert [row["genotype"] for row in rows] == [entry["genotype"] for entry in searched["ranking"]]
+    assert [row["parameters"] for row in rows] == [entry["parameters"] for entry in searched["ranking"]]
+    assert [row | {"genes": ",".join(map(str, row["genes"]))} for row in rows] == view(run)
+    numbered = sorted(rows, key=lambda row: row["evaluated"])
+    assert [list(row["genes"]) for row in numbered] == [each["genes"] for each in searched["candidates"]]
+    old = without_view(copied(run, tmp_path / "old"))
+    assert lowland.archive(old) == rows
+
+
+@SLOW
+def test_the_place_by_the_measure_is_kept_where_finalists_changed_the_order(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", SEVERAL, ANEW, last="search")
+    ranking = json.loads((run / "search.json").read_text())["ranking"]
+    by_measure = sorted(ranking, key=lambda entry: (-entry["value"], entry["parameters"], entry["genes"]))
+    assert [entry["place"] for entry in by_measure] == list(range(1, len(ranking) + 1))
+    assert [entry["place"] for entry in ranking[4:]] == list(range(5, len(ranking) + 1))
+
+
+@SLOW
+def test_another_search_has_an_order_of_its_own(tmp_path: Path) -> None:
+    run = made(tmp_path / "run", SEVERAL, last="search")
+    before = view(run)
+    median = sorted(row["parameters"] for row in before)[len(before) // 2]
+    pipeline.resume(run, last="search", changes=[{"search": {"max_params": median}}])
+    after = view(run)
+    assert all(row["parameters"] <= median for row in after)
+    assert [row["rank"] for row in after] == list(range(1, len(after) + 1))
+    assert after[0]["genotype"] == json.loads((run / "search.json").read_text())["ranking"][0]["genotype"]
+
+
+@pytest.mark.parametrize("name", ["evolution", "pareto", "racing"])
+def test_archives_of_before_are_read_and_get_the_view_when_they_are_written(name: str, tmp_path: Path) -> None:
+    run = relocated(GOLDEN / name, tmp_path / name)
+    archived = (run / ARCHIVE).read_bytes()
+    before, ranking = lowland.archive(run), json.loads((run / "search.json").read_text())["ranking"]
+    assert [row["genotype"] for row in before[: len(ranking)]] == [entry["genotype"] for entry in ranking]
+    assert (run / ARCHIVE).read_bytes() == archived
+    pipeline.resume(run, last="search", restart="search")
+    assert [row["genotype"] for row in view(run)][: len(ranking)] == [entry["genotype"] for entry in ranking]
