@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lowland import spaces
 from lowland.core.config import Config as RunConfig
-from lowland.core.config import OptimizationConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
+from lowland.core.recipe import LongConfig
 from lowland.core.seeds import derive
 from lowland.data import DataSet, Split, concatenate
 from lowland.search import SearchSummary
@@ -96,7 +96,7 @@ class GradientSearcher(Method, Searcher):
         with torch.device("meta"):
             spaces.get(config.space).relaxed(shape(config, data), self.partial)
 
-    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, OptimizationConfig, int]]:
+    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, LongConfig, int]]:
         """The relaxed supernet."""
         return [("relaxed supernet", config.supernet, len(self.training_images(data)))]
 
