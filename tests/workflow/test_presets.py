@@ -22,7 +22,8 @@ from lowland.workflow.presets import PRESETS, RECIPES, assemble
 from whole_runs import evolution
 
 SPACES = ("nasbench201", "darts")
-SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
+BOTH = [name for name in PRESETS if name != "imagenet"]  # that one is of darts alone
+SUMS = [*BOTH, *("+".join(pair) for pair in permutations(BOTH, 2))]
 
 
 def made(space: str = "nasbench201", preset: str = "quick", **sections: Any) -> Config:
@@ -65,7 +66,8 @@ def test_a_preset_has_values_for_a_space_or_is_refused(space: str, preset: str) 
 
 def test_which_pairs_have_no_values() -> None:
     missing = {(space, preset) for space in spaces.registered() for preset in PRESETS if space not in PRESETS[preset]}
-    assert missing == {("mobilenetv3-small", "paper")}
+    elsewhere = {(space, "imagenet") for space in ("nasbench201", "mobilenetv3", "mobilenetv3-small")}
+    assert missing == {("mobilenetv3-small", "paper")} | elsewhere
 
 
 def test_a_space_of_ones_own_has_the_quick_preset_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +94,15 @@ def test_flatnas_as_published() -> None:
     assert config.retrain.inherit
     compat = made("mobilenetv3", "paper+compat").finetune
     assert (compat.weight_decay, compat.label_smoothing, compat.epochs) == (5e-5, 0.0, 6)
+
+
+def test_genas_on_imagenet() -> None:
+    """GeNAS and RLNAS, public code: 14 cells, widths for 600 M MACs, the template of the supernet."""
+    config = made("darts", "imagenet")
+    expect(config.network, channels="fit", cells=14, stem="imagenet")
+    expect(config.supernet, channels=48, cells=14, epochs=50, batch_size=512, schedule="linear", label_smoothing=0.1)
+    assert config.search.max_macs == 600_000_000
+    assert config.retrain == made("darts", retrain={"recipe": "imagenet"}).retrain
 
 
 def test_the_inner_search_of_elastic_spaces_is_the_published_one() -> None:
@@ -290,13 +301,13 @@ def test_the_quick_recipe_takes_back_a_presets_recipe() -> None:
     [
         (
             {"preset": "papr"},
-            "unknown preset 'papr'; choose from quick, standard, paper, compat, flatnas (did you mean paper?)",
+            "unknown preset 'papr'; choose from quick, standard, paper, imagenet, compat, flatnas (did you mean pap",
         ),
         (
             {"preset": "paper+compta"},
-            "unknown preset 'compta'; choose from quick, standard, paper, compat, flatnas (did you",
+            "unknown preset 'compta'; choose from quick, standard, paper, imagenet, compat, flatnas (did you",
         ),
-        ({"preset": "paper+"}, "unknown preset ''; choose from quick, standard, paper, compat"),
+        ({"preset": "paper+"}, "unknown preset ''; choose from quick, standard, paper, imagenet, compat"),
         ({"preset": 5}, "setting preset=5: input should be a valid string"),
         ({"space": ["darts"]}, "setting space=['darts']: input should be a valid string"),
         ({"retrain": {"recipe": "cifra"}}, "unknown retrain.recipe 'cifra'; choose from quick, cifar, imagenet, nas"),

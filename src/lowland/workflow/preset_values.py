@@ -190,6 +190,26 @@ PAPER: dict[str, Values] = {
     },
 }
 
+# GeNAS on ImageNet (§5.3 and its appendix; RLNAS' template of the supernet): widths are fitted to 600 M MACs.
+IMAGENET: dict[str, Values] = {
+    "darts": {
+        "measure": {"options": {"flatness": _DARTS_FLATNESS}},
+        "supernet": {
+            "channels": 48,
+            "cells": 14,
+            "stem": "imagenet",
+            "epochs": 50,
+            "batch_size": 512,
+            "schedule": "linear",
+            "label_smoothing": 0.1,
+        },
+        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25)
+        | {"max_macs": 600_000_000},
+        "network": {"channels": "fit", "cells": 14, "stem": "imagenet"},
+        "retrain": {"recipe": "imagenet"},
+    },
+}
+
 # The public code draws genes of DARTS anew one by one and repairs the cell; genes of NAS-Bench-201 need no repair.
 _VARIED: dict[str, Values] = {
     "nasbench201": {"evolution": {"mutated_genes": "all"}, "pareto": {"mutated_genes": "all"}},
@@ -245,7 +265,14 @@ FLATNAS: dict[str, Values] = {
     for space in QUICK
 }
 
-PRESETS = {"quick": QUICK, "standard": STANDARD, "paper": PAPER, "compat": COMPAT, "flatnas": FLATNAS}
+PRESETS = {
+    "quick": QUICK,
+    "standard": STANDARD,
+    "paper": PAPER,
+    "imagenet": IMAGENET,
+    "compat": COMPAT,
+    "flatnas": FLATNAS,
+}
 
 DEFAULT_SPACE = {"flatnas": "mobilenetv3-small"}
 """The space of a preset where none is named; for all other presets that of `Config`."""

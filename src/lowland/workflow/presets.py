@@ -155,8 +155,15 @@ def differences(config: Config) -> dict[str, Any]:
         Them by dotted key. Where preset or recipe are not known here, as in a run of another version, those that are no
         defaults.
     """
-    named: Values = {"preset": config.preset, "space": config.space, "retrain": {"recipe": config.retrain.recipe}}
-    known = {*config.preset.split("+")} <= {*PRESETS} and config.retrain.recipe in RECIPES
+    named: Values = {
+        "preset": config.preset,
+        "space": config.space,
+        "retrain": {"recipe": config.retrain.recipe},
+        "search": {"searcher": config.search.searcher},
+    }
+    presets = config.preset.split("+")
+    known = {*presets} <= {*PRESETS} and config.retrain.recipe in RECIPES
+    known = known and all(preset == "quick" or config.space in PRESETS[preset] for preset in presets)
     usual = flat((assemble(named) if known else Config()).model_dump(mode="json"))
     own = flat(config.model_dump(mode="json", exclude={"preset", "space"}))
     return {key: value for key, value in own.items() if key not in usual or usual[key] != value}
