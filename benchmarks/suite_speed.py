@@ -3,7 +3,8 @@
 The bare loop is what a person writes: torchvision's ImageFolder and transforms, a DataLoader with a worker for every
 core, the network in inference mode, hits counted. Both see the same made-up JPEG pictures, of ImageNet's usual 500 ×
 375 pixels (224 × 224 for ImageNet-C), and the same torchvision network; rounds alternate, and the ratio is taken round
-by round, so that other work on the machine meets both alike.
+by round, so that other work on the machine meets both alike. Processor seconds, of workers too, are compared as well:
+they hardly depend on what else the machine does.
 
     python benchmarks/suite_speed.py
 """
@@ -11,6 +12,7 @@ by round, so that other work on the machine meets both alike.
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -73,24 +75,30 @@ def data() -> DataSet:
     )
 
 
-def bare(folder: Path, network: nn.Module, *, resize: bool, compute: Compute) -> float:
-    """Seconds of a bare loop over a folder."""
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock and of processors, those of worker processes that ended included."""
+    began, before = time.perf_counter(), os.times()
+    work()
+    used = os.times()
+    return time.perf_counter() - began, sum(used[:4]) - sum(before[:4])
+
+
+def bare(folder: Path, network: nn.Module, *, resize: bool, compute: Compute) -> None:
+    """A bare loop over a folder."""
     steps = [transforms.Resize(256)] if resize else []
     prepare = transforms.Compose(
         [*steps, transforms.CenterCrop(224), transforms.ToTensor(), transforms.Normalize(MEAN, STD)]
     )
-    began = time.perf_counter()
     loader = DataLoader(ImageFolder(folder, prepare), batch_size=BATCH, num_workers=available_cores())
     hits = 0
     with torch.inference_mode():
         for x_BCHW, labels_B in loader:
             logits_BK = network(compute.place(x_BCHW))
             hits += int((logits_BK.argmax(dim=1).cpu() == labels_B).sum())
-    return time.perf_counter() - began
 
 
-def judged(name: str, own: dict[str, Any], network: nn.Module, compute: Compute) -> float:
-    """Seconds of a suite, from the listing of its files to its results."""
+def judged(name: str, own: dict[str, Any], network: nn.Module, compute: Compute) -> None:
+    """A suite, from the listing of its files to its results."""
     config = Config(evaluate=EvaluateConfig(suites=(name,), options={name: own}))
     context = EvaluationContext(
         data=data(),
@@ -101,20 +109,20 @@ def judged(name: str, own: dict[str, Any], network: nn.Module, compute: Compute)
         part=lambda name, compute: compute(),
         searched=lambda indices: [],
     )
-    began = time.perf_counter()
     suite(config, name).run({"1": network}, context)
-    return time.perf_counter() - began
 
 
-def compared(loop: Callable[[], float], of: Callable[[], float], images: int, rounds: int) -> dict[str, Any]:
-    """Both in turn; the first round warms up and is left out."""
-    times = [(loop(), of()) for _ in range(rounds + 1)][1:]
+def compared(loop: Callable[[], None], of: Callable[[], None], images: int, rounds: int) -> dict[str, Any]:
+    """Both in turn; the first round warms up and is left out. Ratios above 1: the suite is faster."""
+    times = [(timed(loop), timed(of)) for _ in range(rounds + 1)][1:]
+    clock, processor = ([first[place] / second[place] for first, second in times] for place in (0, 1))
     return {
         "images": images,
-        "bare_images_per_second": interval([images / first for first, _ in times]),
-        "suite_images_per_second": interval([images / second for _, second in times]),
-        "ratio": interval([first / second for first, second in times]),
-        "median_ratio": float(np.median([first / second for first, second in times])),
+        "bare_images_per_second": interval([images / first[0] for first, _ in times]),
+        "suite_images_per_second": interval([images / second[0] for _, second in times]),
+        "ratio": interval(clock) | {"median": float(np.median(clock))},
+        "processor_ratio": interval(processor) | {"median": float(np.median(processor))},
+        "load": os.getloadavg()[0],
     }
 
 
