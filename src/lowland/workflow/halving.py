@@ -36,6 +36,13 @@ from lowland.workflow.designs import Design, entrants
 from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, total_steps, trained_images
 from lowland.workflow.session import Session
 
+JUDGED_EMA = 0.97
+"""Decay of the averaged weights that are judged at a rung, where the recipe has none.
+
+At a high learning rate the weights themselves are judged by where their last step led, averaged ones nearly as after
+the rate has fallen (docs/log.md).
+"""
+
 RUNGS = "rungs.json"
 """What every design was worth at every rung; part of the search stage."""
 
@@ -171,6 +178,7 @@ class Halving:
             update={"epochs": epochs, "min_steps": 0, "include_search_split": False, "patience": 0}
         )
         job = network_training.job(design.genotype, body, recipe, data, self.session.compute, config.seed)
+        job = replace(job, ema=job.ema or JUDGED_EMA)
         return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(schedule, step, whole))
 
     def entry(self, design: Design) -> Ranked:
