@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lowland.evaluation.details import Details
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report.halving_facts import HalvingFacts
 from lowland.report.search_facts import Pareto, Relaxed, Search
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ class ReportFacts:
         stages: Stages run so far.
         search: The search, or None.
         pareto: What it found, where it had several objectives, or None.
+        halving: The rungs of successive halving, or None.
         relaxed: The epochs of a gradient search, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
@@ -226,6 +228,7 @@ class ReportFacts:
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
     pareto: Pareto | None = None
+    halving: HalvingFacts | None = None
     relaxed: Relaxed | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()

@@ -26,6 +26,7 @@ from lowland.report.facts import (
     Standing,
     Training,
 )
+from lowland.report.halving_facts import halving
 from lowland.report.search_facts import MOST_CANDIDATES, Pareto, Relaxed, ScoredCandidate, Search, sample
 from lowland.report.sections import exports, generic, of_suite
 from lowland.search import Archive, order
@@ -100,6 +101,7 @@ def gather(run: Run) -> ReportFacts:
         ),
         search=search,
         pareto=pareto,
+        halving=halving(searched, run.config) if searched is not None and config.search.finalists else None,
         relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
@@ -194,6 +196,7 @@ def _search(run: Run, searched: Searched) -> Search:
         noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
         scored=len(found.values_N),
         ordered=ordered,
+        delivered=best.finalist is None or best.finalist.get("name") is None,
     )
 
 

@@ -315,6 +315,11 @@ class Archive:
         with self._explained():
             view.keep(self._connection, labels, rows)
 
+    def promote(self, measure: str, keys: Sequence[str]) -> None:
+        """Put candidates first in the order that a search ended with (`view.promote`)."""
+        with self._explained():
+            view.promote(self._connection, measure, keys)
+
     def query(self, question: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Names of columns and rows that a SELECT answers; raises RunError where the file is damaged."""
         with self._explained():

@@ -120,7 +120,8 @@ def _computed(config: Config, searched: Searched, space: Space, archived: Mappin
     combine = combined(config, searched)
     ordered = sorted(found, key=attrgetter("rank")) if combine == "sum" else aggregated(found, combine)
     by_genes = {each.genotype.genes: each for each in ordered}
-    first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking}
+    # What a person wrote by hand was never scored.
+    first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking if entry.genes in by_genes}
     known = searched.pareto is None and max(config.search.shortlist, config.search.finalists) <= len(first)
     rest = [each for each in ordered if each.genotype.genes not in first] if known else []
     failed = [each for each in archived.values() if each.status == "failed"]
