@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
@@ -23,6 +24,22 @@ from lowland.training import supernet as supernet_training
 from lowland.training.parallel import World
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
+
+
+def data_facts(data: DataSet) -> dict[str, Any]:
+    """What a run notes of its data, to know them again."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "fingerprint": data.fingerprint,
+        "content": data.content,
+        "classes": list(data.classes),
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "train": len(data.train),
+        "search": len(data.search),
+        "test": len(data.test),
+    }
 
 
 @dataclass
@@ -53,25 +70,14 @@ class Session:
     def data(self) -> DataSet:
         """The data set, checked to be the one this run began with."""
         data = self.given or load(self.config.data, seed=self.config.seed, device=self.compute.device)
-        facts = {
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "content": data.content,
-            "classes": list(data.classes),
-            "image_size": data.image_size,
-            "in_channels": data.in_channels,
-            "train": len(data.train),
-            "search": len(data.search),
-            "test": len(data.test),
-        }
+        facts = data_facts(data)
         known = self.run.manifest.setdefault("data", facts)
         # Manifests of before have the fingerprint alone, which does not see every file.
         if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
-                "or start a new run with another --out"
+                "give its new place (`lowland resume RUN --data PLACE`), or start a new run with another --out"
             )
         return data
 
