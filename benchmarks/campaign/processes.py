@@ -110,7 +110,7 @@ def apart(
         left = ends - time.monotonic()
         if left <= 0:
             late = kill_after is None
-            os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
             break
         if select.select([reading], [], [], left)[0]:
             chunk = os.read(reading, 2**16)
