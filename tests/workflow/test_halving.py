@@ -24,6 +24,7 @@ from whole_runs import TINY, copied, made
 FIVE: dict[str, Any] = {
     "search": {"finalists": 5, "finalist_epochs": 1, "halving": 2, "depths": [1, 2], "workers": 1},
     "network": {"channels": "fit"},
+    "retrain": {"epochs": 10},
 }
 
 

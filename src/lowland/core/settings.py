@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeGuard, TypeVar
@@ -133,6 +134,23 @@ def count(option: str, text: str | int) -> int:
     if whole < 1:
         raise ConfigError(f"{option} {text!r} must be at least 1")
     return whole
+
+
+def duration(option: str, text: str | float) -> float:
+    """Read a time written by a person: `90`, `45s`, `20m`, `1.5h`, `1h30m`.
+
+    Returns:
+        Seconds, above 0.
+
+    Raises:
+        ConfigError: it is no time; the sentence begins with `option`.
+    """
+    found = re.fullmatch(r"(?:(\d+\.?\d*)h)?(?:(\d+\.?\d*)m(?:in)?)?(?:(\d+\.?\d*)s?)?", str(text).strip().lower())
+    parts = (0.0, 0.0, 0.0) if found is None else tuple(float(part or 0) for part in found.groups())
+    seconds = 3600 * parts[0] + 60 * parts[1] + parts[2]
+    if not seconds:
+        raise ConfigError(f"{option} {text!r} is not a time; write it like 90s, 20m or 1h30m")
+    return seconds
 
 
 def read(path: Path) -> dict[str, Any]:
