@@ -74,7 +74,7 @@ def shorten(path: Path) -> None:
 
     model = onnx.load(path)
     graph = model.graph
-    known = {"": ""} | {value.name: value.name for value in (*graph.input, *graph.output)}
+    known: dict[str, str] = {"": ""} | {value.name: value.name for value in (*graph.input, *graph.output)}
 
     def short(name: str) -> str:
         return known.setdefault(name, f"v{len(known):x}")
