@@ -14,14 +14,17 @@ from lowland.data import load
 from lowland.report.gather import gather
 from lowland.spaces import Shape, get
 from lowland.store.run import Run
-from lowland.workflow import halving, pipeline
-from lowland.workflow.halving import Continued, Design, Halving, Rung, regrouped, rungs
+from lowland.workflow import pipeline
+from lowland.workflow.designs import Design
+from lowland.workflow.halving import Halving
 from lowland.workflow.presets import assemble
+from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, rungs, total_steps
 from whole_runs import TINY, copied, made
 
 FIVE: dict[str, Any] = {
     "search": {"finalists": 5, "finalist_epochs": 1, "halving": 2, "depths": [1, 2], "workers": 1},
     "network": {"channels": "fit"},
+    "retrain": {"epochs": 10},
 }
 
 
@@ -160,8 +163,8 @@ def test_the_rungs_take_about_as_long_as_they_say() -> None:
     config = assemble({"search": {"finalists": 9, "finalist_epochs": 1.25, "halving": 3}, "retrain": {"epochs": 15}})
     data = load(config.data, seed=0)
     assert rungs(config, data, 9) == [Rung(steps=98, designs=9), Rung(steps=294, designs=3)]
-    assert halving.extra_steps(config, data, 9) == 9 * 98 + 3 * (294 - 98) - 294
-    assert halving.total_steps(config, data) == 15 * 78
+    assert extra_steps(config, data, 9) == 9 * 98 + 3 * (294 - 98) - 294
+    assert total_steps(config, data) == 15 * 78
 
 
 def test_losses_are_regrouped_by_the_epochs_of_more_images() -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lowland.core.recipe import LongConfig
+from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
 
@@ -37,108 +38,17 @@ class DataConfig(Section):
     flip: bool | None = Field(
         None, description="mirror training images left-right; default: where it makes sense (not for digits)"
     )
+    normalise: Literal["statistics", "none"] = Field(
+        "statistics",
+        description="by mean and deviation of the training images, or not at all: levels from 0 to 1, as weights of "
+        "the GeNAS code expect",
+    )
     crop_padding: Annotated[int, Field(ge=0)] | None = Field(
         None, description="random crop after padding by this many pixels; default: image_size / 8"
     )
 
 
-class OptimizationConfig(Section):
-    """How weights are learned; shared by the supernet and by retraining."""
-
-    epochs: Positive = Field(30, description="passes over the training images")
-    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="images per training step")
-    optimizer: Literal["sgd", "adamw", "sgd+sam", "adamw+sam", "sgd+asam", "adamw+asam"] = Field(
-        "sgd", description="the optimiser; +sam, +asam: sharpness-aware steps, plain or adaptive element-wise"
-    )
-    sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
-    learning_rate: Rate = Field(0.025, description="highest learning rate, reached after warm-up")
-    final_learning_rate: NonNegative = Field(1e-3, description="learning rate of the last step")
-    schedule: Literal["cosine", "linear", "constant", "wsd"] = Field(
-        "cosine", description="of the learning rate after warm-up; wsd: constant, then linear over the last decay_share"
-    )
-    decay_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="schedule=wsd: share of all steps, at the end, in which the learning rate falls"
-    )
-    warmup_epochs: NonNegative = Field(0.0, description="epochs in which the learning rate rises linearly from 0")
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="of SGD; AdamW has its own")
-    nesterov: bool = Field(False, description="Nesterov's momentum (SGD)")
-    weight_decay: NonNegative = Field(3e-4, description="factor of the weights in the update; AdamW: decoupled")
-    clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.0, description="share of each label's weight that is spread over all classes"
-    )
-    cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of the erased square, pixels; 0: none")
-    augment: Literal["none", "trivial", "rand", "augmix"] = Field(
-        "none",
-        description="operations on training images after flip and crop: TrivialAugment, RandAugment or AugMix",
-    )
-    augment_operations: Literal["disjoint", "all"] = Field(
-        "disjoint",
-        description="what augment draws from: all operations, or without brightness, contrast, colour and sharpness, "
-        "which corruptions of test images also change",
-    )
-    augment_strength: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="share of the published range of levels that augment uses"
-    )
-    resized_crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="least share of an image's area that is cropped and resized, in place of padded crops; 1: off"
-    )
-    erasing: Probability = Field(0.0, description="probability of erasing a random rectangle of an image")
-    mixup: NonNegative = Field(0.0, description="α of mixup; with cutmix too, each batch takes one of them; 0: none")
-    cutmix: NonNegative = Field(0.0, description="α of CutMix; 0: none")
-    mixed_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="mixup, cutmix: share of all steps, from the first, in which images are mixed"
-    )
-    class_balance: Literal["none", "loss", "sampling"] = Field(
-        "none",
-        description="unequal classes count alike: by weights in the loss, or by how often their images are drawn",
-    )
-    zero_grad: Literal["none", "zeros"] = Field(
-        "none", description="operations not sampled in a step: untouched, or decayed and moved as in torch < 2"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.sam_rho is not None and "+" not in self.optimizer:
-            raise ValueError(f"sam_rho needs a sharpness-aware optimizer such as {self.optimizer}+sam")
-        if self.nesterov and self.momentum == 0.0:
-            raise ValueError("nesterov needs momentum above 0")
-        if self.warmup_epochs >= self.epochs > 0:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
-        return self
-
-    def identity(self, exclude: Collection[str] = ()) -> dict[str, Any]:
-        """What tells two recipes apart: all settings, but of those below only the ones that are not off.
-
-        What was scored or trained before these settings existed keeps its identity.
-
-        Returns:
-            Settings by name, as JSON.
-        """
-        fields, values = type(self).model_fields, self.model_dump(mode="json", exclude=set(exclude))
-        return {key: value for key, value in values.items() if key not in _LATER or value != fields[key].default}
-
-
-_LATER = frozenset(
-    {
-        "decay_share",
-        "augment",
-        "augment_operations",
-        "augment_strength",
-        "resized_crop",
-        "erasing",
-        "mixup",
-        "cutmix",
-        "mixed_share",
-        "class_balance",
-        "consistency",
-        "patience",
-    }
-)
-"""Settings that format 1 did not have; their defaults are what it did."""
-
-
-class SupernetConfig(OptimizationConfig):
+class SupernetConfig(LongConfig):
     """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
 
     channels: Positive = Field(16, description="initial width of the supernet")
@@ -191,8 +101,10 @@ class MeasureConfig(Section):
     )
     images: Positive | None = Field(None, description="score on this many search-split images; default: all")
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    calibration: Literal["cumulative", "batch", "ema-14"] = Field(
-        "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
+    calibration: Literal["cumulative", "batch", "ema-14", "ema-14-augmented"] = Field(
+        "cumulative",
+        description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1; augmented: of "
+        "batches of 64, flipped and cropped as in training",
     )
     calibration_images: Positive = Field(512, description="training images behind batch-norm statistics")
     draws: Positive = Field(1, description="independent noise draws per σ")
@@ -226,6 +138,11 @@ class SearchConfig(Section):
     searcher: str = Field(
         "one-shot", description="what finds networks; one-shot: paths of a trained supernet are scored"
     )
+    sampling: Literal["networks", "genes"] = Field(
+        "networks",
+        description="random genotypes: uniform over all networks, or every decision uniform, as in the public code of "
+        "Once-for-All; the same but in elastic spaces, where few networks have shallow stages",
+    )
     strategy: str = Field("evolution", description="one-shot: what proposes candidates")
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
@@ -239,7 +156,9 @@ class SearchConfig(Section):
         description="how many designs begin their retraining, at the end of the search, and are put in order by "
         "successive halving; 0: none",
     )
-    finalist_epochs: Rate = Field(1.0, description="finalists: epochs of the first rung, perhaps a fraction of one")
+    finalist_epochs: Rate | None = Field(
+        None, description="finalists: epochs of the first rung, perhaps a fraction of one; default: retrain.epochs / 12"
+    )
     halving: Annotated[int, Field(ge=2)] = Field(
         3, description="finalists: at each rung one in so many goes on, to so many times the steps"
     )
@@ -291,7 +210,7 @@ class NetworkConfig(Section):
     )
 
 
-class RetrainConfig(OptimizationConfig):
+class RetrainConfig(LongConfig):
     """How the winner is trained from scratch."""
 
     recipe: str = Field("quick", description="named defaults for this section: quick, cifar, imagenet, nasbench201")
@@ -318,6 +237,15 @@ class RetrainConfig(OptimizationConfig):
         description="early stopping: epochs without a better accuracy on the search split before training ends with "
         "the best epoch's weights; 0: off",
     )
+
+    def compared(self) -> dict[str, Any]:
+        """What comparisons keep of a recipe: everything but what came later and is off, so that older ones go on.
+
+        Returns:
+            Settings by name, as JSON.
+        """
+        off = set() if self.min_steps else {"min_steps"}
+        return self.model_dump(mode="json", exclude={"top", "recipe"} | off)
 
     @model_validator(mode="after")
     def _retraining(self) -> Self:
@@ -380,6 +308,11 @@ class Config(Section):
 
     seed: Annotated[int, Field(ge=0)] = Field(0, description="decides every random draw of the run")
     preset: str = Field("quick", description="named defaults: quick, standard, paper, flatnas; a sum adds +compat")
+    budget: Annotated[float, Field(gt=0.0)] | None = Field(
+        None,
+        description="wall time of the whole run, seconds (--budget 20m): once, before the first step, trainings are "
+        "lengthened or shortened to fill it; default: as long as their epochs take",
+    )
     space: str = Field("nasbench201", description="search space; `lowland spaces` lists them")
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()

@@ -35,6 +35,7 @@ _HOMES = {
     "check_names": "corruptions.table",
     "concatenate": "splits",
     "corrupt": "corruptions.table",
+    "data_uris": "thumbnails",
     "describe": "description",
     "in_memory": "memory",
     "load": "sources",
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
     from lowland.data.pictures import pixels, read_picture
     from lowland.data.sources import load
     from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, affine, concatenate, normalise
+    from lowland.data.thumbnails import data_uris
 
 __all__ = [
     "CORRUPTIONS",
@@ -88,6 +90,7 @@ __all__ = [
     "check_names",
     "concatenate",
     "corrupt",
+    "data_uris",
     "describe",
     "in_memory",
     "load",

@@ -160,7 +160,7 @@ class DataSet:
         search: Images held out of the training images, to score candidates.
         test: Images no weight and no choice has seen.
         classes: Class names, by label.
-        mean: Mean of each channel of the training images, 0 to 1.
+        mean: Mean of each channel of the training images, 0 to 1; 0 where they are not normalised, with `std` 1.
         std: Standard deviation of each channel of the training images, in the same unit, at least one grey level.
         in_channels: 1 (grey) or 3 (colour).
         image_size: Height and width, pixels.

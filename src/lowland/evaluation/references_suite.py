@@ -15,7 +15,8 @@ from lowland.evaluation.comparison import ComparisonResults, signed
 from lowland.evaluation.paired import Difference
 from lowland.evaluation.references import Budget, default_references, references_result, sized
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
-from lowland.evaluation.suite import EvaluationContext, Suite, register
+from lowland.evaluation.shift.suite import Corruptions
+from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register, suite
 from lowland.spaces.references import find
 
 
@@ -50,6 +51,16 @@ class References(Suite[ComparisonResults]):
                 "the suite references trains networks from scratch, which is no comparison with one that begins with "
                 "the supernet's weights; leave it out of evaluate.suites, or set retrain.inherit=false"
             )
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """Trainings of every reference, each judged as the delivered network is."""
+        count = len(self.config.names) or self.config.usual
+        trainings = (1 + count) * self.config.seeds - 1
+        judged = Effort(images=len(data.test))
+        if self.config.corruptions:
+            judged += suite(config, Corruptions.name).effort(config, data)
+        images = judged.images * (trainings + 1)
+        return Effort(images=images, corrupted=judged.corrupted, trainings=trainings)
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ComparisonResults:
         """Train and judge the references; the first network as it was delivered."""

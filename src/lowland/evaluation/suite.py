@@ -119,6 +119,28 @@ class EvaluationContext:
         self.monitor.finish()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a suite does for one network.
+
+    Attributes:
+        images: Forward passes of single images.
+        corrupted: Images that are corrupted first.
+        trainings: Networks of the same size that are trained as it was.
+    """
+
+    images: int = 0
+    corrupted: int = 0
+    trainings: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            images=self.images + other.images,
+            corrupted=self.corrupted + other.corrupted,
+            trainings=self.trainings + other.trainings,
+        )
+
+
 R = TypeVar("R", bound=Results)
 
 
@@ -150,6 +172,11 @@ class Suite(ABC, Generic[R]):
 
     def require(self, config: RunConfig, data: DataSet) -> None:
         """Raise ConfigError or DataError for what it could not be run with; asked before the first step of a run."""
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """How much it has to do for each network, so that a plan can say how long; none where that is not known."""
+        del config, data
+        return Effort()
 
     def outside(self, config: RunConfig, data: DataSet) -> str:
         """Digest of files outside of the run and its data set that decide its results; empty where there are none."""

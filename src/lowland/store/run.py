@@ -173,6 +173,12 @@ class Run(Checkpoints, Results, Earlier):
         self._write_manifest()
         self._running = None
 
+    def keep_plan(self, seconds: Mapping[str, float]) -> None:
+        """Keep how long each stage is expected to take, for the report to compare."""
+        self._require_writer()
+        self.manifest["plan"] = {stage: round(time, 1) for stage, time in seconds.items()}
+        self._write_manifest()
+
     def reset_stage(self, name: str) -> None:
         """Clear stage `name` and all later ones with their files and checkpoints, so that they are done again.
 

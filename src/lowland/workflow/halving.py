@@ -14,187 +14,38 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from lowland import measures as measuring
-from lowland.core.config import Config, MeasureConfig
-from lowland.core.errors import ConfigError, LowlandError
-from lowland.core.genotype import Genotype
+from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
-from lowland.data import DataSet
 from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
-from lowland.measures.combined import combination, parts_of
-from lowland.measures.subnet import SubnetMeasure
+from lowland.measures.combined import combination
+from lowland.search import Archive
 from lowland.search.record import Ranked, SearchRecord
-from lowland.spaces import Shape, Single
-from lowland.store.run import Run
+from lowland.spaces import Single
+from lowland.store.run import ARCHIVE, Run
 from lowland.training import network as network_training
 from lowland.training.loop import Job, fit
-from lowland.training.optimization import learning_rate, steps_per_epoch
-from lowland.workflow.network_size import network_shape
+from lowland.training.optimization import learning_rate, lengthened, steps_per_epoch
+from lowland.workflow.designs import Design, entrants
+from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, total_steps, trained_images
 from lowland.workflow.session import Session
+
+JUDGED_EMA = 0.97
+"""Decay of the averaged weights that are judged at a rung, where the recipe has none.
+
+At a high learning rate the weights themselves are judged by where their last step led, averaged ones nearly as after
+the rate has fallen (docs/log.md).
+"""
 
 RUNGS = "rungs.json"
 """What every design was worth at every rung; part of the search stage."""
-
-
-BEGUN = "begun"
-"""Folder of the states from which trainings that began in the rungs go on."""
-
-
-def begun(rank: int) -> str:
-    """Where that state is kept for the network of a rank, relative to the run directory."""
-    return f"{BEGUN}/{rank}.safetensors"
-
-
-def require(config: Config) -> None:
-    """Raise ConfigError for rungs that cannot be: their measure, their lengths, their depths."""
-    search = config.search
-    if not search.finalists:
-        return
-    for part in parts_of(measuring.get(promote_measure(config))):
-        if not isinstance(part, SubnetMeasure):
-            raise ConfigError(
-                f"search.promote={search.promote} has to judge trained networks by their outputs, and {part.name} does "
-                "not; choose accuracy, loss, perturbed_accuracy, flatness or another measure of the outputs"
-            )
-    if search.finalist_epochs >= config.retrain.epochs:
-        raise ConfigError(
-            f"search.finalist_epochs={search.finalist_epochs:g} leaves nothing of the retraining, which has "
-            f"retrain.epochs={config.retrain.epochs}; lower it, or raise retrain.epochs"
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Design:
-    """What is trained: a genotype of a certain size.
-
-    Attributes:
-        genotype: The architecture.
-        shape: Its size.
-        entry: Its place in the order of the search; None where it is written by hand.
-        name: Of a network written by hand.
-    """
-
-    genotype: Genotype
-    shape: Shape
-    entry: Ranked | None = None
-    name: str | None = None
-
-    @property
-    def key(self) -> str:
-        """Differs from all other designs of a run."""
-        genes = "-".join(map(str, self.genotype.genes))
-        return f"{genes}-{self.shape.cells}-{self.shape.channels}"
-
-    @property
-    def checkpoint(self) -> str:
-        """Name of its checkpoint."""
-        return f"rung-{self.key}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rung:
-    """One rung.
-
-    Attributes:
-        steps: Training steps of each design until then, from its first.
-        designs: How many are trained so far.
-    """
-
-    steps: int
-    designs: int
-
-
-def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
-    """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
-
-    No rung is longer than the whole retraining.
-
-    Returns:
-        The rungs, shortest first.
-    """
-    search, whole = config.search, total_steps(config, data)
-    steps = max(1, round(search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))))
-    found = []
-    while designs > 1:
-        found.append(Rung(steps=min(steps, whole), designs=designs))
-        if steps >= whole:
-            break
-        designs, steps = math.ceil(designs / search.halving), steps * search.halving
-    return found
-
-
-def trained_images(config: Config, data: DataSet) -> int:
-    """Images that the delivered network learns from."""
-    return len(data.train) + (len(data.search) if config.retrain.include_search_split else 0)
-
-
-def total_steps(config: Config, data: DataSet) -> int:
-    """Steps of the whole retraining."""
-    return config.retrain.epochs * steps_per_epoch(config.retrain, trained_images(config, data))
-
-
-def extra_steps(config: Config, data: DataSet, designs: int) -> int:
-    """Training steps that the rungs take beyond the one retraining that goes on from them."""
-    done, total = 0, 0
-    for rung in rungs(config, data, designs):
-        total += rung.designs * (rung.steps - done)
-        done = rung.steps
-    return total - done
-
-
-def promote_measure(config: Config) -> MeasureConfig:
-    """What orders designs at a rung: `search.promote`, with the shared settings of `measure`."""
-    text = config.search.promote
-    several = "rank" if config.measure.combine == "sum" else config.measure.combine
-    return config.measure.model_copy(update={"name": text, "combine": several, "images": None})
-
-
-def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
-    """The designs that begin: the space's hand-written networks, then the search's order, each at every depth.
-
-    Those that the limits do not allow, or that are there already in another form, are left out.
-
-    Returns:
-        At most `search.finalists` designs, at least one.
-    """
-    config, space = session.config, session.space
-    wanted = config.search.finalists
-    depths = config.search.depths or (config.network.cells,)
-    by_hand = space.references.items() if config.search.hand_written else ()
-    named = [(space.parse(text), name) for name, text in by_hand]
-    pool: list[tuple[Genotype, Ranked | None, str | None]] = [(genotype, None, name) for genotype, name in named]
-    pool = pool[: max(1, wanted // (2 * len(depths)))] if pool else pool
-    pool += [(each.genotype, each, None) for each in ranking]
-    found: dict[tuple[str, int], Design] = {}
-    for genotype, entry, name in pool:
-        for cells in depths:
-            key = (space.key(genotype), cells)
-            if len(found) >= wanted or key in found:
-                continue
-            shape = network_shape(config, session.data, genotype, cells)
-            if allowed(session, genotype, shape):
-                found[key] = Design(genotype=genotype, shape=shape, entry=entry, name=name)
-    return list(found.values())
-
-
-def allowed(session: Session, genotype: Genotype, shape: Shape) -> bool:
-    """Whether a design is within the limits, and can be built for these images."""
-    limits = session.config.search
-    try:
-        session.space.check(shape)
-        cost = session.space.cost(genotype, shape)
-    except ConfigError:
-        return False
-    return (limits.max_params is None or cost.parameters <= limits.max_params) and (
-        limits.max_macs is None or cost.macs <= limits.max_macs
-    )
 
 
 def halved(session: Session, found: SearchRecord) -> SearchRecord:
@@ -221,6 +72,9 @@ def halved(session: Session, found: SearchRecord) -> SearchRecord:
     for rank, design in enumerate(order[: session.config.retrain.top], start=1):
         halving.keep(design, rank)
     halving.drop(designs)
+    if found.measure is not None:
+        with Archive(session.run.path / ARCHIVE) as archive:
+            archive.promote(found.measure, [session.space.key(design.genotype) for design in order])
     rest = [each for each in found.ranking if each.genotype not in known]
     return replace(found, ranking=[*first, *rest], files=[*found.files, RUNGS])
 
@@ -243,6 +97,7 @@ class Halving:
             initial={},
             compute=session.compute,
             seed=session.config.seed,
+            augmented=session.augmented,
         )
         self.known: dict[str, list[dict[str, Any]]] = self._recorded(session.run)
         self.reached: dict[str, int] = {}
@@ -322,9 +177,13 @@ class Halving:
         config, data = self.session.config, self.session.data
         whole = steps_per_epoch(config.retrain, trained_images(config, data))
         epochs = math.ceil(total_steps(config, data) / steps_per_epoch(config.retrain, len(data.train)))
-        recipe = config.retrain.model_copy(update={"epochs": epochs, "include_search_split": False, "patience": 0})
+        schedule = lengthened(config.retrain, trained_images(config, data))
+        recipe = schedule.model_copy(
+            update={"epochs": epochs, "min_steps": 0, "include_search_split": False, "patience": 0}
+        )
         job = network_training.job(design.genotype, body, recipe, data, self.session.compute, config.seed)
-        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(config.retrain, step, whole))
+        job = replace(job, ema=job.ema or JUDGED_EMA)
+        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(schedule, step, whole))
 
     def entry(self, design: Design) -> Ranked:
         """A design's row in the ranking."""
@@ -405,44 +264,6 @@ class Halving:
             "precision": session.compute.precision,
         }
         return json.dumps(parts, sort_keys=True)
-
-
-def regrouped(losses: Sequence[float], step: int, before: int, after: int) -> list[float]:
-    """Losses of epochs of `before` steps, and of the single steps of an unfinished one, as epochs of `after` steps.
-
-    Within an epoch only the mean is known, which stands for each of its steps.
-
-    Returns:
-        Means of whole epochs, then the losses of the steps after them.
-    """
-    whole = step // before
-    each = [loss for loss in losses[:whole] for _ in range(before)] + list(losses[whole:])
-    done = step // after
-    return [sum(each[at * after : (at + 1) * after]) / after for at in range(done)] + each[done * after :]
-
-
-class Continued:
-    """Checkpoints of a delivered network's training: the run's, and before there are any the state from the rungs.
-
-    Args:
-        run: The run.
-        rank: Of the network.
-    """
-
-    def __init__(self, run: Run, rank: int) -> None:
-        self.run, self.file = run, begun(rank)
-
-    def save_checkpoint(self, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
-        """Keep it in the run."""
-        self.run.save_checkpoint(name, tensors, state)
-
-    def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """The newest state, or where the rungs left it; None where neither is."""
-        kept = self.run.load_checkpoint(name)
-        if kept is not None or self.file not in self.run.manifest["files"]:
-            return kept
-        tensors, metadata = self.run.load_tensors(self.file)
-        return tensors, json.loads(metadata["state"])
 
 
 class _Quiet(Monitor):

@@ -52,7 +52,7 @@ def flatness(
         float | None,
         typer.Option("--slice-span", help="Its reach; 1 filter norm, or .5 along eigenvectors.", show_default=False),
     ] = None,
-    points: Annotated[int, typer.Option("--slice-points", help="Its points in each direction, odd.")] = 21,
+    points: Annotated[int, typer.Option("--slice-points", help="Its points in each direction, odd.")] = 15,
     curvature_images: Annotated[
         int, typer.Option("--curvature-images", help="Most images of curvature, sharpness and slices.")
     ] = 256,

@@ -20,7 +20,7 @@ from lowland.data.shift import CIFAR10, CorruptedPictures, cifar100, cifar_label
 from lowland.evaluation.results import Shift, ShiftResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
 from lowland.evaluation.shift.corruptions import corruption_accuracy
-from lowland.evaluation.suite import EvaluationContext, Suite, published_root, register
+from lowland.evaluation.suite import Effort, EvaluationContext, Suite, published_root, register
 
 
 class CorruptionSuite(Suite[ShiftResults]):
@@ -50,6 +50,12 @@ class CorruptionSuite(Suite[ShiftResults]):
         if names and not self.config.severities:
             raise ConfigError(f"setting evaluate.options.{self.name}.severities must name at least one severity")
         self.corrupted(data, config.seed, published_root(config))
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """Every corruption at every severity, of the run's own test images."""
+        images = min(len(data.test), self.config.images or len(data.test))
+        count = images * len(self.names()) * len(self.config.severities)
+        return Effort(images=count, corrupted=count if self.config.folder is None else 0)
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ShiftResults:
         """Judge all networks on the same pixels, in the run's memory format, since there are many images."""

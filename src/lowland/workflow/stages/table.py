@@ -10,7 +10,8 @@ from lowland.core.config import Config
 from lowland.store.artifacts import EVALUATION, HISTORY, INITIAL, SEARCH, TRAINED, TRAINING, network_folder
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import searchers
-from lowland.workflow.halving import BEGUN, RUNGS
+from lowland.workflow.halving import RUNGS
+from lowland.workflow.rungs import BEGUN
 from lowland.workflow.session import Session
 from lowland.workflow.stages.evaluate import evaluate_networks
 from lowland.workflow.stages.report import write_report

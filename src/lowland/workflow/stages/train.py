@@ -17,7 +17,7 @@ from lowland.store.manifest import INCOMING
 from lowland.training import network as network_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
-from lowland.workflow.halving import Continued, begun
+from lowland.workflow.rungs import Continued, begun
 from lowland.workflow.session import Session
 
 
