@@ -34,9 +34,9 @@ from lowland.workflow.presets import assemble
 POINTS, SHARE = 0.5, 0.3
 NETWORKS: dict[str, dict[str, Any]] = {
     "nasbench201": {"image_size": 28, "channels": 16, "cells": 1, "epochs": 8},
-    "darts": {"image_size": 28, "channels": 16, "cells": 2, "epochs": 3},
-    "mobilenetv3-small": {"image_size": 28, "channels": 16, "cells": 1, "epochs": 6},
-    "mobilenetv3": {"image_size": 28, "channels": 8, "cells": 1, "epochs": 6},
+    "darts": {"image_size": 28, "channels": 16, "cells": 2, "epochs": 1},
+    "mobilenetv3-small": {"image_size": 28, "channels": 16, "cells": 1, "epochs": 2},
+    "mobilenetv3": {"image_size": 28, "channels": 8, "cells": 1, "epochs": 2},
 }
 
 

@@ -201,6 +201,8 @@ def test_files_say_what_they_are_and_nothing_of_the_machine(tmp_path: Path) -> N
         (images,) = model.graph.input
         assert images.type.tensor_type.elem_type == onnx.TensorProto.UINT8
         assert images.type.tensor_type.shape.dim[0].dim_param
+    quantised = onnx.load(tmp_path / "onnx-int8").graph
+    assert max(len(name) for node in quantised.node for name in (*node.input, *node.output, node.name)) <= 6
     extra = {"lowland.json": ""}
     torch.export.load(tmp_path / "pt2", extra_files=extra)
     assert json.loads(extra["lowland.json"]) == wanted
