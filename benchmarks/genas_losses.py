@@ -101,7 +101,7 @@ def angle(session: Session, genotype: Genotype) -> Row:
 
 
 def hessian(session: Session, genotype: Genotype) -> Row:
-    """Flatness along the Hessian's top eigenvectors."""
+    """Flatness along the Hessian's top eigenvector, which moves the weights by σ (PyHessian)."""
     config, seconds = flatness_config(session.config.measure, direction="hessian"), {}
     with calibrated_subnet(session.supernet, genotype, session.context, config) as path, timed(seconds, "hessian"):
         found = attempt(lambda: flatness(path, config))

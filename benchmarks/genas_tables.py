@@ -90,7 +90,7 @@ def columns(rows: Sequence[Row], config: MeasureConfig) -> dict[str, Array]:
         **{f"α = {a:g}": column(lambda row, a=a: alpha(row["noise"][MAIN]["losses"], a)) for a in ALPHAS},
         "All weights": flat,
         "Search cells only": column(lambda row: row["noise"]["cells"]["value"]),
-        "Hessian direction": column(lambda row: row["hessian"]["value"]),
+        "Hessian direction": column(lambda row: row["unit hessian"]["value"]),
     }
     # The Hessian direction is measured on fewer genotypes; this is what it is to be held against.
     found["All weights, the same genotypes"] = np.where(np.isnan(found["Hessian direction"]), np.nan, flat)
@@ -222,7 +222,7 @@ def times(rows: Sequence[Sequence[Row]], training: Sequence[float]) -> Row:
             "flatness": mean(calibration, ("noise", "flatness")),
             "angle + flatness": mean(calibration, ("noise", "flatness"), ("angle", "cells+fixed")),
             "flatness, search cells": mean(calibration, ("noise", "cells")),
-            "flatness, Hessian direction": mean(("hessian", "hessian")),
+            "flatness, Hessian direction": mean(("unit hessian", "hessian")),
         },
     }
 
@@ -255,7 +255,7 @@ def study(arguments: argparse.Namespace) -> Row:
                 Part("angle", angle, genotypes),
                 Part("noise", noise, genotypes),
                 Part("curve", curve, [genotypes[place] for group in chosen.values() for place in group]),
-                Part("hessian", hessian, genotypes[: arguments.hessian]),
+                Part("unit hessian", hessian, genotypes[: arguments.hessian]),
             ]
             print(f"supernet {home}, seed {config.seed}", flush=True)
             rows = measured(session, parts, arguments.work, arguments.every)

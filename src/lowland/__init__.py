@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lowland._version import __version__
 
 _HOMES = {
+    "Callback": "lowland.app.callbacks.callback",
     "Config": "lowland.core.config",
     "Genotype": "lowland.core.genotype",
     "LowlandError": "lowland.core.errors",
@@ -25,6 +26,7 @@ _HOMES = {
 
 if TYPE_CHECKING:
     from lowland import measures, spaces
+    from lowland.app.callbacks.callback import Callback
     from lowland.app.python import resume, run, settings
     from lowland.core.config import Config
     from lowland.core.errors import LowlandError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from lowland.workflow.candidates import archive
 
 __all__ = [
+    "Callback",
     "Config",
     "Genotype",
     "LowlandError",

@@ -16,6 +16,7 @@ from lowland.core.monitor import Monitor
 from lowland.core.settings import merge, parse
 from lowland.workflow import pipeline, threads
 from lowland.workflow.presets import assemble
+from lowland.workflow.timing import Costs
 from whole_runs import TINY, Command, content, options
 
 FOUND = "10 classes; 320 / 80 / 359 train / search / test; test cut from the training images (20%); 8×8 grey, arrays; "
@@ -51,11 +52,14 @@ def test_the_first_two_lines_say_what_was_found_and_what_is_planned(tmp_path: Pa
 def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "usable_threads", lambda: 2)
     monkeypatch.setattr(threads, "time_threads", lambda work, most: {1: 6.0, 2: 40.0})
+    piece = Costs(supernet_step=6.0, network_step=1.0, candidate=2.0, image=1e-3, corrupted=1e-2)
+    monkeypatch.setattr(pipeline, "costs", lambda config, data, compute: piece)
     heard = Heard()
     settings = {"compute": {"threads": None}, "supernet": {"epochs": 1}}
     pipeline.run(assemble(merge(TINY, settings)), tmp_path / "run", monitor=heard, last="supernet")
     assert "steps: 10 supernet; 1 thread; " in heard.lines[1]
-    assert heard.lines[1].endswith("; supernet about 1 min")
+    assert heard.lines[1].endswith("; about 1 min (supernet 1 min)")
+    assert json.loads((tmp_path / "run/manifest.json").read_text())["plan"] == {"supernet": 60.0}
 
 
 @pytest.mark.parametrize(
@@ -64,7 +68,10 @@ def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: py
         ({}, "steps: 20 supernet, 72 retraining"),
         ({"retrain": {"top": 3}}, "steps: 20 supernet, 3 × 72 retraining"),
         ({"retrain": {"include_search_split": False}}, "steps: 20 supernet, 60 retraining"),
-        ({"search": {"finalists": 4, "finalist_epochs": 2}}, "steps: 20 supernet, 4 × 20 finalist, 72 retraining"),
+        (
+            {"search": {"finalists": 4, "finalist_epochs": 2}},
+            "steps: 20 supernet, 72 to choose of 4 designs, 72 retraining",
+        ),
         ({"supernet": {"epochs": 1000}}, "steps: 10,000 supernet, 72 retraining"),
     ],
 )

@@ -25,8 +25,14 @@ def test_an_option_decides_a_setting_that_there_is(name: str) -> None:
     assert OPTIONS[name].setting in known
 
 
-def test_flags_are_distinct_and_explained() -> None:
-    assert len({option.flag for option in OPTIONS.values()}) == len(OPTIONS)
+def test_flags_are_distinct_within_a_verb_and_explained() -> None:
+    """A published set is found below --data-root, be it the run's data or what its networks are judged by."""
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for command in commands.values():
+        flags = [flag for parameter in command.params for flag in parameter.opts]
+        assert len(set(flags)) == len(flags), command.name
+    shared = [option.flag for option in OPTIONS.values()]
+    assert {flag for flag in shared if shared.count(flag) > 1} == {"--data-root"}
     for option in OPTIONS.values():
         assert option.help.endswith(".")
 

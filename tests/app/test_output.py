@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lowland.app import encoding
 from lowland.app.cli import app
-from lowland.app.display import Display
+from lowland.app.shown import shown
 from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES
 from whole_runs import Command, copied
 
@@ -96,15 +96,17 @@ def test_brackets_and_colons_of_names_are_no_markup(pristine: Path, tmp_path: Pa
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_live_display_shows_names_as_they_are(terminal: bool) -> None:
     file = io.StringIO()
-    display = Display(Console(file=file, force_terminal=terminal, width=120, color_system=None))
+    display = shown(Console(file=file, force_terminal=terminal, width=120, color_system=None))
     display.start("[b]stage", 3, "step")
-    display.advance(1, genotype="[/b] :cat:")
+    display.advance(1, of="[/b] :cat:", genotype="long", candidate="long", learning_rate=0.1)
     display.note("about [/b] :cat:")
     display.finish()
-    shown = file.getvalue()
-    assert "[b]stage" in shown
-    assert "about [/b] :cat:" in shown
-    assert ("genotype [/b] :cat:" in shown) == terminal
+    told = file.getvalue()
+    assert "[b]stage" in told
+    assert "about [/b] :cat:" in told
+    assert "of [/b] :cat:" in told
+    assert "long" not in told
+    assert "learning_rate" not in told
 
 
 def test_no_help_loses_its_brackets() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lowland.app.display import Display, status_lines
+from lowland.app.display import status_lines
+from lowland.app.shown import shown
 from lowland.core import monitor
 from lowland.core.config import Config
 from lowland.core.monitor import Monitor
@@ -38,7 +39,7 @@ class Clock:
 @pytest.mark.parametrize("terminal", [False, True])
 def test_the_terminal_says_it_once_a_stage(monkeypatch: pytest.MonkeyPatch, terminal: bool) -> None:
     said = io.StringIO()
-    display = Display(Console(file=said, width=200, force_terminal=terminal))
+    display = shown(Console(file=said, width=200, force_terminal=terminal))
     clock = Clock(monkeypatch)
     clock.work(display, "network")
     assert "slow" not in said.getvalue()

@@ -9,11 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lowland.core.config import Config, RetrainConfig
 from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, RunError
 from lowland.core.monitor import Monitor
+from lowland.evaluation.comparison import Hits
 from lowland.evaluation.contest import ShiftedImages, Terms, Training
 from lowland.evaluation.references import Trial, references_result
 from lowland.spaces import Shape
@@ -61,7 +63,9 @@ def test_a_recipe_is_followed_but_for_what_a_network_has_not(name: str, lacking:
 
 def test_whatever_decides_a_result_is_part_of_its_digest() -> None:
     shape = Shape(image_size=8, channels=4, cells=1)
-    one = Training(reference=find("resnet-cell", "nasbench201", 8), shape=shape, seed=0, folder=Path("a/b"))
+    one = Training(
+        reference=find("resnet-cell", "nasbench201", 8), shape=shape, seed=0, root=Path("a"), folder=Path("a/b")
+    )
     others = [
         replace(one, seed=1),
         replace(one, shape=replace(shape, channels=6)),
@@ -81,12 +85,12 @@ def test_whatever_decides_a_result_is_part_of_its_digest() -> None:
 
 
 def test_a_checkpoint_belongs_to_one_training_and_damage_is_told(tmp_path: Path) -> None:
-    file = CheckpointFile(tmp_path / "checkpoint.safetensors")
+    file = CheckpointFile(tmp_path, "checkpoint.safetensors")
     assert file.load_checkpoint("a") is None
     file.save_checkpoint("a", {}, {"step": 3})
     assert file.load_checkpoint("a") == ({}, {"step": 3})
     assert file.load_checkpoint("b") is None
-    file.path.write_bytes(file.path.read_bytes()[:-3])
+    (tmp_path / file.relative).write_bytes((tmp_path / file.relative).read_bytes()[:-3])
     with pytest.raises(RunError, match=r"is damaged .*; delete it to begin that training anew"):
         file.load_checkpoint("a")
     file.drop()
@@ -98,3 +102,25 @@ def test_a_comparison_needs_a_seed(tmp_path: Path) -> None:
     trial = Trial(delivered=None, digest="", terms=terms(), folder=tmp_path)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="at least 1 seed, got 0"):
         references_result(trial, [], seeds=0)
+
+
+def test_nothing_of_a_contest_leaves_its_folder(tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "trained.json").write_text("{}")
+    (tmp_path / "contest" / "networks").mkdir(parents=True)
+    (tmp_path / "contest" / "networks" / "one").symlink_to(outside)
+    root = tmp_path / "contest"
+    shape = Shape(in_channels=1, num_classes=3, image_size=8, channels=4, cells=1)
+    one = Training(
+        reference=find("resnet-cell", "nasbench201", 8),
+        shape=shape,
+        seed=0,
+        root=root,
+        folder=root / "networks" / "one",
+    )
+    with pytest.raises(RunError, match="is a link"):
+        one.facts(terms())
+    with pytest.raises(RunError, match="is a link"):
+        one.keep(Hits(correct_N=torch.ones(3, dtype=torch.bool), corrupted_M=None, of=0), terms())
+    assert [file.name for file in outside.iterdir()] == ["trained.json"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+from torch import nn
 
 import toy_suite
 from lowland.core.config import RetrainConfig
@@ -13,6 +15,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.registry import SUITES
 from lowland.data import DataSet
+from lowland.data.shift import CIFAR10, cifar100, group, wnids
 from lowland.delivery.network import Network
 from lowland.evaluation.contest import Terms
 from lowland.evaluation.references import Trial
@@ -21,6 +24,7 @@ from lowland.spaces import Shape
 from lowland.testing import EvaluationSuite
 from lowland.testing.evaluation import Parts
 from lowland.training import network as network_training
+from published_sets import Reader, cifar_arrays, data_of, imagenet_data, pictures
 
 
 class TestClassification(EvaluationSuite):
@@ -81,6 +85,123 @@ class TestReferences(EvaluationSuite):
         for seed in (seed for network in values["networks"] for seed in network["seeds"]):
             del seed["seconds"]
         return values
+
+
+class TestCalibration(EvaluationSuite):
+    name = "calibration"
+
+
+class OnImageNet:
+    """Tiny sets of the first classes that ImageNet-A, -O and -R share, and networks that read them."""
+
+    labels: ClassVar[list[int]] = sorted(group("a") & group("o") & group("r"))[:4]
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        shown = {wnids()[label]: [label, cls.labels[0]] for label in cls.labels}
+        folder = tmp_path_factory.mktemp("published")
+        cls.options = {key: str(pictures(folder / key, shown)) for key in cls.keys}
+
+    keys: ClassVar[tuple[str, ...]] = ("folder",)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def data(cls) -> DataSet:
+        return imagenet_data(cls.labels)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def networks(cls) -> dict[str, nn.Module]:
+        return {"1": Reader(cls.labels).eval(), "2": Reader(cls.labels[::-1]).eval()}
+
+
+class TestImageNetV2(OnImageNet, EvaluationSuite):
+    name = "imagenet-v2"
+
+
+class TestImageNetSketch(OnImageNet, EvaluationSuite):
+    name = "imagenet-sketch"
+
+
+class TestImageNetA(OnImageNet, EvaluationSuite):
+    name = "imagenet-a"
+    keys = ("folder", "clean")
+
+
+class TestImageNetR(OnImageNet, EvaluationSuite):
+    name = "imagenet-r"
+
+
+class TestImageNetO(OnImageNet, EvaluationSuite):
+    name = "imagenet-o"
+    keys = ("folder", "clean")
+
+
+class TestOutOfDistribution(OnImageNet, EvaluationSuite):
+    name = "ood"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("others")
+        cls.options = {"folders": [str(pictures(folder / name, {"": [7, 8, 30]})) for name in ("dtd", "noise")]}
+
+
+class TestImageNetC(OnImageNet, EvaluationSuite):
+    name = "imagenet-c"
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("published")
+        for severity in ("1", "3"):
+            shown = {wnids()[label]: [label, cls.labels[0]] for label in cls.labels}
+            pictures(folder / "blur" / "zoom_blur" / severity, shown, side=(224, 224))
+        cls.options = {"folder": str(folder), "names": ["zoom_blur"], "severities": [1, 3]}
+
+
+class OnCifar:
+    """Tiny sets of CIFAR's classes, and networks that read them."""
+
+    classes: ClassVar[tuple[str, ...]] = CIFAR10
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def published(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        folder = tmp_path_factory.mktemp("published")
+        labels = np.arange(12, dtype=np.uint8) % len(cls.classes)
+        np.save(folder / "labels.npy", np.tile(labels, 5))
+        np.save(folder / "fog.npy", cifar_arrays(np.tile(labels, 5)))
+        np.save(folder / "cifar10.1_v6_data.npy", cifar_arrays(labels))
+        np.save(folder / "cifar10.1_v6_labels.npy", labels.astype(np.int32))
+        cls.options = {"folder": str(folder)} | cls.own
+
+    own: ClassVar[dict[str, Any]] = {"names": ["fog"], "severities": [2, 5]}
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def data(cls) -> DataSet:
+        return data_of(cls.classes, range(len(cls.classes)), size=32)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def networks(cls) -> dict[str, nn.Module]:
+        return {"1": Reader(range(len(cls.classes))).eval()}
+
+
+class TestCifar10C(OnCifar, EvaluationSuite):
+    name = "cifar10-c"
+
+
+class TestCifar100C(OnCifar, EvaluationSuite):
+    name = "cifar100-c"
+    classes = cifar100()
+
+
+class TestCifar101(OnCifar, EvaluationSuite):
+    name = "cifar10.1"
+    own: ClassVar[dict[str, Any]] = {}
 
 
 class TestDarkness(EvaluationSuite):

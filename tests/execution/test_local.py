@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -184,3 +186,42 @@ def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy
         assert time.monotonic() - began < 30
         assert not any(alive(process) for process in pids)
         assert [c.genotype for c in archive.candidates(order="created")] == [p.genotype for p in proposals[:3]]
+
+
+ORPHANS = """
+import os, sys, time
+from pathlib import Path
+from lowland.core.genotype import Genotype
+from lowland.execution import local
+from lowland.execution.outcome import LocalScorer
+from lowland.testing import processes
+
+if __name__ == "__main__":
+    local.WORTH_SECONDS = 0.0
+    folder = Path(sys.argv[1])
+    workers = local.Workers(2, processes.Prepare())
+    case = processes.Case(folder)
+    while not workers.processes or not all(worker.ready for worker in workers._workers):
+        list(workers.scores(case, [Genotype("toy", (0, 2, place)) for place in range(2)], LocalScorer(case.score)))
+    (folder / "pids").write_text(" ".join(map(str, workers.processes)))
+    slow = processes.Case(folder, "slow")
+    list(workers.scores(slow, [Genotype("toy", (3, 0, place)) for place in range(8)], LocalScorer(slow.score)))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="asks for processes by number")
+def test_workers_end_when_their_parent_was_killed_while_they_score(tmp_path: Path) -> None:
+    (tmp_path / "orphans.py").write_text(ORPHANS)
+    parent = subprocess.Popen([sys.executable, str(tmp_path / "orphans.py"), str(tmp_path)])
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "faults").exists():  # a slow candidate is being scored
+        assert parent.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    parent.kill()
+    parent.wait()
+    pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
+    deadline = time.monotonic() + 20
+    while any(map(alive, pids)):
+        assert time.monotonic() < deadline, "orphans live on"
+        time.sleep(0.05)

@@ -20,7 +20,7 @@ from lowland.store import inside
 from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, STAGES, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
 from lowland.workflow import pipeline, rank
-from lowland.workflow.identity import measure_identity
+from lowland.workflow.identity import identity_text, measure_identity
 from lowland.workflow.renewal import renewed
 from lowland.workflow.session import Session
 
@@ -102,6 +102,38 @@ def test_every_old_value_stands_at_its_new_place(name: str, tmp_path: Path) -> N
 def test_expressions_call_settings_as_today(old: str, new: str) -> None:
     assert expression_from_format_1(old) == new
     assert from_format_1({"measure": {"name": old}})["measure"]["name"] == new
+
+
+@pytest.mark.parametrize("name", ["flatness(direction=hessian)", "flatness"])
+def test_runs_from_before_the_scale_of_the_hessian_direction_keep_theirs(name: str, tmp_path: Path) -> None:
+    """It was σ·√P; today's default is σ. Format 1, and the first runs of format 2, do not say it."""
+    copy = relocated(GOLDEN / "evolution", tmp_path / "run")
+    with Run.open(copy) as run:
+        old = run.config.model_dump(mode="json")
+    followed = {"direction": "random" if "(" in name else "hessian", "hessian_vectors": 1}
+    old["measure"] |= {"name": name, "options": {"flatness": followed}}
+    written = yaml.safe_dump(old)
+    manifest = json.loads((copy / MANIFEST).read_text())
+    assert manifest["format"] == 1
+    for number in (1, FORMAT):
+        (copy / CONFIG).write_text(written)
+        manifest["format"] = number
+        manifest["files"][CONFIG] = hashlib.sha256(written.encode()).hexdigest()
+        (copy / MANIFEST).write_text(json.dumps(manifest))
+        with Run.open(copy, read_only=True) as run:
+            held = run.config.measure
+        assert held.options["flatness"]["hessian_scale"] == "noise", number
+        ours = json.loads(identity_text(held, {}))["measure"]["options"]
+        assert ours["direction"] == "hessian"
+        assert "hessian_scale" not in ours
+
+
+def test_an_archive_of_format_1_keeps_its_hessian_direction() -> None:
+    parts = json.loads(rows(GOLDEN / "evolution" / ARCHIVE)[0][0])
+    parts["measure"] |= {"name": "flatness", "direction": "hessian"}
+    options = json.loads(renewed(json.dumps(parts), "fp32"))["measure"]["options"]
+    assert options["direction"] == "hessian"
+    assert "hessian_scale" not in options
 
 
 # --- runs ----------------------------------------------------------------------------------------------------------

@@ -33,7 +33,16 @@ def score(case: Case, genotype: Genotype | None = None, **options: object) -> Sc
     return measures.get(config).score(case.supernet, genotype or SMALL, case.context)
 
 
-@pytest.mark.parametrize("options", [{}, {"antithetic": True}, {"position": "cells"}, {"levels": "incremental"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"hessian_scale": "noise"},
+        {"antithetic": True},
+        {"position": "cells"},
+        {"levels": "incremental", "hessian_scale": "noise"},
+    ],
+)
 def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, object]):
     found = score(trained, **options)
     config = measure_config("flatness", **options)
@@ -53,7 +62,8 @@ def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, o
         for std in stds:
             both = []
             for sign in (1, -1) if config.antithetic else (1,):
-                moved = clean + sign * std * math.sqrt(len(clean)) * top
+                length = math.sqrt(len(clean)) if options.get("hessian_scale") == "noise" else 1.0
+                moved = clean + sign * std * length * top
                 state = {name: p.detach().clone() for name, p in parameters.items()}
                 with torch.no_grad():
                     nn.utils.vector_to_parameters(moved, parameters.values())
@@ -69,7 +79,17 @@ def test_losses_equal_the_brute_force_oracle(trained: Case, options: dict[str, o
 
 def test_it_is_a_sharper_direction_than_noise_of_the_same_length(trained: Case):
     noise = measures.get(MeasureConfig(name="flatness", draws=4)).score(trained.supernet, SMALL, trained.context)
-    assert score(trained).details["losses"][-1] > noise.details["losses"][-1]
+    assert score(trained, hessian_scale="noise").details["losses"][-1] > noise.details["losses"][-1]
+
+
+def test_a_unit_vector_is_followed_as_far_as_sigma_says(trained: Case):
+    """PyHessian's scale is the default: as far at σ as the scale of noise goes at σ/√P."""
+    unit, noise = score(trained), score(trained, hessian_scale="noise")
+    shorter = tuple(sigma / math.sqrt(unit.details["perturbed_parameters"]) for sigma in SIGMAS)
+    short = score(trained, hessian_scale="noise", sigmas=shorter)
+    assert unit.details["losses"] == pytest.approx(short.details["losses"], rel=1e-6)
+    assert noise.details["losses"][-1] > unit.details["losses"][-1]
+    assert (unit.details["hessian_scale"], noise.details["hessian_scale"]) == ("unit", "noise")
 
 
 def test_one_eigenvector_leaves_nothing_to_chance(trained: Case):

@@ -288,3 +288,20 @@ def test_a_reset_stopped_within_is_made_good_at_the_next_opening(run: Run, monke
         assert not again.stage_done("search")
         assert not (run.path / ARCHIVE).exists()
         assert again.verify() == []
+
+
+def test_a_run_renamed_while_it_is_written_leaves_no_stray_folder(tmp_path: Path) -> None:
+    with Run.create(tmp_path / "run", Config()) as run:
+        run.start_stage("supernet")
+        (tmp_path / "run").rename(tmp_path / "elsewhere")
+        for write in (
+            lambda: run.write_json("supernet/history.json", 1),
+            lambda: run.progress("supernet", 1, 2, None, None),
+        ):
+            with pytest.raises(RunError, match=r"run is not there any more, so that nothing .* where it is now"):
+                write()
+        (tmp_path / "elsewhere").rename(tmp_path / "run")
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    assert not (tmp_path / "run").exists()
+    with Run.open(tmp_path / "elsewhere") as run:
+        run.start_stage("supernet")

@@ -138,6 +138,21 @@ def test_mixed_labels_are_learnt_from() -> None:
     assert len(fit(network_job(retrain_recipe(mixup=0.5, cutmix=1.0, class_balance="loss"))).loss) == 2
 
 
+def test_images_are_mixed_in_the_first_share_of_the_steps_only() -> None:
+    whole, part, plain = (
+        seen(inputs(**changes)) for changes in ({"mixup": 0.5}, {"mixup": 0.5, "mixed_share": 0.5}, {})
+    )
+    half = len(whole) // 2
+    for (_, x, target), (_, wanted, mixture) in zip(part[:half], whole[:half], strict=True):
+        assert torch.equal(x, wanted)
+        assert torch.equal(target, mixture)
+    for (_, x, target), (_, wanted, labels) in zip(part[half:], plain[half:], strict=True):
+        assert torch.equal(x, wanted)
+        assert torch.equal(target, labels)
+    job = network_job(retrain_recipe(mixup=0.5, mixed_share=0.5))
+    assert len(fit(job).loss) == 2
+
+
 def test_sampling_shares_places_out_evenly() -> None:
     labels_N = torch.tensor([0] * 50 + [1] * 13 + [4] * 2)
     for epoch in range(20):

@@ -10,7 +10,6 @@ import torch
 
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
-from lowland.workflow import finalists
 from lowland.workflow.identity import measure_identity
 from lowland.workflow.presets import assemble
 
@@ -33,9 +32,7 @@ def test_it_holds_the_resolved_precision() -> None:
     auto = {None: "fp32", torch.bfloat16: "bf16"}[resolve(ComputeConfig(device="cpu")).autocast_dtype]
     for name in ("fp32", "bf16"):
         assert identity(precision=name)["precision"] == name
-        assert json.loads(finalists.identity(session(name)))["precision"] == name
     assert identity(precision="auto") == identity(precision=auto)
-    assert finalists.identity(session("auto")) == finalists.identity(session(auto))
 
 
 def test_it_holds_seed_supernet_and_fine_tuning() -> None:
@@ -71,3 +68,18 @@ def test_only_what_the_asked_measures_declare_is_in_it() -> None:
 def test_one_way_of_writing_a_setting_is_the_other() -> None:
     expression = identity(measure={"name": "robustness(sigma=0.2, draws=3)"})
     assert expression == identity(measure={"name": "robustness", "options": {"robustness": {"sigma": 0.2, "draws": 3}}})
+
+
+def test_the_scale_of_a_hessian_direction_is_told_only_where_it_is_not_the_old_one() -> None:
+    """Archives from before `hessian_scale` hold its scale `noise` without a word."""
+
+    def flat(**options: Any) -> dict[str, Any]:
+        return identity(measure={"name": "flatness", "options": {"flatness": options}})
+
+    assert flat() == flat(hessian_scale="noise") == flat(hessian_scale="unit")
+    assert "hessian_scale" not in flat()["measure"]["options"]
+    old, new = flat(direction="hessian", hessian_scale="noise"), flat(direction="hessian")
+    assert "hessian_scale" not in old["measure"]["options"]
+    assert new["measure"]["options"] == old["measure"]["options"] | {"hessian_scale": "unit"}
+    both = identity(measure={"name": "accuracy+flatness(direction=hessian)"})["measure"]["sum"]
+    assert both[1]["options"]["hessian_scale"] == "unit"

@@ -118,3 +118,36 @@ def test_refusals(pristine: Path, colours: Path, lowland: Command) -> None:
         ((pristine / "supernet", "--data", "digits"), "no delivered network"),
     ):
         assert word in lowland("flatness", *arguments).fault, arguments
+
+
+def test_curvature_sharpness_and_slices_with_a_page(
+    tmp_path: Path, lowland: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_models.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    asked = ("flatness", "my_models:make", "--data", "digits", "--images", "60", "--draws", "1", "--vectors", "2")
+    more = ("--curvature", "--eigenvalues", "2", "--sharpness", "0.05", "--sharpness", "0.1", "--slice", "random")
+    said = lowland(*asked, *more, "--slice", "hessian", "--slice-points", "3", "--json", "--out", "page.html")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert [each["rho"] for each in found["sharpness"]] == [0.05, 0.1]
+    assert [each["plane"] for each in found["slices"]] == ["random", "hessian"]
+    assert len(found["curvature"]["eigenvalues"]) == 2
+    page = (tmp_path / "page.html").read_text()
+    assert page.count('role="img"') == 4
+    assert "Spectral density of the Hessian" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    told = lowland(*asked, "--curvature", "--adaptive", "--sharpness", "0.5", "--out", "again.html")
+    for word in ("trace of the Hessian", "eigenvalue 3", "adaptive sharpness", "written  again.html"):
+        assert word in told.out, word
+    # What was measured is said before a page that cannot be written is refused.
+    lost = lowland(*asked, "--out", "absent/folder/page.html")
+    assert lost.code in (0, 2)
+    for wrong, word in (
+        (("--slice", "round"), "round"),
+        (("--slice", "random", "--slice-points", "4"), "odd"),
+        (("--sharpness", "-1"), "radius"),
+        (("--eigenvalues", "0"), "eigenvalues"),
+        (("--curvature-images", "0"), "curvature_images"),
+    ):
+        assert word in lowland(*asked, *wrong).fault, wrong

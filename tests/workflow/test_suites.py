@@ -205,7 +205,9 @@ def test_a_run_is_told_without_the_plugin_of_its_suite(
 
 
 def test_every_suite_says_what_it_found_in_plain_values(finished: Path) -> None:
-    pipeline.resume(finished, last="evaluate", changes=[{"evaluate": {"suites": SUITES.names()}}])
+    published = {entry.name for entry in SUITES.built_in() if ".shift." in entry.module} - {"corruptions"}
+    asked = [name for name in SUITES.names() if name not in published]  # these are judged in tests of their own
+    pipeline.resume(finished, last="evaluate", changes=[{"evaluate": {"suites": asked}}])
     with Run.open(finished, read_only=True) as opened:
         found_by = {record.suite: record for record in evaluated(opened)}
         assert set(ALL.split(",")) <= set(found_by) <= set(SUITES.names())
@@ -222,7 +224,7 @@ def test_every_suite_says_what_it_found_in_plain_values(finished: Path) -> None:
 def test_the_table_of_stages_holds_every_section_once() -> None:
     assert tuple(STAGES) == manifest.STAGES
     decided = [section for stage in STAGES.values() for section in stage.decided_by]
-    assert sorted([*decided, "plugins"]) == sorted(Config.model_fields)
+    assert sorted([*decided, "history", "plugins"]) == sorted(Config.model_fields)
     neutral = [key for stage in STAGES.values() for key in stage.undecided]
     for key in neutral:
         section, _, name = key.partition(".")

@@ -12,7 +12,7 @@ from typer.exceptions import TyperException
 from lowland._version import __version__
 from lowland.app.console import complain
 from lowland.app.encoding import never_refuse
-from lowland.app.verbs import comparison, listings, networks, ranking, runs
+from lowland.app.verbs import comparison, folders, history, listings, networks, ranking, runs, settings
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 
@@ -25,7 +25,6 @@ def _print_version(asked: bool) -> None:
 app = typer.Typer(
     name="lowland",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -49,6 +48,10 @@ for verb in (
     runs.report,
     runs.resume,
     runs.status,
+    folders.ls,
+    folders.diff,
+    history.history,
+    settings.settings,
     networks.flatness,
     ranking.truth,
     ranking.rank,
@@ -64,7 +67,7 @@ def main() -> None:
     never_refuse()
     warnings.showwarning = _warn
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(prog_name="lowland", standalone_mode=False))
     except InterruptedRun as stop:
         complain(str(stop))
         sys.exit(130)

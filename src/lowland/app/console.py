@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+from lowland.core.errors import LowlandWarning
 
 out = Console()
 err = Console(stderr=True)
@@ -17,6 +23,11 @@ def say(lines: Iterable[str | Text]) -> None:
         out.print(literal(line), soft_wrap=True)
 
 
+def print_json(value: Any) -> None:
+    """Print a value for programs: one JSON document, and nothing else."""
+    out.print(literal(json.dumps(value, indent=2, allow_nan=False)), soft_wrap=True)
+
+
 def complain(sentence: str, style: str = "") -> None:
     """Print one sentence to the error output."""
     err.print(literal(sentence), style=style, soft_wrap=True)
@@ -25,3 +36,23 @@ def complain(sentence: str, style: str = "") -> None:
 def literal(line: str | Text) -> Text:
     """A line as it stands: no bracket of a path or name is markup, no `:cat:` an emoji, no number coloured."""
     return line if isinstance(line, Text) else Text(line)
+
+
+@contextmanager
+def all_warnings() -> Iterator[None]:
+    """Within the block warnings of libraries are printed too, with the place they come from."""
+    before = warnings.showwarning
+
+    def complained(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, *rest: Any, **named: Any
+    ) -> None:
+        if issubclass(category, LowlandWarning):
+            before(message, category, filename, lineno, *rest, **named)
+        else:
+            complain(f"{category.__name__}: {message} ({filename}:{lineno})", style="dim")
+
+    warnings.showwarning = complained
+    try:
+        yield
+    finally:
+        warnings.showwarning = before

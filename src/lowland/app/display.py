@@ -17,7 +17,8 @@ from lowland.app.console import literal
 from lowland.app.tables import listing, table, wrapped
 from lowland.core.amounts import clock, estimate, measured, millions
 from lowland.core.errors import InterruptedRun
-from lowland.core.monitor import STEP, Monitor, Rate
+from lowland.core.lines import facts_of, summary
+from lowland.core.monitor import STEP, Monitor, Rate, Start, named
 from lowland.core.registry import OWN, Entry
 
 if TYPE_CHECKING:
@@ -26,34 +27,48 @@ if TYPE_CHECKING:
 
 
 class Display(Monitor):
-    """One line per stage: bar, count, rate, time left and a few facts. A plain line where there is no terminal."""
+    """One line per stage: bar, count, rate, time left and a few facts, drawn anew in place.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: A terminal.
+        verbose: Show also versions, the place of computation, changed settings and details.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool = False) -> None:
         self.console = console
+        self.verbose = verbose
         self.progress: Progress | None = None
         self.task: TaskID | None = None
         self.rate = Rate(0)
-        self.stage = self.unit = ""
+        self.unit = ""
         self.warned = False
+
+    def begin(self, start: Start) -> None:
+        """Say where the run is, so that it can be watched from elsewhere."""
+        done = f" goes on; done: {', '.join(start.done) or 'nothing'}" if start.resumed else ""
+        self.say(f"run {start.path}{done}")
+        if self.verbose:
+            for line in facts_of(start):
+                self.detail(line)
 
     def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
         """Begin a line."""
         self.finish()
-        self.stage, self.unit, self.rate = stage, unit, Rate(total, done, even=unit == STEP)
+        self.unit, self.rate = unit, Rate(total, done, even=unit == STEP)
         self.warned = False
-        if self.console.is_terminal:
-            self.progress = Progress(
-                TextColumn("{task.description:<12.12}", markup=False),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[speed]}", markup=False),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[facts]}", style="dim", markup=False),
-                console=self.console,
-                refresh_per_second=4,
-            )
-            self.progress.start()
-            self.task = self.progress.add_task(stage, total=total, completed=done, speed="", facts="")
+        self.progress = Progress(
+            TextColumn("{task.description:<12.12}", markup=False),
+            # What is worth reading comes first where the terminal is narrow.
+            BarColumn(bar_width=max(4, min(24, self.console.width - 76))),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[facts]}", style="dim", markup=False),
+            console=self.console,
+            refresh_per_second=4,
+        )
+        self.progress.start()
+        self.task = self.progress.add_task(stage, total=total, completed=done, speed="", facts="")
 
     def advance(self, done: int, **facts: Any) -> None:
         """Move the line on."""
@@ -63,18 +78,8 @@ class Display(Monitor):
             self.note(lull)
             self.warned = True
         if self.progress is not None and self.task is not None:
-            self.progress.update(self.task, completed=done, speed=self._speed(), facts=self._facts(facts))
-
-    def _speed(self) -> str:
-        left = self.rate.seconds_left
-        per_second = self.rate.per_second
-        text = f"{per_second:.1f} {self.unit}/s" if per_second >= 1 else f"{per_second * 60:.1f} {self.unit}/min"
-        return f"{text}, {clock(left)} left" if left is not None else text
-
-    def _facts(self, facts: dict[str, Any]) -> str:
-        return "  ".join(
-            f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in facts.items()
-        )
+            speed = self.rate.outlook(self.unit)
+            self.progress.update(self.task, completed=done, speed=speed, facts="  ".join(named(facts)))
 
     def say(self, line: str) -> None:
         """Print one line above the bar, as it is."""
@@ -84,18 +89,25 @@ class Display(Monitor):
         """Print one line above the bar."""
         self.console.print(literal(message), style="yellow")
 
+    def detail(self, line: str) -> None:
+        """Print one line above the bar where details were asked for."""
+        if self.verbose:
+            self.console.print(literal(line), style="dim", soft_wrap=True)
+
     def finish(self) -> None:
         """End the line."""
         if self.progress is not None:
             self.progress.stop()
             self.progress = None
-        elif self.stage:
-            counted = f"{self.rate.done}/{self.rate.total}"
-            self.console.print(literal(f"{self.stage:<12.12} {counted} {self._speed_done()}"))
-        self.stage = ""
 
-    def _speed_done(self) -> str:
-        return f"{self.rate.per_second:.1f} {self.unit}/s"
+    def end(self, result: Any) -> None:
+        """Say how long each stage took."""
+        self.finish()
+        self.say(summary(result.seconds))
+
+    def fail(self, error: BaseException) -> None:
+        """Leave the line as it is and give the terminal its cursor back."""
+        self.finish()
 
 
 @contextmanager

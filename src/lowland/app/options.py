@@ -15,6 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from lowland.app import completion
+
 Given = dict[str, Any]
 """Values of shared options by their names in `OPTIONS`."""
 
@@ -22,6 +24,8 @@ Layers = list[dict[str, Any]]
 """Nested settings, weakest first."""
 
 RunDirectory = Annotated[Path, typer.Argument(help="Run directory.")]
+
+JsonOutput = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,7 @@ class Option:
         setting: The setting it decides; empty where it decides none, or any.
         type: Type of its value; a list where it is repeatable, bool for a flag.
         implies: Name of another option, and the value of it that this option belongs to and brings along.
+        completed: What the shell completes its value by.
     """
 
     flag: str
@@ -41,13 +46,16 @@ class Option:
     setting: str = ""
     type: Any = str
     implies: tuple[str, str] | None = None
+    completed: completion.Completion | None = None
 
     @property
     def parameter(self) -> tuple[Any, Any]:
         """Annotation and default from which typer makes the option."""
         kind = self.type if self.type is bool else self.type | None
         default = False if self.type is bool else None
-        return Annotated[kind, typer.Option(self.flag, help=self.help, show_default=False)], default
+        return Annotated[
+            kind, typer.Option(self.flag, help=self.help, show_default=False, autocompletion=self.completed)
+        ], default
 
     def layers(self, value: Any) -> Layers:
         """The settings that a value of it decides."""
@@ -76,6 +84,16 @@ class Count(Option):
         return [nested(self.setting, count(self.flag, value))]
 
 
+class Duration(Option):
+    """A time, such as 20m."""
+
+    def layers(self, value: Any) -> Layers:
+        """The time in seconds."""
+        from lowland.core.settings import duration, nested
+
+        return [nested(self.setting, duration(self.flag, value))]
+
+
 class Assignments(Option):
     """Settings as `section.key=value`."""
 
@@ -84,6 +102,18 @@ class Assignments(Option):
         from lowland.core.settings import assignment
 
         return [assignment(text) for text in value]
+
+
+class Searcher(Option):
+    """A searcher; or a strategy, which is one of the searcher one-shot."""
+
+    def layers(self, value: Any) -> Layers:
+        """What finds networks, and where that is one-shot what proposes them."""
+        from lowland.core.registry import SEARCHERS, STRATEGIES
+
+        if value in STRATEGIES.names() and value not in SEARCHERS.names():
+            return [{"search": {"searcher": "one-shot", "strategy": value}}]
+        return [{"search": {"searcher": value}}]
 
 
 class Names(Option):
@@ -96,20 +126,48 @@ class Names(Option):
         return [nested(self.setting, [name.strip() for text in value for name in text.split(",")])]
 
 
+class Paths(Option):
+    """Paths, given one by one."""
+
+    def layers(self, value: Any) -> Layers:
+        """All of them."""
+        from lowland.core.settings import nested
+
+        return [nested(self.setting, list(map(str, value)))]
+
+
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
-    "data": Option("--data", "Data set name, image folder or .npz file.", "data.name"),
-    "space": Option("--space", "Search space (`lowland spaces`).", "space"),
-    "measure": Option("--measure", "Measure or sum of measures (`lowland measures`).", "measure.name"),
-    "strategy": Option("--strategy", "Search strategy (`lowland strategies`).", "search.strategy"),
-    "preset": Option(
-        "--preset", "quick, standard, paper, flatnas; add +compat for the public code's quirks.", "preset"
+    "data": Option("--data", "Data set name, image folder or .npz file.", "data.name", completed=completion.data),
+    "space": Option("--space", "Search space (`lowland spaces`).", "space", completed=completion.spaces),
+    "measure": Option(
+        "--measure", "Measure or sum of measures (`lowland measures`).", "measure.name", completed=completion.measures
     ),
-    "recipe": Option("--recipe", "Retraining recipe: quick, cifar, imagenet, nasbench201.", "retrain.recipe"),
+    "strategy": Option(
+        "--strategy", "Search strategy (`lowland strategies`).", "search.strategy", completed=completion.strategies
+    ),
+    "searcher": Searcher(
+        "--searcher",
+        "What finds networks (`lowland searchers`), or a strategy, which is one of searcher one-shot.",
+        "search.searcher",
+    ),
+    "preset": Option(
+        "--preset",
+        "quick, standard, paper, flatnas; add +compat for the public code's quirks.",
+        "preset",
+        completed=completion.among(*completion.PRESETS),
+    ),
+    "recipe": Option(
+        "--recipe",
+        "Retraining recipe: quick, cifar, imagenet, nasbench201.",
+        "retrain.recipe",
+        completed=completion.among(*completion.RECIPES),
+    ),
     "optimizer": Option(
         "--optimizer",
         "Retraining optimiser: sgd, adamw, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
         "retrain.optimizer",
+        completed=completion.optimizers,
     ),
     "top": Option("--top", "How many of the best genotypes to retrain.", "retrain.top", int),
     "epochs": Option("--epochs", "Supernet training epochs.", "supernet.epochs", int),
@@ -122,6 +180,7 @@ OPTIONS: Mapping[str, Option] = {
         "What the networks are judged by (`lowland suites`). Repeatable, or separated by commas.",
         "evaluate.suites",
         list[str],
+        completed=completion.suites,
     ),
     "corrupted": Option(
         "--corrupted",
@@ -129,7 +188,24 @@ OPTIONS: Mapping[str, Option] = {
         "evaluate.options.corruptions.folder",
         Path,
     ),
-    "device": Option("--device", "auto, cpu, cuda, cuda:N or mps.", "compute.device"),
+    "published": Option(
+        "--data-root",
+        "Folder that holds the suites' published data sets, such as imagenet-a and CIFAR-10-C.",
+        "evaluate.root",
+        Path,
+    ),
+    "ood": Paths(
+        "--ood",
+        "Folder of pictures of other things, which the networks should be unsure of; adds the suite ood. Repeatable.",
+        "evaluate.options.ood.folders",
+        list[Path],
+    ),
+    "device": Option(
+        "--device",
+        "auto, cpu, cuda, cuda:N or mps.",
+        "compute.device",
+        completed=completion.among("auto", "cpu", "cuda", "mps"),
+    ),
     "objectives": Option(
         "--objective",
         "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
@@ -141,13 +217,21 @@ OPTIONS: Mapping[str, Option] = {
     "download": Option("--download", "Let torchvision download a missing data set.", "data.download", bool),
     "max_params": Count("--max-params", "Largest number of parameters, such as 1.0M.", "search.max_params"),
     "max_macs": Count("--max-macs", "Most multiply-accumulates, such as 50M.", "search.max_macs"),
+    "budget": Duration("--budget", "Wall time of the whole run, such as 20m; trainings are as long as fits.", "budget"),
     "plugins": Option(
         "--plugin",
         "Module of your own that registers spaces, measures, …; imported first. Repeatable.",
         "plugins",
         list[str],
     ),
-    "settings": Assignments("--set", "Any setting: section.key=value. Repeatable.", type=list[str]),
+    "settings": Assignments(
+        "--set", "Any setting: section.key=value. Repeatable.", type=list[str], completed=completion.assignments
+    ),
+    "log": Option(
+        "--log",
+        "Also write curves, settings and figures for tensorboard, mlflow or wandb. Repeatable, or separated by commas.",
+        type=list[str],
+    ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
 }
 """Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""

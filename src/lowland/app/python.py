@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from lowland.app import console
-from lowland.app.display import Display, stoppable
+from lowland.app.callbacks import Callback
 from lowland.app.encoding import written_out
+from lowland.app.shown import Mode, watched
 from lowland.core.config import Config
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
@@ -83,6 +83,9 @@ def run(
     set: Set | None = None,
     config: Config | None = None,
     monitor: Monitor | None = None,
+    callbacks: Sequence[Callback | str] = (),
+    progress: Mode = "auto",
+    verbose: bool = False,
     quiet: bool = False,
     last: str = "report",
 ) -> RunResult:
@@ -105,8 +108,13 @@ def run(
         set: As for `settings`.
         config: Settings in place of the seven above. What they leave out comes from their preset, as everywhere:
             `Config(preset="paper")` is what the command line makes of `--preset paper`.
-        monitor: Hears how it goes; None: lines in the terminal or notebook.
-        quiet: Show nothing, but warnings.
+        monitor: Hears how it goes in place of what `progress` says.
+        callbacks: Objects of `lowland.Callback` that are called as it goes, or names of ready ones: tensorboard,
+            mlflow, wandb.
+        progress: live (drawn in place, in a terminal or notebook), lines (with the time, at least one a minute), none;
+            auto: live where that can be, else lines.
+        verbose: Show more: versions, device, precision, threads, changed settings, every candidate.
+        quiet: The same as progress="none": show nothing, but warnings.
         last: supernet, search, train, evaluate or report.
 
     Returns:
@@ -143,7 +151,7 @@ def run(
         config = config.model_copy(update={"data": config.data.model_copy(update={"name": os.fspath(data)})})
     elif data is not None:
         arrays = in_memory(data, config.data.memory_gb)
-    with _watched(monitor, quiet) as watching:
+    with _watched(monitor, callbacks, "none" if quiet else progress, verbose) as watching:
         return pipeline.run(config, out, monitor=watching, last=last, arrays=arrays)
 
 
@@ -152,6 +160,9 @@ def resume(
     *,
     set: Set | None = None,
     monitor: Monitor | None = None,
+    callbacks: Sequence[Callback | str] = (),
+    progress: Mode = "auto",
+    verbose: bool = False,
     quiet: bool = False,
     last: str = "report",
     restart: str | None = None,
@@ -162,8 +173,13 @@ def resume(
     Args:
         path: Run directory, or what `run` returned.
         set: Changed settings by dotted key; the stages they decide are done again.
-        monitor: Hears how it goes; None: lines in the terminal or notebook.
-        quiet: Show nothing, but warnings.
+        monitor: Hears how it goes in place of what `progress` says.
+        callbacks: Objects of `lowland.Callback` that are called as it goes, or names of ready ones: tensorboard,
+            mlflow, wandb.
+        progress: live (drawn in place, in a terminal or notebook), lines (with the time, at least one a minute), none;
+            auto: live where that can be, else lines.
+        verbose: Show more: versions, device, precision, threads, changed settings, every candidate.
+        quiet: The same as progress="none": show nothing, but warnings.
         last: supernet, search, train, evaluate or report.
         restart: Do this stage and all later ones again.
         changes: Changed settings as nested mappings, weakest first.
@@ -177,16 +193,19 @@ def resume(
     """
     folder = path.path if isinstance(path, RunResult) else path
     asked = [*changes, *(nested(key, _plain(value)) for key, value in (set or {}).items())]
-    with _watched(monitor, quiet) as watching:
+    with _watched(monitor, callbacks, "none" if quiet else progress, verbose) as watching:
         return pipeline.resume(folder, monitor=watching, last=last, restart=restart, changes=asked)
 
 
 @contextmanager
-def _watched(monitor: Monitor | None, quiet: bool) -> Iterator[Monitor]:
-    """A monitor, which Ctrl-C asks to stop where everything is safe (signals reach the main thread alone)."""
-    watching = monitor or (Monitor() if quiet else Display(console.out))
-    in_main = threading.current_thread() is threading.main_thread()
-    with written_out(), stoppable(watching) if in_main else nullcontext():
+def _watched(
+    monitor: Monitor | None, callbacks: Sequence[Callback | str], progress: Mode, verbose: bool
+) -> Iterator[Monitor]:
+    """What hears of the run; the process's output is as it was afterwards."""
+    with (
+        written_out(),
+        watched(console.out, progress, verbose=verbose, callbacks=callbacks, monitor=monitor) as watching,
+    ):
         yield watching
 
 

@@ -75,6 +75,30 @@ def _ruled(lines: Sequence[str], heads: int) -> list[Text]:
     return [*(Text(line, style="bold") for line in lines[:heads]), *rule, *map(Text, lines[heads:])]
 
 
+def columns(header: Row, rows: Sequence[Row], width: int) -> list[Text]:
+    """Set texts side by side, left-aligned; each row in lines of its own where one does not fit.
+
+    Args:
+        header: Headings.
+        rows: One cell for each heading.
+        width: Width of the terminal in characters.
+
+    Returns:
+        The lines, headings first; or for each row its first cell, and below it the others behind their headings.
+    """
+    widths = [max(cell_len(row[place]) for row in (header, *rows)) for place in range(len(header))]
+    if sum(widths) + GAP * (len(widths) - 1) <= width:
+        lines = []
+        for row in (header, *rows):
+            cells = [cell + " " * (wide - cell_len(cell)) for cell, wide in zip(row, widths, strict=True)]
+            lines.append((" " * GAP).join(cells).rstrip())
+        return _ruled(lines, 1)
+    lines = []
+    for row in rows:
+        lines += [row[0], *(f"{' ' * GAP}{head}  {cell}" for head, cell in zip(header[1:], row[1:], strict=True))]
+    return _ruled(lines, 0)
+
+
 def listing(rows: Sequence[tuple[str, str, str]], width: int) -> list[Text]:
     """Names with what they are and where they come from: a line each where all fit, else with the origin below."""
     names, summaries = (max(cell_len(row[place]) for row in rows) for place in (0, 1))

@@ -35,3 +35,12 @@ def standing(place: int | None, of: int) -> str:
 def measured(value: float, error: float | None, unit: str) -> str:
     """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
     return estimate(value, error, "{:.2f}" if unit == "%" else "{:.4g}", f" {unit}".rstrip())
+
+
+def storage(size: int) -> str:
+    """Bytes as people say them: `512 B`, `3.4 kB`, `1.2 GB`; powers of 1,000."""
+    value, units = float(size), ["B", "kB", "MB", "GB", "TB"]
+    while value >= 999.5 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}"

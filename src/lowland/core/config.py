@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
 
@@ -42,102 +42,14 @@ class DataConfig(Section):
     )
 
 
-class OptimizationConfig(Section):
-    """How weights are learned; shared by the supernet and by retraining."""
-
-    epochs: Positive = 30
-    batch_size: Annotated[int, Field(ge=2)] = 64
-    optimizer: Literal["sgd", "adamw", "sgd+sam", "adamw+sam", "sgd+asam", "adamw+asam"] = Field(
-        "sgd", description="the optimiser; +sam, +asam: sharpness-aware steps, plain or adaptive element-wise"
-    )
-    sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
-    learning_rate: Rate = 0.025
-    final_learning_rate: NonNegative = 1e-3
-    schedule: Literal["cosine", "linear", "constant", "wsd"] = Field(
-        "cosine", description="of the learning rate after warm-up; wsd: constant, then linear over the last decay_share"
-    )
-    decay_share: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.2, description="schedule=wsd: share of all steps, at the end, in which the learning rate falls"
-    )
-    warmup_epochs: NonNegative = 0.0
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.9
-    nesterov: bool = False
-    weight_decay: NonNegative = 3e-4
-    clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
-    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    cutout: Annotated[int, Field(ge=0)] = Field(0, description="side of the erased square, pixels; 0: none")
-    augment: Literal["none", "trivial", "rand", "augmix"] = Field(
-        "none",
-        description="operations on training images after flip and crop: TrivialAugment, RandAugment or AugMix",
-    )
-    augment_operations: Literal["disjoint", "all"] = Field(
-        "disjoint",
-        description="what augment draws from: all operations, or without brightness, contrast, colour and sharpness, "
-        "which corruptions of test images also change",
-    )
-    augment_strength: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="share of the published range of levels that augment uses"
-    )
-    resized_crop: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="least share of an image's area that is cropped and resized, in place of padded crops; 1: off"
-    )
-    erasing: Probability = Field(0.0, description="probability of erasing a random rectangle of an image")
-    mixup: NonNegative = Field(0.0, description="α of mixup; with cutmix too, each batch takes one of them; 0: none")
-    cutmix: NonNegative = Field(0.0, description="α of CutMix; 0: none")
-    class_balance: Literal["none", "loss", "sampling"] = Field(
-        "none",
-        description="unequal classes count alike: by weights in the loss, or by how often their images are drawn",
-    )
-    zero_grad: Literal["none", "zeros"] = Field(
-        "none", description="operations not sampled in a step: untouched, or decayed and moved as in torch < 2"
-    )
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.sam_rho is not None and "+" not in self.optimizer:
-            raise ValueError(f"sam_rho needs a sharpness-aware optimizer such as {self.optimizer}+sam")
-        if self.nesterov and self.momentum == 0.0:
-            raise ValueError("nesterov needs momentum above 0")
-        if self.warmup_epochs >= self.epochs > 0:
-            raise ValueError(f"warmup_epochs ({self.warmup_epochs:g}) must be below epochs ({self.epochs})")
-        return self
-
-    def identity(self, exclude: Collection[str] = ()) -> dict[str, Any]:
-        """What tells two recipes apart: all settings, but of those below only the ones that are not off.
-
-        What was scored or trained before these settings existed keeps its identity.
-
-        Returns:
-            Settings by name, as JSON.
-        """
-        fields, values = type(self).model_fields, self.model_dump(mode="json", exclude=set(exclude))
-        return {key: value for key, value in values.items() if key not in _LATER or value != fields[key].default}
-
-
-_LATER = frozenset(
-    {
-        "decay_share",
-        "augment",
-        "augment_operations",
-        "augment_strength",
-        "resized_crop",
-        "erasing",
-        "mixup",
-        "cutmix",
-        "class_balance",
-        "consistency",
-        "patience",
-    }
-)
-"""Settings that format 1 did not have; their defaults are what it did."""
-
-
 class SupernetConfig(OptimizationConfig):
     """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
 
-    channels: Positive = 16
+    channels: Positive = Field(16, description="initial width of the supernet")
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
-    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    stem: Literal["auto", "cifar", "imagenet"] = Field(
+        "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"
+    )
     path: Literal["shared", "per-cell", "fair", "sandwich"] = Field(
         "shared",
         description="one sampled genotype for all cells, or one each; fair: in every step each operation once on every "
@@ -186,7 +98,7 @@ class MeasureConfig(Section):
     calibration: Literal["cumulative", "batch", "ema-14"] = Field(
         "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
     )
-    calibration_images: Positive = 512
+    calibration_images: Positive = Field(512, description="training images behind batch-norm statistics")
     draws: Positive = Field(1, description="independent noise draws per σ")
     noise: Literal["shared", "independent"] = Field(
         "shared", description="the same noise for every candidate, or a draw of its own for each"
@@ -228,10 +140,23 @@ class SearchConfig(Section):
     )
     finalists: Annotated[int, Field(ge=0)] = Field(
         0,
-        description="how many of the best to train from scratch for finalist_epochs, as retraining would, and to order "
-        "by their accuracy on the search split; 0: none",
+        description="how many designs begin their retraining, at the end of the search, and are put in order by "
+        "successive halving; 0: none",
     )
-    finalist_epochs: Positive = 5
+    finalist_epochs: Rate = Field(1.0, description="finalists: epochs of the first rung, perhaps a fraction of one")
+    halving: Annotated[int, Field(ge=2)] = Field(
+        3, description="finalists: at each rung one in so many goes on, to so many times the steps"
+    )
+    promote: str = Field(
+        "accuracy",
+        description="finalists: a measure, or a sum, on the search split that decides who goes on; of a sum the ranks",
+    )
+    depths: tuple[Positive, ...] = Field(
+        (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
+    )
+    hand_written: bool = Field(
+        True, description="finalists: networks of the space written by hand are among them (at most half)"
+    )
     workers: Positive | None = Field(
         None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
     )
@@ -260,9 +185,14 @@ class FineTuneConfig(OptimizationConfig):
 class NetworkConfig(Section):
     """The delivered network's size."""
 
-    channels: Positive | Literal["fit"] = Field(16, description="initial width, or `fit`: the widest within the limits")
+    channels: Positive | Literal["fit"] = Field(
+        16,
+        description="initial width, or `fit`: the widest within the limits; without any limit, a size by the data",
+    )
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
-    stem: Literal["auto", "cifar", "imagenet"] = "auto"
+    stem: Literal["auto", "cifar", "imagenet"] = Field(
+        "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"
+    )
 
 
 class RetrainConfig(OptimizationConfig):
@@ -319,13 +249,19 @@ class EvaluateConfig(Section):
     suites: tuple[str, ...] = Field(
         ("classification", "corruptions", "landscape"), description="what is measured, in this order; `lowland suites`"
     )
+    root: Path | None = Field(
+        None, description="folder that holds the suites' published data sets, such as imagenet-a; default: data.root"
+    )
 
 
 class ComputeConfig(Section):
     """Where and how the arithmetic runs."""
 
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="of matrix products and convolutions; auto: bf16 where the hardware is quick at it, else fp32",
+    )
     channels_last: bool | None = Field(
         None, description="images and convolution weights in NHWC memory order; default: except on mps"
     )
@@ -339,16 +275,21 @@ class ComputeConfig(Section):
         False,
         description="the same bits every time on a GPU too; slower, an error where torch has no way to",
     )
-    checkpoint_seconds: Rate = 30.0
+    checkpoint_seconds: Rate = Field(30.0, description="time between checkpoints of a training, seconds")
     executor: str = Field("local", description="what scores candidates where search.workers are several")
 
 
 class Config(Section):
     """All settings of a run."""
 
-    seed: Annotated[int, Field(ge=0)] = 0
-    preset: str = "quick"
-    space: str = "nasbench201"
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="decides every random draw of the run")
+    preset: str = Field("quick", description="named defaults: quick, standard, paper, flatnas; a sum adds +compat")
+    budget: Annotated[float, Field(gt=0.0)] | None = Field(
+        None,
+        description="wall time of the whole run, seconds (--budget 20m): once, before the first step, trainings are "
+        "lengthened or shortened to fill it; default: as long as their epochs take",
+    )
+    space: str = Field("nasbench201", description="search space; `lowland spaces` lists them")
     data: DataConfig = DataConfig()
     supernet: SupernetConfig = SupernetConfig()
     measure: MeasureConfig = MeasureConfig()
@@ -358,6 +299,9 @@ class Config(Section):
     retrain: RetrainConfig = RetrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     compute: ComputeConfig = ComputeConfig()
+    history: Annotated[int, Field(ge=0)] = Field(
+        3, description="how many earlier delivered networks are kept when the network is trained anew; 0: none"
+    )
     plugins: tuple[str, ...] = Field(
         (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
     )

@@ -3,12 +3,48 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from lowland.core.amounts import clock
+from lowland.core.config import Config
 from lowland.core.errors import InterruptedRun
 
 STEP = "step"
 """The unit of training; all steps of a stage cost about the same."""
+
+
+DETAILS = ("learning_rate", "genotype", "candidate", "score")
+"""Facts whose names begin so are told to curves and callbacks; a line of progress has no room for them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a run says of itself when it begins, or goes on.
+
+    Attributes:
+        path: The run directory.
+        created: When it was made, ISO 8601.
+        config: All settings.
+        resumed: Whether it began in an earlier call.
+        stages: Names of the stages that are to be done now.
+        done: Names of those that are done already.
+        plan: Steps, device, precision and time of a new run in one line; empty where it goes on.
+        facts: Versions, device, precision and threads.
+        changed: Settings by dotted key that are not what their preset says.
+    """
+
+    path: Path
+    created: str
+    config: Config
+    resumed: bool
+    stages: tuple[str, ...]
+    done: tuple[str, ...] = ()
+    plan: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    changed: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Monitor:
@@ -20,8 +56,14 @@ class Monitor:
     stopping = False
     """Set from outside (a signal handler) to ask for a stop at the next safe point."""
 
+    def begin(self, start: Start) -> None:
+        """A run begins, or goes on: its directory is there, and nothing is computed yet."""
+
+    def enter(self, stage: str) -> None:
+        """A stage of the run begins (supernet, search, train, evaluate or report)."""
+
     def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
-        """A stage begins, with `done` of `total` units already there from before a stop."""
+        """A stage, or a part of one, begins, with `done` of `total` units already there from before a stop."""
 
     def advance(self, done: int, **facts: Any) -> None:
         """`done` units are finished; `facts` are a few numbers worth showing, such as the loss."""
@@ -32,13 +74,85 @@ class Monitor:
     def note(self, message: str) -> None:
         """One line worth reading."""
 
+    def detail(self, line: str) -> None:
+        """One line for those who asked for more (`--verbose`)."""
+
     def finish(self) -> None:
-        """The stage is complete."""
+        """What `start` began is complete."""
+
+    def leave(self, stage: str, seconds: float) -> None:
+        """A stage of the run is done; it took so many seconds in all."""
+
+    def end(self, result: Any) -> None:
+        """The run has come to where it was asked to; `result` is its `workflow.result.RunResult`."""
+
+    def fail(self, error: BaseException) -> None:
+        """The run ends otherwise: it was stopped (InterruptedRun), or something went wrong."""
 
     def check(self) -> None:
         """Raise InterruptedRun if a stop was asked for."""
         if self.stopping:
             raise InterruptedRun("stopped at a safe point")
+
+
+class Relay(Monitor):
+    """Passes everything on to another monitor."""
+
+    def __init__(self, inner: Monitor) -> None:
+        self.inner = inner
+
+    @property
+    def stopping(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.inner.stopping
+
+    @stopping.setter
+    def stopping(self, asked: bool) -> None:
+        self.inner.stopping = asked
+
+    def begin(self, start: Start) -> None:
+        """Pass on."""
+        self.inner.begin(start)
+
+    def enter(self, stage: str) -> None:
+        """Pass on."""
+        self.inner.enter(stage)
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        """Pass on."""
+        self.inner.start(stage, total, unit, done)
+
+    def advance(self, done: int, **facts: Any) -> None:
+        """Pass on."""
+        self.inner.advance(done, **facts)
+
+    def say(self, line: str) -> None:
+        """Pass on."""
+        self.inner.say(line)
+
+    def note(self, message: str) -> None:
+        """Pass on."""
+        self.inner.note(message)
+
+    def detail(self, line: str) -> None:
+        """Pass on."""
+        self.inner.detail(line)
+
+    def finish(self) -> None:
+        """Pass on."""
+        self.inner.finish()
+
+    def leave(self, stage: str, seconds: float) -> None:
+        """Pass on."""
+        self.inner.leave(stage, seconds)
+
+    def end(self, result: Any) -> None:
+        """Pass on."""
+        self.inner.end(result)
+
+    def fail(self, error: BaseException) -> None:
+        """Pass on."""
+        self.inner.fail(error)
 
 
 LULL = 4.0
@@ -108,6 +222,25 @@ class Rate:
     def seconds_left(self) -> float | None:
         """Expected seconds to the end of the stage; None before the first unit."""
         return (self.total - self.done) / self.per_second if self.done > self.first else None
+
+    def speed(self, unit: str) -> str:
+        """Such as `9.1 step/s`, or `4.0 network/min` where a unit takes more than a second."""
+        rate = self.per_second
+        return f"{rate:.1f} {unit}/s" if rate >= 1 else f"{rate * 60:.1f} {unit}/min"
+
+    def outlook(self, unit: str) -> str:
+        """The speed and, once known, the time left: `9.1 step/s, 3 min 05 s left`."""
+        left = self.seconds_left
+        return self.speed(unit) if left is None else f"{self.speed(unit)}, {clock(left)} left"
+
+
+def named(facts: Mapping[str, Any]) -> list[str]:
+    """The facts that a line of progress has room for, as `name value`."""
+    return [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in facts.items()
+        if not name.startswith(DETAILS)
+    ]
 
 
 def _short(rate: float) -> str:

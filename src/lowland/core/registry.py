@@ -192,6 +192,17 @@ class Registry(Generic[T]):
             for name in self.names()
         ]
 
+    def described(self, name: str) -> Entry:
+        """Describe one member with all its settings, also those that its `Config` inherits; imports it.
+
+        Returns:
+            The line of a listing.
+
+        Raises:
+            ConfigError: as `load`.
+        """
+        return _described(self.load(name))
+
     def modules(self) -> list[str]:
         """Modules outside this package that brought members; importing them in another process brings them there."""
         found = {cls.__module__ for cls in self._classes.values()}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeGuard, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,9 +27,21 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_default=True, frozen=True, allow_inf_nan=False)
 
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """A section that only changes a setting's default keeps what was said of it."""
+        for name, field in cls.model_fields.items():
+            if field.description is None:
+                said = (base.model_fields[name].description for base in cls.__mro__[1:] if _has(base, name))
+                field.description = next(said, None)
+
     def __hash__(self) -> int:
         """Equal settings hash alike, also where a value is a mapping."""
         return hash(self.model_dump_json())
+
+
+def _has(base: type, name: str) -> TypeGuard[type[BaseModel]]:
+    return issubclass(base, BaseModel) and name in base.model_fields
 
 
 S = TypeVar("S", bound=Section)
@@ -59,6 +72,14 @@ def merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge(merged[key], value) if both else value
     return merged
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by dotted key, down into the options of members; what holds none is left out."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
 
 
 def assignment(text: str) -> dict[str, Any]:
@@ -107,6 +128,23 @@ def count(option: str, text: str | int) -> int:
     if whole < 1:
         raise ConfigError(f"{option} {text!r} must be at least 1")
     return whole
+
+
+def duration(option: str, text: str | float) -> float:
+    """Read a time written by a person: `90`, `45s`, `20m`, `1.5h`, `1h30m`.
+
+    Returns:
+        Seconds, above 0.
+
+    Raises:
+        ConfigError: it is no time; the sentence begins with `option`.
+    """
+    found = re.fullmatch(r"(?:(\d+\.?\d*)h)?(?:(\d+\.?\d*)m(?:in)?)?(?:(\d+\.?\d*)s?)?", str(text).strip().lower())
+    parts = (0.0, 0.0, 0.0) if found is None else tuple(float(part or 0) for part in found.groups())
+    seconds = 3600 * parts[0] + 60 * parts[1] + parts[2]
+    if not seconds:
+        raise ConfigError(f"{option} {text!r} is not a time; write it like 90s, 20m or 1h30m")
+    return seconds
 
 
 def read(path: Path) -> dict[str, Any]:

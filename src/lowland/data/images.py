@@ -85,6 +85,10 @@ class Images(ABC):
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed the named images' stored bytes, or a fixed part of them, to `digest`."""
 
+    def sign_all(self, digest: Digest, indices: Indices) -> None:
+        """Feed what stands for all stored bytes of the named images to `digest`."""
+        self.sign(digest, indices)
+
     def load(self, indices: Indices, channels: int, size: int, how: Fit = "crop") -> UInt8:
         """Decode the named images by one thread per core.
 

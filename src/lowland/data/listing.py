@@ -39,7 +39,7 @@ class Survey:
         """The sentence that counts what was skipped, if anything was."""
         if not self.skipped:
             return ()
-        names = [f"{_printable(name)} ({count})" for name, count in self.skipped.most_common(5)]
+        names = [f"{shown(name)} ({count})" for name, count in self.skipped.most_common(5)]
         more = len(self.skipped) - len(names)
         total = sum(self.skipped.values())
         return (
@@ -69,7 +69,7 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
                     survey.skipped[entry.name if entry.name[:2] != "._" else "._*"] += 1
                 elif entry.is_symlink() and not Path(entry.path).exists():
                     raise DataError(
-                        f"{_printable(entry.path)} is a link to something that does not exist; restore or remove it"
+                        f"{shown(entry.path)} is a link to something that does not exist; restore or remove it"
                     )
                 elif entry.is_dir():
                     folders.append(entry.name)
@@ -84,7 +84,7 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
     if foreign:
         others = f" (and {len(foreign) - 1:,} more like it)" if len(foreign) > 1 else ""
         raise DataError(
-            f"{_printable(str(folder / min(foreign)))}{others} is in a picture format that is not read; convert such "
+            f"{shown(str(folder / min(foreign)))}{others} is in a picture format that is not read; convert such "
             f"pictures to PNG or JPEG, for example with ImageMagick: magick mogrify -format png "
             f"'*{_suffix(min(foreign))}', and remove the originals"
         )
@@ -96,5 +96,6 @@ def _suffix(name: str) -> str:
     return (dot + ending).lower() if stem else ""
 
 
-def _printable(name: str) -> str:
+def shown(name: str) -> str:
+    """A name that can be printed, also where it is not text in UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from lowland.core.errors import DataError
+from lowland.data.file_hashes import hashes, relative
 from lowland.data.fitting import Fit, fit, refuse_small
 from lowland.data.images import Digest, Images, Look, UInt8, collect_faults, parallel, to_array
 from lowland.data.selection import Indices
 
 LARGEST_DEFAULT_SIZE = 224
 SIGNED_FILES = 256
-"""Files whose bytes enter the fingerprint; of the others only name and length do, so that large sets start at once."""
+"""Files whose bytes enter the fingerprint; of the others only name and length do. It names a data set in what was
+kept of it; whether any file has changed is told by `sign_all`."""
 _SIXTEEN_BITS = ("I;16", "I;16B", "I;16L", "I;16N")
 GREY_MODES = ("1", "L", *_SIXTEEN_BITS)
 
@@ -78,12 +80,17 @@ class FileImages(Images):
 
     def sign(self, digest: Digest, indices: Indices) -> None:
         """Feed names and lengths of all the named files, and the bytes of some spread evenly, to `digest`."""
-        for index in indices:
-            path = self._paths[index]
-            name = os.fsencode(os.path.relpath(path, self._root).replace(os.sep, "/"))
-            digest.update(name + b"\0%d\0" % path.stat().st_size)
+        paths = [self._paths[index] for index in indices]
+        for name, path in zip(relative(paths, self._root), paths, strict=True):
+            digest.update(os.fsencode(name) + b"\0%d\0" % path.stat().st_size)
         for index in indices[:: -(-len(indices) // SIGNED_FILES)]:
             digest.update(self._paths[index].read_bytes())
+
+    def sign_all(self, digest: Digest, indices: Indices) -> None:
+        """Feed names and SHA-256 of all the named files to `digest`."""
+        paths = [self._paths[index] for index in indices]
+        for name, found in zip(relative(paths, self._root), hashes(paths, self._root), strict=True):
+            digest.update(os.fsencode(name) + b"\0" + found.encode())
 
 
 def read_picture(path: Path, channels: int, size: int, how: Fit, name: str | None = None) -> UInt8:
@@ -95,10 +102,22 @@ def read_picture(path: Path, channels: int, size: int, how: Fit, name: str | Non
     Raises:
         DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.
     """
+    return decoded(path, lambda picture: pixels(picture, channels, size, how), name)
+
+
+def decoded(path: Path, prepare: Callable[[Image.Image], UInt8], name: str | None = None) -> UInt8:
+    """Open a file and `prepare` its picture.
+
+    Returns:
+        What `prepare` returns.
+
+    Raises:
+        DataError: If it cannot be decoded or is too small; the sentence begins with `name`, by default the file's.
+    """
     try:
         with Image.open(path) as picture:
             refuse_small(*picture.size)
-            return pixels(picture, channels, size, how)
+            return prepare(picture)
     except DataError as error:
         raise DataError(f"{name or f'image {_shown(path)}'} {error}") from error
     except Exception as error:  # Pillow's decoders raise errors of almost any type for damaged files

@@ -81,6 +81,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", a
     # The marks of what came later are left out where nothing differs, so that runs of before go on.
     marks = (() if how == "crop" else (how,)) + ("decoded in full",) * (jpeg >= HALVED * size)
     digest = hashlib.sha256(repr((source.classes, channels, size, *marks)).encode())
+    whole = digest.copy()
     splits: dict[Part, Split] = {}
     contents = Contents()
     for part, images in homes.items():
@@ -88,6 +89,8 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", a
         labels = images.labels_N[indices]
         digest.update(labels.astype("<i8").tobytes())
         images.sign(digest, indices)
+        whole.update(labels.astype("<i8").tobytes())
+        images.sign_all(whole, indices)
         labels_N = torch.from_numpy(labels).to(device)
         read = partial(_read, images, indices, channels, size, how)
         if streamed:
@@ -120,6 +123,7 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", a
         crop_padding=size // 8 if config.crop_padding is None else config.crop_padding,
         source=source.origin,
         fingerprint=digest.hexdigest(),
+        content=whole.hexdigest(),
         unresized_test=unresized,
         fit=how,
         found=findings(source, looks, how, size, config.test_fraction, contents),

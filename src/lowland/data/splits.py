@@ -167,7 +167,9 @@ class DataSet:
         flip: Whether to mirror training images left-right at random.
         crop_padding: Random crops are taken after padding by this many pixels.
         source: Where the images come from and under which licence, one line.
-        fingerprint: SHA-256 over labels and image bytes; the same data, settings and seed give the same fingerprint.
+        fingerprint: SHA-256 over labels and image bytes, of files those of at most 256 per split; the same data,
+            settings and seed give the same one. It names the data in what was kept of it, in runs of before too.
+        content: SHA-256 over labels and all image bytes: another one where any image has changed. Empty: not known.
         unresized_test: The test images at the size they have without `data.image_size` (folders: their median side, at
             most 224), decoded when asked for; None where that is `image_size`. Corruptions begin with these.
         fit: How oblong pictures were made square: crop, squash or pad.
@@ -188,6 +190,7 @@ class DataSet:
     crop_padding: int
     source: str
     fingerprint: str
+    content: str = ""
     unresized_test: Split | None = None
     fit: Fit = "crop"
     found: tuple[str, ...] = ()

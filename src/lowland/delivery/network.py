@@ -25,6 +25,8 @@ from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, dig
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 from lowland.store import inside
+from lowland.store.manifest import INCOMING, NETWORK
+from lowland.store.manifest_check import parsed
 
 BATCH = 125
 """Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
@@ -38,7 +40,10 @@ class Network(nn.Module):
         classes: Class names, in logit order.
         genotype: What it is.
         shape: How large it is.
-        facts: Test results and origin, as written at delivery.
+        facts: `rank` in the search's order, `score` by its measure, `parameters`, `macs`, `loss` of every epoch,
+            `task` (digest of what decided the weights). Once the run is evaluated also `results`: what its suites found
+            on test images, by the figure's name, such as `facts["results"]["test top-1"]`, a mapping with `value`,
+            `unit`, `standard_error` in that unit and `n` images. A copy made before has no `results`.
         fit: How `preprocess` makes oblong images square: as the training images were.
     """
 
@@ -194,6 +199,29 @@ def save(
     inside.write_text(folder, FILE, json_text(values | {"digest": digest(values)}))
 
 
+def with_facts(folder: Path, more: Mapping[str, Any]) -> str:
+    """The description of a delivered network with more facts, as it is to be written.
+
+    Args:
+        folder: Network folder.
+        more: Facts to add, or to put in the place of earlier ones.
+
+    Returns:
+        The new content of network.json, with its digest.
+
+    Raises:
+        RunError: the description is missing or damaged.
+    """
+    try:
+        Description.read(folder, FILE, _remedy(folder))  # refuses a damaged one
+        values = dict(parsed(inside.read(folder, FILE)))
+    except OSError as error:
+        raise RunError(f"{folder / FILE} is missing or cannot be read; {_remedy(folder)}") from error
+    values.pop("digest", None)
+    values["facts"] = {**values["facts"], **more}
+    return json_text(values | {"digest": digest(values)})
+
+
 def facts(folder: Path) -> dict[str, Any]:
     """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
     try:
@@ -222,8 +250,11 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
         GenotypeError: its genotype is none of its space.
     """
     root, within = Path(path), ""
-    if not (root / FILE).exists() and (root / "network").is_dir():
-        within = "network/"
+    if not (root / FILE).exists():
+        # The second for the instant, or after a stop, between two moves (`store.earlier`).
+        folders = (f"{NETWORK}/", f"{INCOMING}/{NETWORK}/")
+        within = next((each for each in folders if (root / each / FILE).exists()), "")
+        within = within or (f"{NETWORK}/" if (root / NETWORK).is_dir() else "")
     folder = root / within
     again = _remedy(folder)
     try:

@@ -14,16 +14,15 @@ from torch import Tensor, nn
 
 from lowland.core.errors import DataError, LowlandError
 from lowland.core.inference import evaluating, outputs
+from lowland.evaluation.reliability import BINS
 from lowland.evaluation.results import Classification, ClassificationResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
-from lowland.evaluation.suite import EvaluationContext, Suite, register
+from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register
 
 if TYPE_CHECKING:
+    from lowland.core.config import Config as RunConfig
     from lowland.core.device import Compute
-    from lowland.data import Split
-
-BINS = 15
-"""Confidence bins of the expected calibration error (Guo et al. 2017, section 5)."""
+    from lowland.data import DataSet, Split
 
 
 def finite(logits_BK: Tensor) -> Tensor:
@@ -172,6 +171,10 @@ class ClassificationSuite(Suite[ClassificationResults]):
     source = "Guo et al. 2017, arXiv:1706.04599 (calibration error)"
 
     Results = ClassificationResults
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """The test images."""
+        return Effort(images=len(data.test))
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ClassificationResults:
         """Judge networks as a person runs them after `lowland.load`."""

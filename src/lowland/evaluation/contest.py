@@ -8,7 +8,6 @@ a contest that goes on ends in the same bytes.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lowland.core.config import RetrainConfig
 from lowland.core.device import Compute
 from lowland.core.errors import RunError
-from lowland.core.files import sha256, write_bytes, write_json
+from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import derive
@@ -33,12 +30,14 @@ from lowland.evaluation.classification import predict, ranks
 from lowland.evaluation.comparison import Hits, packed, unpacked
 from lowland.spaces import Shape
 from lowland.spaces.reference import Reference
+from lowland.store import inside
 from lowland.store.checkpoint_file import CheckpointFile
-from lowland.store.tensors import to_safetensors
+from lowland.store.tensors import from_safetensors, to_safetensors
 from lowland.training import network as network_training
 from lowland.training.loop import fit
 
 TRAINED, JUDGED, CHECKPOINT, WEIGHTS = "trained.json", "judged.json", "checkpoint.safetensors", "network.safetensors"
+JUDGING = "judging"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +105,8 @@ class Training:
         reference: The network.
         shape: Its size.
         seed: Of the training.
-        folder: Where it is kept.
+        root: Folder of the contest, which nothing of it leaves (`store.inside`).
+        folder: Where in it this training is kept.
         delivered: The trained network, where it needs no training; then `digest` says which it is.
         digest: SHA-256 of the delivered network's weights.
     """
@@ -114,6 +114,7 @@ class Training:
     reference: Reference
     shape: Shape
     seed: int
+    root: Path
     folder: Path
     delivered: nn.Module | None = None
     digest: str = ""
@@ -122,6 +123,10 @@ class Training:
     def key(self) -> str:
         """Differs from all others of a contest."""
         return f"{self.folder.parent.name}/{self.folder.name}"
+
+    def file(self, name: str) -> str:
+        """A file of this training, relative to `root`."""
+        return inside.named(self.root, self.folder / name)
 
     def task(self, terms: Terms) -> str:
         """A digest of everything that decides the weights."""
@@ -132,11 +137,13 @@ class Training:
 
     def facts(self, terms: Terms) -> dict[str, Any] | None:
         """What `trained.json` holds, or None where the training is not finished, or was another one."""
-        found = _json(self.folder / TRAINED)
+        found = _json(self.root, self.file(TRAINED))
         if found is None or found.get("task") != self.task(terms):
             return None
-        weights = self.folder / WEIGHTS
-        return found if weights.is_file() and sha256(weights) == found.get("sha256") else None
+        try:
+            return found if inside.sha256(self.root, self.file(WEIGHTS)) == found.get("sha256") else None
+        except OSError:
+            return None
 
     def train(self, terms: Terms) -> dict[str, Any]:
         """Train from scratch, or from the checkpoint.
@@ -155,7 +162,7 @@ class Training:
         job = replace(job, title=self.reference.name)
         if self.reference.genotype is None:
             job = replace(job, name=f"train-{self.reference.name}")
-        checkpoint = CheckpointFile(self.folder / CHECKPOINT)
+        checkpoint = CheckpointFile(self.root, self.file(CHECKPOINT))
         history = fit(job, checkpoints=checkpoint, checkpoint_seconds=terms.checkpoint_seconds, monitor=terms.monitor)
         self._save(network, terms)
         cost = self.reference.cost(self.shape)
@@ -166,9 +173,9 @@ class Training:
             "macs": cost.macs,
             "loss": history.loss,
             "seconds": round(history.seconds, 1),
-            "sha256": sha256(self.folder / WEIGHTS),
+            "sha256": inside.sha256(self.root, self.file(WEIGHTS)),
         }
-        write_json(self.folder / TRAINED, facts)
+        inside.write_text(self.root, self.file(TRAINED), json_text(facts))
         checkpoint.drop()
         return facts
 
@@ -182,9 +189,10 @@ class Training:
         """The weights; of a genotype with what `lowland.load` needs."""
         if self.reference.genotype is not None:
             facts = {"reference": self.reference.name, "seed": self.seed}
+            inside.require(self.root, [self.file(WEIGHTS)])
             delivery.save(self.folder, network, self.reference.genotype, self.shape, terms.data, facts)
         else:
-            write_bytes(self.folder / WEIGHTS, to_safetensors(network.state_dict(), {}))
+            inside.write_bytes(self.root, self.file(WEIGHTS), to_safetensors(network.state_dict(), {}))
 
     def network(self) -> nn.Module:
         """The trained network on the CPU, in evaluation mode."""
@@ -192,14 +200,16 @@ class Training:
             return deepcopy(self.delivered).eval()
         network = self.reference.network(self.shape)
         try:
-            network.load_state_dict(load_file(self.folder / WEIGHTS))
-        except (OSError, SafetensorError, RuntimeError) as error:
+            network.load_state_dict(from_safetensors(inside.read(self.root, self.file(WEIGHTS)))[0])
+        except RunError:
+            raise
+        except Exception as error:  # safetensors raises its own kinds for a file that is none
             raise RunError(f"{self.folder / WEIGHTS} is damaged; delete {self.folder} to train it again") from error
         return network.eval()
 
     def hits(self, terms: Terms) -> Hits | None:
         """What `judged.json` holds, or None where it was not judged like this yet."""
-        found = _json(self.folder / JUDGED)
+        found = _json(self.root, self.file(JUDGED))
         if found is None or found.get("judging") != self.judging(terms):
             return None
         corrupted = found["corrupted"]
@@ -217,7 +227,7 @@ class Training:
             "corrupted": corrupted,
             "of": hits.of,
         }
-        write_json(self.folder / JUDGED, facts)
+        inside.write_text(self.root, self.file(JUDGED), json_text(facts))
 
     def judging(self, terms: Terms) -> str:
         """A digest of everything that decides which images it names rightly."""
@@ -234,7 +244,7 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
     Args:
         trainings: All networks and seeds.
         terms: What is the same for all.
-        folder: Where parts of the judging are kept until all of it is done.
+        folder: The contest's; parts of the judging are kept in it until all of it is done.
 
     Returns:
         By `Training.key`, which test images each network names rightly.
@@ -248,9 +258,11 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
             training.train(terms)
             terms.monitor.check()
     pending = [training for training in trainings if training.hits(terms) is None]
-    for training, hits in zip(pending, judged(pending, terms, folder / "judging"), strict=True):
+    for training, hits in zip(pending, judged(pending, terms, folder), strict=True):
         training.keep(hits, terms)
-    shutil.rmtree(folder / "judging", ignore_errors=True)
+    for part in inside.files(folder, JUDGING):
+        inside.delete(folder, part)
+    inside.delete_empty_folders(folder, JUDGING)
     found = {training.key: training.hits(terms) for training in trainings}
     return {key: hits for key, hits in found.items() if hits is not None}
 
@@ -282,11 +294,11 @@ def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hi
     counts = [torch.zeros(shifted.count, dtype=torch.int64) for _ in networks]
     terms.monitor.start("corruptions", len(kinds), "corruption")
     for done, (name, severity) in enumerate(kinds, start=1):
-        part = folder / known / f"{name}-{severity}.json"
-        rows = _json(part)
+        part = f"{JUDGING}/{known}/{name}-{severity}.json"
+        rows = _json(folder, part)
         if rows is None:
             rows = {"hits": [packed(hit_M) for hit_M in _under(name, severity, placed, shifted, terms, fast)]}
-            write_json(part, rows, durable=False)
+            inside.write_text(folder, part, json_text(rows), durable=False)
         for count_M, row in zip(counts, rows["hits"], strict=True):
             count_M += unpacked(row)
         terms.monitor.advance(done)
@@ -314,10 +326,10 @@ def _under(
     return [torch.cat(hits) for hits in found]
 
 
-def _json(path: Path) -> dict[str, Any] | None:
+def _json(root: Path, relative: str) -> dict[str, Any] | None:
     """A file's JSON object, or None where there is none, or only a part of one after a crash of the machine."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = json.loads(inside.read(root, relative))
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

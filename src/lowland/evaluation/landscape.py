@@ -19,7 +19,7 @@ from lowland.data import DataSet, order
 from lowland.evaluation.classification import standard_error
 from lowland.evaluation.results import Curve, CurveKind, LandscapeResults
 from lowland.evaluation.section import Figure, Line, Series, SuiteSection
-from lowland.evaluation.suite import EvaluationContext, LossAt, Suite, register
+from lowland.evaluation.suite import Effort, EvaluationContext, LossAt, Suite, register
 from lowland.measures.landscape import evaluator, loss_under_noise
 
 
@@ -113,6 +113,11 @@ class LandscapeSuite(Suite[LandscapeResults]):
         """Raise ConfigError where there is no σ."""
         if not self.config.sigmas:
             raise ConfigError("setting evaluate.options.landscape.sigmas must be one or more values ≥ 0, got none")
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """Every draw at every σ, of the networks and of random paths of the supernet."""
+        images, levels = min(self.config.images, len(data.search)), len(self.config.sigmas) * self.config.draws
+        return Effort(images=images * levels * (1 + self.config.random_genotypes))
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> LandscapeResults:
         """Draw one curve after the other; each is a part of its own."""

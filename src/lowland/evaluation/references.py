@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lowland.core.errors import BudgetError, ConfigError
@@ -43,6 +43,8 @@ class Trial:
         terms: What is the same for all networks.
         folder: Where networks and results are kept; what is there already is not done again.
         seconds: Training time of the delivered network, where it is known.
+        cells: Depth of references of the same space: that of the settings, which nobody searched for; None: the
+            delivered network's.
     """
 
     delivered: Network
@@ -50,6 +52,13 @@ class Trial:
     terms: Terms
     folder: Path
     seconds: float | None = None
+    cells: int | None = None
+
+    @property
+    def usual(self) -> Shape:
+        """The delivered network's shape, at the depth that nobody searched for."""
+        shape = self.delivered.shape
+        return shape if self.cells is None else replace(shape, cells=self.cells)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +79,10 @@ class Sized:
         return re.sub(r"[^A-Za-z0-9._-]+", "-", self.reference.name)
 
 
-def sized(names: Iterable[str], delivered: Network, budget: Budget | None) -> list[Sized]:
+def sized(names: Iterable[str], trial: Trial, budget: Budget | None) -> list[Sized]:
     """The references of these names, each at the width that fills the budget; None: at their own width.
+
+    Those of the found network's space have the depth of the settings.
 
     Returns:
         One for each name, in their order.
@@ -83,8 +94,8 @@ def sized(names: Iterable[str], delivered: Network, budget: Budget | None) -> li
     """
     found: list[Sized] = []
     for name in names:
-        reference = find(name, delivered.genotype.space, delivered.shape.image_size)
-        shape = reference.own_shape(delivered.shape, delivered.genotype.space)
+        reference = find(name, trial.delivered.genotype.space, trial.usual.image_size)
+        shape = reference.own_shape(trial.usual, trial.delivered.genotype.space)
         if budget is not None:
             try:
                 shape = reference.fitted(shape, parameters=budget.parameters, macs=budget.macs)
@@ -96,14 +107,33 @@ def sized(names: Iterable[str], delivered: Network, budget: Budget | None) -> li
     return found
 
 
-def default_references(delivered: Network, budget: Budget, terms: Terms) -> list[Sized]:
-    """The space's default references, without those that cannot be built for these images within the budget."""
+def default_references(trial: Trial, budget: Budget) -> list[Sized]:
+    """The space's default references, without those that cannot be built for these images within the budget.
+
+    Nor one that is the delivered network itself, of the same size: the search chose what was written by hand.
+
+    Returns:
+        Perhaps none; what is left out is noted.
+    """
+    delivered, monitor = trial.delivered, trial.terms.monitor
+    space = get(delivered.genotype.space)
     found: list[Sized] = []
-    for name in defaults(delivered.genotype.space):
+    for name in defaults(space.name):
         try:
-            found += sized([name], delivered, budget)
+            (each,) = sized([name], trial, budget)
         except (BudgetError, ConfigError) as error:
-            terms.monitor.note(f"no comparison with {name}: {error}")
+            monitor.note(f"no comparison with {name}: {error}")
+            continue
+        genotype = each.reference.genotype
+        same = (
+            genotype is not None
+            and genotype.space == space.name
+            and space.key(genotype) == space.key(delivered.genotype)
+        )
+        if same and each.shape == delivered.shape:
+            monitor.note(f"the delivered network is {name} itself, which is so no comparison")
+            continue
+        found.append(each)
     return found
 
 
@@ -134,6 +164,7 @@ def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int =
             reference=each.reference,
             shape=each.shape,
             seed=terms.seed + index,
+            root=folder,
             folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
             delivered=delivered.body if each is own and index == 0 else None,
             digest=trial.digest if each is own and index == 0 else "",

@@ -15,7 +15,8 @@ from lowland.evaluation.comparison import ComparisonResults, signed
 from lowland.evaluation.paired import Difference
 from lowland.evaluation.references import Budget, default_references, references_result, sized
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
-from lowland.evaluation.suite import EvaluationContext, Suite, register
+from lowland.evaluation.shift.suite import Corruptions
+from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register, suite
 from lowland.spaces.references import find
 
 
@@ -51,6 +52,16 @@ class References(Suite[ComparisonResults]):
                 "the supernet's weights; leave it out of evaluate.suites, or set retrain.inherit=false"
             )
 
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """Trainings of every reference, each judged as the delivered network is."""
+        count = len(self.config.names) or self.config.usual
+        trainings = (1 + count) * self.config.seeds - 1
+        judged = Effort(images=len(data.test))
+        if self.config.corruptions:
+            judged += suite(config, Corruptions.name).effort(config, data)
+        images = judged.images * (trainings + 1)
+        return Effort(images=images, corrupted=judged.corrupted, trainings=trainings)
+
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ComparisonResults:
         """Train and judge the references; the first network as it was delivered."""
         del networks
@@ -59,9 +70,9 @@ class References(Suite[ComparisonResults]):
         trial = context.trial(self.config.corruptions)
         budget = Budget.of(trial.delivered)
         if self.config.names:
-            references = sized(self.config.names, trial.delivered, budget)
+            references = sized(self.config.names, trial, budget)
         else:
-            references = default_references(trial.delivered, budget, trial.terms)[: self.config.usual]
+            references = default_references(trial, budget)[: self.config.usual]
         return references_result(trial, references, seeds=self.config.seeds)
 
     def figures(self, results: ComparisonResults) -> dict[str, list[Figure]]:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from torch import Tensor, nn
@@ -73,6 +74,8 @@ class EvaluationContext:
             so that a long suite which computes part by part loses one part at most.
         searched: (indices) → those images of the search split in batches as the search looks at them.
         supernet: The supernet; None where there is none, and suites that require it are then left out.
+        root: Folder of published data sets (`evaluate.root`); None where none was named.
+        learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the
             recipe that trained it; ConfigError where it began with weights that they cannot have.
     """
@@ -84,6 +87,8 @@ class EvaluationContext:
     monitor: Monitor
     part: Callable[[str, Callable[[], Any]], Any]
     searched: Callable[[Tensor], Batches]
+    root: Path | None = None
+    learned_search: bool = False
     supernet: Inherited | None = None
     trial: Callable[[bool], Trial] | None = None
 
@@ -112,6 +117,28 @@ class EvaluationContext:
 
         yield progress
         self.monitor.finish()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effort:
+    """What a suite does for one network.
+
+    Attributes:
+        images: Forward passes of single images.
+        corrupted: Images that are corrupted first.
+        trainings: Networks of the same size that are trained as it was.
+    """
+
+    images: int = 0
+    corrupted: int = 0
+    trainings: int = 0
+
+    def __add__(self, other: Effort) -> Effort:
+        return Effort(
+            images=self.images + other.images,
+            corrupted=self.corrupted + other.corrupted,
+            trainings=self.trainings + other.trainings,
+        )
 
 
 R = TypeVar("R", bound=Results)
@@ -145,6 +172,15 @@ class Suite(ABC, Generic[R]):
 
     def require(self, config: RunConfig, data: DataSet) -> None:
         """Raise ConfigError or DataError for what it could not be run with; asked before the first step of a run."""
+
+    def effort(self, config: RunConfig, data: DataSet) -> Effort:
+        """How much it has to do for each network, so that a plan can say how long; none where that is not known."""
+        del config, data
+        return Effort()
+
+    def outside(self, config: RunConfig, data: DataSet) -> str:
+        """Digest of files outside of the run and its data set that decide its results; empty where there are none."""
+        return ""
 
     @abstractmethod
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> R:
@@ -181,3 +217,8 @@ def figures_of(record: SuiteRecord) -> dict[str, list[Figure]]:
         asked = of(of.Config())
         return {rank: list(found) for rank, found in asked.figures(of.Results.from_json(record.results)).items()}
     return {rank: [Figure(**figure) for figure in found] for rank, found in record.figures.items()}
+
+
+def published_root(config: RunConfig) -> Path | None:
+    """Where the suites' published data sets lie: `evaluate.root`, or else the folder of torchvision's."""
+    return config.evaluate.root or config.data.root

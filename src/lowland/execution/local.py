@@ -12,12 +12,14 @@ import pickle
 import signal
 import subprocess
 import sys
+import time
 import traceback
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from io import BufferedReader, RawIOBase
 from itertools import count
 from queue import SimpleQueue
 from threading import Thread
@@ -267,6 +269,7 @@ class _Worker:
 
 # --- inside a worker -------------------------------------------------------------------------------------------------
 
+_FAREWELL = 1.0
 _READY = ("ready",)
 _BROKEN = "broken"
 
@@ -284,7 +287,36 @@ def serve() -> None:
     warnings.simplefilter("ignore")  # the parent prepares the same and has said them
     torch.set_num_threads(1)
     with suppress(BrokenPipeError):
-        answer(sys.stdin.buffer, answers)
+        answer(BufferedReader(_Ahead(sys.stdin.fileno())), answers)
+
+
+class _Ahead(RawIOBase):
+    """What comes from the parent, read by a thread of its own, so that its end is noticed while a candidate is scored.
+
+    When the parent is gone, however it ended, nobody wants the score: the process ends within `_FAREWELL` seconds.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self._chunks: SimpleQueue[bytes] = SimpleQueue()
+        self._left = b""
+        Thread(target=self._listen, args=(handle,), daemon=True).start()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._left = self._left or self._chunks.get()
+        taken = self._left[: len(buffer)]
+        buffer[: len(taken)] = taken
+        self._left = self._left[len(taken) :]
+        return len(taken)
+
+    def _listen(self, handle: int) -> None:
+        while chunk := os.read(handle, 2**16):
+            self._chunks.put(chunk)
+        self._chunks.put(b"")
+        time.sleep(_FAREWELL)  # a worker that waits for work ends by itself
+        os._exit(1)
 
 
 def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Flatness of any trained classifier: the loss surface around the weights of a PyTorch model.
+"""Flatness of any trained model: the loss surface around the weights of a PyTorch model.
 
 Tensor and array names: N images, K noise draws, T noise levels; images (N, …), logits (N, classes).
 """
@@ -6,11 +6,9 @@ Tensor and array names: N images, K noise draws, T noise levels; images (N, …)
 from __future__ import annotations
 
 import copy
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -24,96 +22,30 @@ from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
 from lowland.core.inference import evaluating
 from lowland.core.torch_settings import settings_kept
-from lowland.measures import per_image
 from lowland.measures.calibration import calibrate, preserved
 from lowland.measures.noise.flatness import estimate_flatness
 from lowland.measures.per_image import Evaluate, ImageResults, Loss, loss_under_noise, losses_under_noise
+from lowland.measures.surface.any_loss import LossFn, any_loss
+from lowland.measures.surface.batch import size_of
+from lowland.measures.surface.classifier import classification, evaluator, place, read
+from lowland.measures.surface.isolation import unchanged
+from lowland.measures.surface.objective import ModelHessian
+from lowland.measures.surface.result import Flatness
+from lowland.measures.surface.slices import Plane
+from lowland.measures.surface.views import Views, look_around
 
-__all__ = ["Evaluate", "Flatness", "ImageResults", "evaluator", "flatness", "loss_under_noise", "losses_under_noise"]
+__all__ = [
+    "Evaluate",
+    "Flatness",
+    "ImageResults",
+    "LossFn",
+    "evaluator",
+    "flatness",
+    "loss_under_noise",
+    "losses_under_noise",
+]
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Flatness:
-    """How flat and how deep the minimum is that a model lies in.
-
-    Attributes:
-        flatness: F = 1/(slopes + α·depth) (GeNAS Eq. 4), in units of σ per loss; greater is flatter and deeper.
-        flatness_se: Its standard error over images and, from two draws on, over draws of the noise.
-        slopes: Sum of |ΔL/Δσ| between noise levels, loss per unit of σ.
-        depth: L(σ₁)/σ₁, loss per unit of σ.
-        loss: Mean loss of the clean model; cross-entropy in nats.
-        loss_se: Its standard error over images.
-        accuracy: Top-1 accuracy of the clean model, in [0, 1].
-        accuracy_se: Its binomial standard error.
-        sigmas: Noise levels: standard deviations of the noise on each weight (fractions of the weight if `relative`).
-        noisy_losses: Mean loss at each level.
-        noisy_losses_se: Their standard errors.
-        alpha: Weight α of the depth.
-        draws: Number of noise draws K at each level (mirrored pairs count once).
-        antithetic: Whether every draw was also evaluated mirrored.
-        relative: Whether the noise was scaled by each weight.
-        images: Number of images N.
-        parameters: Number of scalar weights that were perturbed.
-        seed: Seed of the noise.
-    """
-
-    flatness: float
-    flatness_se: float | None
-    slopes: float
-    depth: float
-    loss: float
-    loss_se: float | None
-    accuracy: float
-    accuracy_se: float | None
-    sigmas: tuple[float, ...]
-    noisy_losses: tuple[float, ...]
-    noisy_losses_se: tuple[float | None, ...]
-    alpha: float
-    draws: int
-    antithetic: bool
-    relative: bool
-    images: int
-    parameters: int
-    seed: int
-
-    def summary(self) -> str:
-        """A small table for people: every figure with its standard error, and the sample sizes."""
-        mirrored = "mirrored " if self.antithetic else ""
-        kind = "relative" if self.relative else "absolute"
-        lines = [
-            f"flatness  {_with_error(self.flatness, self.flatness_se)}  (α = {self.alpha:g}; greater is flatter)",
-            f"slopes    {self.slopes:.4g} loss per unit of σ",
-            f"depth     {self.depth:.4g} loss per unit of σ",
-            f"accuracy  {_with_error(self.accuracy, self.accuracy_se)}",
-            "",
-            "       σ  loss",
-            f"{'0':>8}  {_with_error(self.loss, self.loss_se)}",
-        ]
-        errors = zip(self.sigmas, self.noisy_losses, self.noisy_losses_se, strict=True)
-        lines += [f"{sigma:>8g}  {_with_error(loss, error)}" for sigma, loss, error in errors]
-        lines += [
-            "",
-            f"{self.images} images, {self.draws} {mirrored}{'draw' if self.draws == 1 else 'draws'} of {kind} noise "
-            f"on {self.parameters:,} weights, seed {self.seed}; ± is one standard error",
-        ]
-        return "\n".join(lines)
-
-    def __str__(self) -> str:
-        return self.summary()
-
-    def to_json(self) -> str:
-        """All figures as one JSON object."""
-        return json.dumps(asdict(self), allow_nan=False)
-
-
-def _with_error(value: float, error: float | None) -> str:
-    """`value ± error`, the error with two significant digits and the value with as many decimals."""
-    if not error:
-        return f"{value:.6g}"
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
 @settings_kept()
@@ -133,20 +65,34 @@ def flatness(
     seed: int = 0,
     max_images: int | None = None,
     loss: Loss = cross_entropy,
+    loss_fn: LossFn | None = None,
+    curvature: bool = False,
+    eigenvalues: int = 3,
+    vectors: int = 8,
+    sharpness: Sequence[float] = (),
+    adaptive: bool = False,
+    slices: Sequence[Plane] = (),
+    span: float | None = None,
+    points: int = 21,
+    curvature_images: int | None = 256,
 ) -> Flatness:
-    """Flatness of the minimum that a trained classification model lies in (GeNAS Eq. 4), with standard errors.
+    """Flatness of the minimum that a trained model lies in (GeNAS Eq. 4), and what else is asked of it, with errors.
 
     With L(σ) the mean loss under Gaussian noise of standard deviation σ on the weights, at σ₁ < … < σ_T:
     F = 1/(Σᵢ |L(σᵢ₊₁) − L(σᵢ)|/(σᵢ₊₁ − σᵢ) + α·L(σ₁)/σ₁). Every noise sees the same images.
 
-    The model is unchanged afterwards: weights, batch-norm statistics, gradients, training flags and device. A model of
-    half precision, or one to be run on another device, is copied; half-precision copies are in fp32, because noise this
-    small is lost in rounding.
+    The model is unchanged afterwards, also after an exception: weights, buffers, gradients, flags and device. A model
+    of half precision, or one to be run on another device, is copied; half-precision copies are in fp32, because noise
+    this small is lost in rounding, and a note says so.
+
+    Curvature, sharpness and slices look at the first `curvature_images` images, in fp32, one batch at a time, with the
+    same parameters as the noise; their standard errors are over batches.
 
     Args:
         model: images (N, …) → logits (N, classes), or an object with `.logits`, a mapping with "logits", or a tuple
             whose first element is the logits. Evaluated in evaluation mode.
-        loader: Batches of images and integer labels (N,); read once and kept in memory, at most `max_images`.
+        loader: Batches of images and integer labels (N,), or whatever `loss_fn` takes; read once and kept in memory, at
+            most `max_images`.
         sigmas: At least two increasing noise levels.
         alpha: Weight α ≥ 0 of the depth; 0 gives Eq. 3.
         draws: Independent draws of the noise at each level; from 2 on, their spread enters the standard errors.
@@ -160,19 +106,46 @@ def flatness(
         seed: Seed of the noise.
         max_images: Use at most this many images; default all.
         loss: As in `torch.nn.functional`: `loss(logits, labels, reduction="none")` gives one value per image.
+        loss_fn: Of any other model: `loss_fn(model, batch)` gives the loss of every image (N,), or their mean, with the
+            model that it is given. Batches are tuples, lists, dicts, lists of dicts; they cannot be cut, so that
+            `max_images` counts whole ones. Each call finds the model in evaluation mode; what it does to modes, buffers
+            and torch's random numbers is undone after the call, and its random numbers are the same every time.
+        curvature: Also the Hessian's trace, largest eigenvalues and spectral density.
+        eigenvalues: How many of the largest.
+        vectors: Random vectors of trace and density.
+        sharpness: Radii ρ: the rise of the loss after one step of ascent, as in sharpness-aware minimisation.
+        adaptive: Scale these steps by the weights (ASAM).
+        slices: Planes in which to evaluate the loss: `random`, `hessian`.
+        span: Their reach; default 1 filter norm, or .5 along eigenvectors.
+        points: Their points in each direction, odd.
+        curvature_images: Most images of curvature, sharpness and slices; None: all.
 
     Returns:
         F in units of σ per loss, its parts, and their standard errors.
 
     Raises:
-        ConfigError: an argument is out of range, or no parameter is perturbed.
+        ConfigError: an argument is out of range, no parameter is perturbed, what `loss_fn` returns is no loss, or the
+            loss cannot be differentiated twice.
         DataError: the loader is empty or malformed, or labels and logits do not fit.
         ValueError: a loss is not finite, or the flatness is infinite.
     """
     _check(sigmas, alpha, draws, max_images)
+    if loss_fn is not None and loss is not cross_entropy:
+        raise ConfigError("flatness was given loss and loss_fn; leave one of them out")
+    views = Views(
+        curvature=curvature,
+        eigenvalues=eigenvalues,
+        vectors=vectors,
+        sharpness=tuple(sharpness),
+        adaptive=adaptive,
+        slices=tuple(slices),
+        span=span,
+        points=points,
+        images=curvature_images,
+    )
     compute = _compute(model, device, precision)
-    runner = _runnable(model, compute.device)
-    batches = list(_read(loader, max_images))
+    runner, single = _runnable(model, compute.device)
+    batches = list(read(loader, max_images) if loss_fn is None else _read_any(loader, max_images))
     if not batches:
         raise DataError("the loader gave no images; flatness needs at least one batch of (images, labels)")
     parameters = {
@@ -183,16 +156,20 @@ def flatness(
     if not parameters:
         raise ConfigError("no parameter of the model is perturbed; let `position` accept at least one name")
     with ExitStack() as stack:
+        stack.enter_context(unchanged(runner))
         stack.enter_context(evaluating(runner))
         if recalibrate is not None:
             batch_norms = [module for module in runner.modules() if isinstance(module, _BatchNorm)]
             stack.enter_context(preserved(batch_norms))
-            images = [_place(_images(batch), runner, compute) for batch in recalibrate]
+            images = [place(_images(batch), runner, compute) for batch in recalibrate]
             calibrate(runner, batch_norms, images, "cumulative", compute)
-        evaluate = evaluator(runner, batches, compute, loss)
-        clean = evaluate()
+        if loss_fn is None:
+            objective = classification(batches, runner, parameters, compute, loss)
+        else:
+            objective = any_loss(loss_fn, batches, runner, parameters, compute, seed=seed, single=single)
+        clean = objective.evaluate()
         losses_KTN = losses_under_noise(
-            evaluate,
+            objective.evaluate,
             parameters,
             sigmas=sigmas,
             draws=draws,
@@ -200,8 +177,14 @@ def flatness(
             antithetic=antithetic,
             relative=relative,
         )
-    found = estimate_flatness(losses_KTN, sigmas, alpha)
+        found = estimate_flatness(losses_KTN, sigmas, alpha)
+        more: dict[str, Any] = {}
+        if views.any:
+            for value in parameters.values():
+                value.requires_grad_(True)
+            more = look_around(ModelHessian(parameters, objective.pieces(curvature_images), seed), views)
     several = clean.images > 1
+    notes = ["the model is in half precision; a copy in fp32 was measured"] if single else []
     return Flatness(
         flatness=found.value,
         flatness_se=math.hypot(found.images_se, found.noise_se or 0.0) if several else None,
@@ -209,8 +192,8 @@ def flatness(
         depth=found.depth,
         loss=clean.loss,
         loss_se=clean.loss_se if several else None,
-        accuracy=clean.accuracy,
-        accuracy_se=clean.accuracy_se if several else None,
+        accuracy=clean.accuracy if objective.accuracy else None,
+        accuracy_se=clean.accuracy_se if several and objective.accuracy else None,
         sigmas=tuple(float(sigma) for sigma in sigmas),
         noisy_losses=tuple(found.losses_T.tolist()),
         noisy_losses_se=tuple(error if several else None for error in found.losses_se_T.tolist()),
@@ -218,57 +201,12 @@ def flatness(
         draws=draws,
         antithetic=antithetic,
         relative=relative,
-        images=clean.images,
+        images=objective.images,
         parameters=sum(value.numel() for value in parameters.values()),
         seed=seed,
+        notes=(*notes, *objective.notes),
+        **more,
     )
-
-
-def evaluator(
-    model: nn.Module, batches: Sequence[tuple[Tensor, Tensor]], compute: Compute, loss: Loss = cross_entropy
-) -> Evaluate:
-    """Make the function that evaluates `model`, with the weights it then holds and in the mode it is in, on `batches`.
-
-    Args:
-        model: As for `flatness`.
-        batches: Images and labels, on any device.
-        compute: Where the arithmetic runs.
-        loss: As for `flatness`.
-
-    Returns:
-        Loss and correctness of every image, when called. It then raises DataError where there are no images, or labels
-        and logits do not fit, and ValueError where a loss is not finite.
-    """
-    highest = max((int(labels_N.max()) for _, labels_N in batches), default=0)
-
-    def forward(x: Tensor) -> Tensor:
-        logits = _logits(model(x))
-        if logits.ndim != 2 or len(logits) != len(x):
-            raise DataError(
-                f"the model returned logits of shape {tuple(logits.shape)} for {len(x)} images; "
-                f"a classifier returns ({len(x)}, classes)"
-            )
-        if highest >= logits.shape[1]:
-            raise DataError(
-                f"label {highest} does not exist for a model of {logits.shape[1]} classes; labels run from 0 to "
-                f"{logits.shape[1] - 1}"
-            )
-        return logits
-
-    def per_image_loss(logits: Tensor, labels_N: Tensor, /, *, reduction: str) -> Tensor:
-        losses_N = loss(logits, labels_N, reduction=reduction)
-        if losses_N.shape != labels_N.shape:
-            raise ConfigError(
-                f"the loss returned shape {tuple(losses_N.shape)} for {len(labels_N)} images; with reduction='none' it "
-                "must return one value per image"
-            )
-        return losses_N
-
-    def placed() -> Iterator[tuple[Tensor, Tensor]]:
-        for x, labels_N in batches:
-            yield _place(x, model, compute), labels_N.to(compute.device)
-
-    return lambda: per_image.evaluate(forward, placed(), compute, per_image_loss)
 
 
 def _check(sigmas: Sequence[float], alpha: float, draws: int, max_images: int | None) -> None:
@@ -297,60 +235,27 @@ def _compute(model: nn.Module, device: str, precision: Precision) -> Compute:
     return devices.resolve(build({"compute": settings}).compute)
 
 
-def _runnable(model: nn.Module, target: torch.device) -> nn.Module:
-    """The model itself, or a copy where its device or precision must differ."""
+def _runnable(model: nn.Module, target: torch.device) -> tuple[nn.Module, bool]:
+    """The model itself, or a copy where its device or precision must differ; and whether half precision became fp32."""
     weights = [*model.parameters(), *model.buffers()]
     half = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in weights)
     if not half and all(weight.device == target for weight in weights):
-        return model
+        return model, False
     moved = copy.deepcopy(model).to(target)
-    return moved.float() if half else moved
+    return (moved.float() if half else moved), half
 
 
-def _read(loader: Iterable[tuple[Tensor, Tensor]], limit: int | None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Checked batches, up to `limit` images in all."""
+def _read_any(loader: Iterable[Any], limit: int | None) -> Iterator[Any]:
+    """Batches for a `loss_fn`, until they hold `limit` images; one that does not tell its size counts as one."""
     left = math.inf if limit is None else limit
-    for index, batch in enumerate(loader):
-        if not isinstance(batch, (tuple, list)) or len(batch) < 2:
-            raise DataError(f"batch {index} of the loader is a {type(batch).__name__}; expected (images, labels)")
-        x, labels_N = batch[0], torch.as_tensor(batch[1])
-        if labels_N.ndim != 1 or labels_N.is_floating_point() or len(labels_N) != len(x):
-            raise DataError(
-                f"labels of batch {index} have shape {tuple(labels_N.shape)} and type {labels_N.dtype}; "
-                f"expected {len(x)} integers, one per image"
-            )
-        if len(labels_N) and int(labels_N.min()) < 0:
-            raise DataError(f"batch {index} holds the label {int(labels_N.min())}; labels run from 0")
-        keep = int(min(left, len(labels_N)))
-        if keep:
-            yield x[:keep], labels_N[:keep].long()
-        left -= keep
+    for batch in loader:
+        if size_of(batch) == 0:
+            continue
+        yield batch
+        left -= size_of(batch) or 1
         if left <= 0:
             return
 
 
 def _images(batch: Tensor | tuple[Tensor, Tensor]) -> Tensor:
     return batch if isinstance(batch, Tensor) else batch[0]
-
-
-def _place(x: Tensor, model: nn.Module, compute: Compute) -> Tensor:
-    """Images on the device; floating-point images in the precision of the model's weights."""
-    weight: Tensor | None = next((value for value in model.parameters() if value.is_floating_point()), None)
-    if weight is not None and x.is_floating_point():
-        x = x.to(weight.dtype)
-    return compute.place(x)
-
-
-def _logits(output: Any) -> Tensor:
-    """The logits in what a model returned."""
-    if isinstance(output, Mapping) and "logits" in output:
-        output = output["logits"]
-    elif hasattr(output, "logits"):
-        output = output.logits
-    elif isinstance(output, (tuple, list)) and output:
-        output = output[0]
-    if not isinstance(output, Tensor):
-        raise DataError(
-            f"the model returned a {type(output).__name__}; expected logits, an object with .logits, or a tuple of them"
-        )
-    return output

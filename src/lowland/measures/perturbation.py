@@ -93,6 +93,18 @@ class Noise:
         return type(self), self.seed, self.draw, tuple(self.coefficients.items()), self.keys, self.sign, self.relative
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Displacement:
+    """The perturbation w + scale·d along one direction d, given by parameter name."""
+
+    direction: Mapping[str, Tensor]
+    scale: float
+
+    def apply(self, name: str, weight: Tensor) -> Tensor:
+        """The displaced copy of `weight`."""
+        return weight.add(self.direction[name], alpha=self.scale)
+
+
 def noise(name: str, like: Tensor, seed: int, *keys: object) -> Tensor:
     """Draw standard-normal noise.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
-from lowland.report.search_facts import Pareto, Search
+from lowland.report.search_facts import Pareto, Relaxed, Search
 
 if TYPE_CHECKING:
     from lowland.spaces.values import CellGraph
@@ -61,7 +61,7 @@ class Asked:
         objectives: What a multi-objective strategy trades off; empty for the others.
         finetuned: Epochs for which every candidate was trained on before it was judged; 0: judged as inherited.
         shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
-        finalist_epochs: Epochs for which the best were trained to be ordered anew; 0: there were no finalists.
+        finalists: Designs whose training began and that were ordered by successive halving; 0: there were none.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
         trained_on_search: Whether delivered networks were trained on search images, too.
         max_params: Parameter limit, or None.
@@ -78,7 +78,7 @@ class Asked:
     objectives: tuple[str, ...] = ()
     finetuned: int = 0
     shortlist: tuple[int, str] | None = None
-    finalist_epochs: int = 0
+    finalists: int = 0
     inherit: bool = False
     trained_on_search: bool = False
     max_params: int | None = None
@@ -88,11 +88,28 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage:
-    """One stage of the run: wall time in seconds, and what was done in it, in a few words."""
+    """One stage of the run: wall time in seconds, and what was done in it, in a few words.
+
+    `planned`: seconds that it was expected to take; None: that was not estimated.
+    """
 
     name: str
     seconds: float
     detail: str = ""
+    planned: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finalist:
+    """How a design did at the rungs of successive halving: its figure at the last that it reached.
+
+    `value`: None where its training failed. `name`: of a network written by hand.
+    """
+
+    value: Estimate | None
+    rungs: int
+    measure: str
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +126,7 @@ class Network:
 
     `score`: None where the order is all there is; `place` is then the one in the order of the measure. `objectives`: of
     a multi-objective search. `shortlist`: value by the shortlist's measure, or the place in its order where that has no
-    unit. `finalist`: top-1, percent, on search images after a short training.
+    unit. `finalist`: how it did at the rungs of successive halving.
     """
 
     rank: int
@@ -122,7 +139,7 @@ class Network:
     objectives: tuple[Estimate, ...] = ()
     shortlist: Estimate | Standing | None = None
     place: Standing | None = None
-    finalist: Estimate | None = None
+    finalist: Finalist | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -186,6 +203,7 @@ class ReportFacts:
         stages: Stages run so far.
         search: The search, or None.
         pareto: What it found, where it had several objectives, or None.
+        relaxed: The epochs of a gradient search, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
@@ -204,6 +222,7 @@ class ReportFacts:
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
     pareto: Pareto | None = None
+    relaxed: Relaxed | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()

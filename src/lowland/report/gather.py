@@ -18,6 +18,7 @@ from lowland.report.facts import (
     Commands,
     Data,
     Epoch,
+    Finalist,
     Judged,
     Network,
     ReportFacts,
@@ -25,7 +26,7 @@ from lowland.report.facts import (
     Standing,
     Training,
 )
-from lowland.report.search_facts import MOST_CANDIDATES, Pareto, ScoredCandidate, Search, sample
+from lowland.report.search_facts import MOST_CANDIDATES, Pareto, Relaxed, ScoredCandidate, Search, sample
 from lowland.report.sections import of_suite
 from lowland.search import Archive, order
 from lowland.search.places import Place
@@ -66,13 +67,13 @@ def gather(run: Run) -> ReportFacts:
             ),
             space=config.space,
             space_size=space.size,
-            measure=_measure(config),
+            measure=_measure(config) if searched is None or searched.relaxed is None else "none",
             strategy=searched.summary["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
             objectives=strategies.chosen(config.search).objectives,
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
-            finalist_epochs=config.search.finalist_epochs if config.search.finalists else 0,
+            finalists=config.search.finalists,
             inherit=config.retrain.inherit,
             trained_on_search=config.retrain.include_search_split,
             max_params=config.search.max_params,
@@ -87,12 +88,18 @@ def gather(run: Run) -> ReportFacts:
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
         stages=tuple(
-            Stage(name=name, seconds=manifest["stages"][name]["seconds"], detail=_detail(run, name))
+            Stage(
+                name=name,
+                seconds=manifest["stages"][name]["seconds"],
+                detail=_detail(run, name),
+                planned=_planned(manifest, name),
+            )
             for name in STAGES
             if run.stage_done(name)
         ),
         search=search,
         pareto=pareto,
+        relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
         training=_training(run),
@@ -150,6 +157,8 @@ def _detail(run: Run, stage: str) -> str:
         return f"{facts['images_per_second']:,.0f} training images per second"
     if stage == "search":
         failed = f", {facts['failed']} failed" if facts["failed"] else ""
+        if run.config.search.searcher != "one-shot":
+            return f"{facts['proposed']} genotypes by {run.config.search.searcher}"
         raced = f", {facts['raced_out']} left out after few images" if facts.get("raced_out") else ""
         return f"{facts['proposed']} candidates{raced}{failed}"
     if stage == "train":
@@ -245,14 +254,27 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
                 place=Standing(place, searched.summary["scored"]) if place is not None else None,
                 objectives=points[entry.genes].objectives if points else (),
                 shortlist=shortlist,
-                finalist=Estimate(
-                    value=100 * final["accuracy"], standard_error=100 * final["standard_error"], n=final["images"]
-                )
-                if final is not None
-                else None,
+                finalist=None if final is None else _finalist(final),
             )
         )
     return tuple(rows)
+
+
+def _planned(manifest: Mapping[str, Any], stage: str) -> float | None:
+    """Seconds that a stage was expected to take; a manifest may be anybody's."""
+    plan = manifest.get("plan")
+    value = plan.get(stage) if isinstance(plan, Mapping) else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _finalist(facts: Mapping[str, Any]) -> Finalist:
+    """How far a design came; of runs that knew no rungs, after its only short training."""
+    if "rungs" not in facts:
+        value = Estimate(value=facts["accuracy"], standard_error=facts["standard_error"], n=facts["images"])
+        return Finalist(value=value, rungs=1, measure="accuracy")
+    rungs = [row for row in facts["rungs"] if "value" in row]
+    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
+    return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 
 
 def _training(run: Run) -> Training | None:

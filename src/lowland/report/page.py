@@ -28,7 +28,7 @@ def write(facts: ReportFacts, path: Path) -> None:
 
 def render(facts: ReportFacts) -> str:
     """The report as HTML. Every text of `facts` is escaped."""
-    from lowland.report.figures import cells, plots, robust_errors
+    from lowland.report.figures import cells, plots, relaxed, robust_errors
 
     search = facts.search if facts.search is not None and facts.search.candidates else None
     winner = facts.networks[0] if facts.networks else None
@@ -50,6 +50,7 @@ def render(facts: ReportFacts) -> str:
         winning=plots.winner(search) if search else None,
         progress=plots.progress(search) if search and not facts.pareto else None,
         size=plots.size(search) if search and not facts.pareto else None,
+        relaxed=relaxed.drawn(facts.relaxed) if facts.relaxed else None,
         front=pareto.front(facts.pareto, facts.asked) if facts.pareto else None,
         most_rows=pareto.MOST_ROWS,
         robust=robust_errors.robust_errors(search, facts.pareto.mark if facts.pareto else "winner") if search else None,

@@ -104,6 +104,50 @@ def _evenly(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RelaxedEpoch:
+    """One epoch of a gradient search.
+
+    Attributes:
+        epoch: From 1.
+        genotype: What the architecture parameters stood for at its end, as text.
+        skips: Skip connections of it in each kind of cell.
+        validation_loss: Mean of the epoch, nats; None where the architecture was not learnt from validation images.
+    """
+
+    epoch: int
+    genotype: str
+    skips: Mapping[str, int]
+    validation_loss: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Relaxed:
+    """A gradient search: its epochs, the one whose genotype it found (None: none), and the operations of a cell."""
+
+    epochs: tuple[RelaxedEpoch, ...]
+    chosen: int | None
+    operations: int
+
+    @classmethod
+    def of(cls, result: Mapping[str, Any]) -> Relaxed:
+        """Read what the search kept, which counts epochs from 0."""
+        chosen = result["chosen"]
+        return cls(
+            epochs=tuple(
+                RelaxedEpoch(
+                    epoch=each["epoch"] + 1,
+                    genotype=each["genotype"],
+                    skips=each["skips"],
+                    validation_loss=each["validation_loss"],
+                )
+                for each in result["epochs"]
+            ),
+            chosen=None if chosen is None else chosen + 1,
+            operations=result["operations"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Objective:
     """One objective of a multi-objective search, minimised.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import sqlite3
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,8 +18,8 @@ from typing import Any, Literal, Self
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import explained, plain
 from lowland.core.genotype import Genotype
-from lowland.search import view
-from lowland.store import inside
+from lowland.search import checksums, view
+from lowland.store import database, inside
 
 SCHEMA = 1
 """Version of the table below, kept in `PRAGMA user_version`; an archive of another version is refused."""
@@ -113,14 +112,15 @@ class Archive:
     def __init__(self, path: Path | str, *, read_only: bool = False) -> None:
         self.path = Path(path)
         self.read_only = read_only
+        self._checked = False
         # SQLite would follow a link out of the run, and writes its log beside the file.
-        files = [f"{self.path.name}{suffix}" for suffix in ("", "-wal", "-shm", "-journal")]
+        files = [f"{self.path.name}{suffix}" for suffix in database.SUFFIXES]
         inside.require(self.path.parent, files)
         if read_only and not self.path.is_file():
             raise RunError(_NOT_YET.format(self.path))
         with self._explained():
             self._connection = sqlite3.connect(
-                _uri(self.path, read_only=read_only), uri=True, timeout=30.0, isolation_level=None
+                database.uri(self.path, read_only=read_only), uri=True, timeout=30.0, isolation_level=None
             )
         try:
             with self._explained():
@@ -147,7 +147,7 @@ class Archive:
             self._use_log()
             # One transaction: a stop within it leaves an empty file, which counts as no archive.
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_TABLE}; {_INDEX}; PRAGMA user_version = {SCHEMA}; COMMIT"
+                f"BEGIN IMMEDIATE; {_TABLE}; {_INDEX}; {checksums.TABLE}; PRAGMA user_version = {SCHEMA}; COMMIT"
             )
             return
         if "candidates" not in tables:
@@ -158,13 +158,31 @@ class Archive:
                 f"version of lowland that wrote it, or search again in another --out"
             )
         verdict = self._connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if verdict != "ok":
+        self._checked = checksums.kept(self._connection)
+        if verdict != "ok" and not (self._checked and checksums.of_rows(verdict)):
             raise sqlite3.DatabaseError(verdict)
         if not self.read_only:
             self._use_log()
             # SQLite opens what it may not write without a word, and would refuse the first score only.
             self._connection.execute("UPDATE candidates SET id = id WHERE 0")
+            self._repair()
             self._connection.execute(_INDEX)  # archives of before had none
+
+    def _repair(self) -> None:
+        """Drop damaged rows, so that they are scored again, and make indexes that do not fit the rows anew."""
+        wrong, rows = checksums.repair(self._connection)
+        if self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0] != "ok":
+            self._connection.execute("REINDEX")
+            verdict = self._connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        if wrong:
+            warnings.warn(
+                f"archive {self.path}: {wrong} of {rows} rows were damaged or lost and have been dropped; their "
+                f"candidates are scored again when the search needs them",
+                LowlandWarning,
+                stacklevel=4,
+            )
 
     def _use_log(self) -> None:
         mode = self._connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -226,9 +244,12 @@ class Archive:
         )
         with self._explained():
             try:
-                self._connection.execute(
-                    f"INSERT INTO candidates ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
-                )
+                self._connection.execute("BEGIN IMMEDIATE")
+                with self._connection:
+                    number = self._connection.execute(
+                        f"INSERT INTO candidates ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
+                    ).lastrowid
+                    checksums.seal(self._connection, "WHERE id = ?", [number])
             except sqlite3.IntegrityError as error:
                 raise RunError(
                     f"archive {self.path} cannot take candidate {stored.genotype} ({error}): its key was recorded for "
@@ -286,17 +307,14 @@ class Archive:
                 "UPDATE OR IGNORE candidates SET measure = ? WHERE measure = ?",
                 [(new, old) for old, new in identities.items()],
             )
+            for new in set(identities.values()):
+                checksums.seal(self._connection, "WHERE measure = ?", [new])
 
-    def keep_places(self, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write the order that a search ended with (`places.keep`)."""
+    @contextmanager
+    def open(self) -> Iterator[sqlite3.Connection]:
+        """Within, the connection itself; what SQLite refuses is one sentence, a RunError."""
         with self._explained():
-            view.keep(self._connection, labels, rows)
-
-    def query(self, question: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of columns and rows that a SELECT answers; raises RunError where the file is damaged."""
-        with self._explained():
-            found = self._connection.execute(question, values)
-            return [column[0] for column in found.description], found.fetchall()
+            yield self._connection
 
     def where(self, condition: str, *values: object) -> list[Candidate]:
         """The candidates for which a condition in SQL holds, as they were recorded."""
@@ -304,13 +322,22 @@ class Archive:
 
     def forget_failed(self, measure: str) -> int:
         """Delete the failed candidates of a measure, so that they are scored again; returns how many there were."""
-        with self._explained():
-            return self._connection.execute(
+        with self._explained(), self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
+            forgotten = self._connection.execute(
                 "DELETE FROM candidates WHERE measure = ? AND status = 'failed'", (measure,)
             ).rowcount
+            self._connection.execute("DELETE FROM checksums WHERE id NOT IN (SELECT id FROM candidates)")
+            return forgotten
 
     def _select(self, where: str, *values: object) -> list[Candidate]:
         with self._explained():
+            if self.read_only and self._checked and checksums.damaged(self._connection, where, values):
+                wrong = len(checksums.damaged(self._connection))
+                raise RunError(
+                    f"archive {self.path}: {wrong} of {self.count()} rows are damaged; put back a good copy, or resume "
+                    f"its search, which drops them and scores these candidates again"
+                )
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM candidates {where} ORDER BY id", values).fetchall()
         with self.sound_rows():
             return [_candidate(row) for row in rows]
@@ -349,15 +376,6 @@ class Archive:
                     "it is damaged; put back a good copy, or delete it and resume: candidates are then scored again"
                 )
             raise RunError(f"archive {self.path}: {advice} (SQLite: {error})") from error
-
-
-def _uri(path: Path, *, read_only: bool) -> str:
-    base = path.absolute().as_uri()
-    if not read_only:
-        return base
-    # A finished archive in a folder that cannot be written has no log, and SQLite could not make one to read it.
-    fixed = not os.access(path.parent, os.W_OK) and not path.with_name(f"{path.name}-wal").exists()
-    return f"{base}?mode=ro&immutable=1" if fixed else f"{base}?mode=ro"
 
 
 def _finite(candidate: Candidate) -> Candidate:

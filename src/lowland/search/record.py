@@ -24,7 +24,8 @@ class Ranked:
         details: What the measure noted besides, as JSON.
         place: In the order of the measure, from 1, before a shortlist or finalists changed it; None: the same.
         shortlist: How a second measure judged it (`measure`, `value`, `standard_error`); None where it did not.
-        finalist: How it did after a short training (`accuracy`, `standard_error`, `images`, `epochs`); None: not tried.
+        finalist: How its training began (`rungs`, `measure`, `name` of one written by hand); None: it was not begun.
+        shape: Width and depth (`channels`, `cells`), where they are this network's own; None: as the settings have it.
     """
 
     genotype: Genotype
@@ -36,6 +37,7 @@ class Ranked:
     place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,8 @@ class SearchRecord:
         combine: How the order came of the scores (`measure.combine`); `sum`: `value` has a unit, else it has none.
         images: Images each candidate was scored on; 0 where none was looked at.
         facts: What a strategy with several objectives tells besides, as JSON; None of others.
+        relaxed: What a gradient search tells of its epochs, as JSON; None of others.
+        checkpoints: Checkpoints that are of no more use once the record is written.
         files: Files of the run directory that it wrote, besides search.json.
     """
 
@@ -60,4 +64,6 @@ class SearchRecord:
     combine: str = "sum"
     images: int = 0
     facts: Mapping[str, Any] | None = None
+    relaxed: Mapping[str, Any] | None = None
+    checkpoints: Sequence[str] = ()
     files: Sequence[str] = ()

@@ -73,6 +73,14 @@ def keep(connection: sqlite3.Connection, labels: Sequence[str], rows: Iterable[t
         connection.execute(_statement([label for label in labels if '"' not in label]))
 
 
+def reorder(connection: sqlite3.Connection, rows: Iterable[tuple[int | None, int, int, int]]) -> None:
+    """Change ranks and sizes of places: (rank, parameters, MACs, candidate); all or nothing. Others have none."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        connection.execute("UPDATE places SET rank = NULL")
+        connection.executemany("UPDATE places SET rank = ?, parameters = ?, macs = ? WHERE candidate = ?", rows)
+
+
 def _statement(labels: Sequence[str]) -> str:
     columns = "".join(_PART.format(label=label, quoted=label.replace("'", "''")) for label in labels)
     return _VIEW.format(name=NAME, parts=columns)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,9 @@ from lowland.core.genotype import Genotype
 from lowland.core.registry import SPACES
 from lowland.spaces.features import FeatureNetwork
 from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+
+if TYPE_CHECKING:
+    from lowland.spaces.relaxed import Relaxation, RelaxedSupernet
 
 SupernetPath = Genotype | Sequence[Genotype]
 """What a supernet runs: one genotype for all cells, or one per cell."""
@@ -267,6 +270,30 @@ class Space(ABC):
     @abstractmethod
     def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> FeatureNetwork:
         """A freshly initialised standalone network: (N, C, H, W) → logits (N, K), or feature maps."""
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """What its cells look like to a gradient search.
+
+        Raises:
+            ConfigError: edges of its networks are no choice among operations whose outputs could be mixed.
+        """
+        raise self._unrelaxed()
+
+    def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedSupernet:
+        """A freshly initialised relaxed supernet, whose operations see the first C/`partial` channels.
+
+        Raises:
+            ConfigError: the space cannot be relaxed, or the channels cannot be parted so.
+        """
+        del shape, partial
+        raise self._unrelaxed()
+
+    def _unrelaxed(self) -> ConfigError:
+        return ConfigError(
+            f"space {self.name} cannot be relaxed: a gradient search needs cells whose edges choose among operations, "
+            "as in nasbench201 and darts; take one of those, or search.searcher=one-shot"
+        )
 
     @abstractmethod
     def angle_terms(

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from lowland.core.errors import RunError
+from lowland.store.manifest import NETWORK, NETWORKS
 from lowland.store.run import Run
 
 FORMAT = 2
@@ -29,7 +30,7 @@ SUITES_1 = {"classification": "test", "corruptions": "shift"}
 
 def network_folder(rank: int) -> str:
     """Where the network of a rank is delivered, relative to the run directory."""
-    return "network" if rank == 1 else f"networks/{rank}"
+    return NETWORK if rank == 1 else f"{NETWORKS}/{rank}"
 
 
 def supernet_digest(run: Run) -> str:
@@ -57,7 +58,9 @@ class Ranked:
         details: What the measure kept.
         place: In the order of the measure, from 1; None where it was not recorded.
         shortlist: Score by the shortlist's measure, where there was one.
-        finalist: Accuracy after a short training, where there was one.
+        finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
+            existed, its accuracy after a short training.
+        shape: Width and depth, where they are this network's own.
     """
 
     genotype: str
@@ -70,6 +73,13 @@ class Ranked:
     place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
+    shape: Mapping[str, int] | None = None
+
+    @property
+    def begun(self) -> int | None:
+        """Training steps that it took at the end of the search; None: its training was not begun."""
+        rungs = (self.finalist or {}).get("rungs", ())
+        return rungs[-1]["steps"] if rungs else None
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -88,6 +98,8 @@ class Searched:
         measure: Identity of the measure in the archive; None where a searcher keeps no archive.
         images: Search-split images that a candidate was scored on; None where there was no such.
         pareto: What a strategy of several objectives keeps; None for others.
+        relaxed: What a gradient search keeps of its epochs: the genotype, its skips, the validation loss; None for
+            others.
         combine: How the order came of the scores (`measure.combine`), `sum` where they have a unit; None: not recorded.
     """
 
@@ -97,6 +109,7 @@ class Searched:
     measure: str | None
     images: int | None
     pareto: Mapping[str, Any] | None = None
+    relaxed: Mapping[str, Any] | None = None
     combine: str | None = None
 
     def write(self, run: Run) -> None:
@@ -114,6 +127,7 @@ class Searched:
             measure=values["measure"],
             images=values["images"],
             pareto=values.get("pareto"),
+            relaxed=values.get("relaxed"),
             combine=values.get("combine"),
         )
 

@@ -28,6 +28,7 @@ _READ = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 _GUARD = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _FOLDER = _READ | getattr(os, "O_DIRECTORY", 0)
 _MADE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_APPENDED = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
 
 flush = os.fsync
 """Makes the content of an open file durable."""
@@ -115,6 +116,39 @@ def write_text(root: Path, relative: str, content: str, *, durable: bool = True)
     write_bytes(root, relative, content.encode(), durable=durable)
 
 
+def append(root: Path, relative: str, content: bytes) -> int:
+    """Append to a regular file, or make it, in one write that is not flushed.
+
+    Args:
+        root: The run directory.
+        relative: The file, relative to it; its folder is there.
+        content: What is appended.
+
+    Returns:
+        The file's size then, bytes.
+
+    Raises:
+        RunError: It leads outside, is a link or no regular file.
+        OSError: It cannot be written.
+    """
+    with _opened(root, relative, _APPENDED) as handle:
+        os.write(handle, content)
+        return os.fstat(handle).st_size
+
+
+def rename(root: Path, old: str, new: str) -> None:
+    """Give a regular file another name in the same folder, in place of a regular file that may have it.
+
+    Raises:
+        RunError: One of them leads outside, is a link or no regular file; or it cannot be done.
+    """
+    with explained(root / new), _parent(root, old) as (folder, name):
+        target = named(root, new).rpartition("/")[2]
+        folder.regular(name)
+        folder.regular(target)
+        folder.replace(name, target)
+
+
 def make_durable(root: Path, relative: str) -> None:
     """Flush a file that something else wrote, and its name."""
     with explained(root / relative), _parent(root, relative) as (folder, _):
@@ -147,11 +181,34 @@ def delete(root: Path, relative: str) -> None:
 
 
 def delete_empty_folders(root: Path, relative: str) -> None:
-    """Delete all folders below the folder `relative`, which hold no file any more."""
+    """Delete the folder `relative` and all folders below it that hold no file any more."""
     with explained(root / relative):
-        for found in sorted(_entries(root, relative, stat.S_ISDIR), reverse=True):
+        for found in sorted([relative, *_entries(root, relative, stat.S_ISDIR)], reverse=True):
             with suppress(FileNotFoundError), _parent(root, found) as (folder, name):
-                os.rmdir(folder.where(name), dir_fd=folder.handle)
+                if stat.S_ISDIR(folder.mode(name) or 0) and not list(_entries(root, found, lambda _: True)):
+                    os.rmdir(folder.where(name), dir_fd=folder.handle)
+
+
+def move(root: Path, old: str, new: str) -> None:
+    """Move a regular file or a folder to another place in the run, in one step, and make the step durable.
+
+    A file takes the place of one that is there; a folder only that of an empty one.
+
+    Raises:
+        RunError: One of the two places leads outside, through a link, or is a link; or the system refuses.
+    """
+    with (
+        explained(root / new),
+        _parent(root, old) as (source, before),
+        _parent(root, new, make=True) as (target, after),
+    ):
+        for folder, name in ((source, before), (target, after)):
+            mode = folder.mode(name)
+            if mode is not None:
+                folder.refuse_link(name, mode)
+        os.replace(source.where(before), target.where(after), src_dir_fd=source.handle, dst_dir_fd=target.handle)
+        target.flush()
+        source.flush()
 
 
 def files(root: Path, relative: str = "") -> list[str]:
@@ -164,6 +221,15 @@ def files(root: Path, relative: str = "") -> list[str]:
         RunError: The folder itself leads outside or is a link.
     """
     return sorted(_entries(root, relative, stat.S_ISREG))
+
+
+def size(root: Path, relative: str = "") -> int:
+    """Bytes of all regular files in the folder `relative` and below it; raises as `files` does."""
+    total = 0
+    for found in files(root, relative):
+        with suppress(FileNotFoundError):  # deleted since by the run's writer
+            total += (root / found).lstat().st_size
+    return total
 
 
 def clear_temporary(root: Path, *, below: bool = True) -> None:
@@ -253,6 +319,11 @@ class _Folder:
 def _parent(root: Path, relative: str, *, make: bool = False) -> Iterator[tuple[_Folder, str]]:
     """The open folder that holds `relative`, and the name in it."""
     *parts, name = named(root, relative).split("/")
+    if make and not root.is_dir():
+        raise RunError(
+            f"the folder {root} is not there any more, so that nothing can be written to it; if it was moved or "
+            f"renamed, go on with it where it is now"
+        )
     folder = _Folder(root, os.open(root, _FOLDER) if ANCHORED else None)
     try:
         for part in parts:

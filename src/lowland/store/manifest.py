@@ -13,9 +13,9 @@ from lowland.core import settings
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import json_text
-from lowland.store import inside
+from lowland.store import database, inside
 from lowland.store.manifest_check import MOST_BYTES, Fault, names, parsed, require_sound
-from lowland.store.translation import from_format_1
+from lowland.store.translation import as_they_were, from_format_1
 
 FORMAT = 2
 """Version of the layout below, written into `manifest.json`.
@@ -39,6 +39,12 @@ DATA = "data.npz"
 """Arrays that were given in memory, which no other file holds."""
 
 CHECKPOINTS = "checkpoints"
+NETWORK, NETWORKS = "network", "networks"
+"""Folders of the delivered network, and of those of the further ranks."""
+
+INCOMING = "incoming"
+"""Where networks are made before they take the place of earlier ones."""
+
 LOCK = ".lock"
 
 
@@ -156,7 +162,7 @@ def read_config(path: Path, manifest: Mapping[str, Any]) -> Config:
 
 
 def _built(path: Path, values: dict[str, Any], manifest: Mapping[str, Any]) -> Config:
-    config = build(from_format_1(values) if manifest["format"] == 1 else values)
+    config = build(from_format_1(values) if manifest["format"] == 1 else as_they_were(values))
     if DATA not in manifest["files"]:
         return config
     # The run may have been moved, and its data with it.
@@ -197,11 +203,30 @@ def members(root: Path, results: Iterable[Path | str]) -> list[str]:
     return found
 
 
-def intact(root: Path, relative: str, digest: str) -> bytes | None:
-    """Read a file and compare it with its SHA-256.
+def digest(root: Path, relative: str) -> str:
+    """Hash a file as the manifest keeps it.
 
     Returns:
-        Its content, or None where it is missing, unreadable or has another SHA-256 than `digest`.
+        Its SHA-256; of the archive that of what it holds (`store.database`), since readers may change its bytes.
+
+    Raises:
+        RunError: It leads outside, is a link or no regular file; or it is the archive, and damaged.
+        OSError: It cannot be read.
+    """
+    if relative != ARCHIVE:
+        return inside.sha256(root, relative)
+    found = database.content_sha256(root, relative)
+    if found is None:
+        raise RunError(f"{root / relative} is damaged; delete it and resume: candidates are then scored again")
+    return found
+
+
+def intact(root: Path, relative: str, digest: str) -> bytes | None:
+    """Read a file and compare it with its digest in the manifest.
+
+    Returns:
+        Its content, or None where it is missing, unreadable or has another digest. The archive has two: those of before
+        were noted by their file's SHA-256.
 
     Raises:
         RunError: It is a link, or no regular file.
@@ -210,4 +235,6 @@ def intact(root: Path, relative: str, digest: str) -> bytes | None:
         content = inside.read(root, relative)
     except OSError:
         return None
-    return content if hashlib.sha256(content).hexdigest() == digest else None
+    if hashlib.sha256(content).hexdigest() == digest:
+        return content
+    return content if relative == ARCHIVE and database.content_sha256(root, relative) == digest else None

@@ -15,6 +15,7 @@ MOST_BYTES = 64 * 2**20
 """A manifest of a thousand networks has less than one hundredth of this."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_NETWORK = re.compile(r"network|networks/[0-9]+")
 _STATES = ("pending", "running", "done")
 _OWN = ("manifest.json", "config.yaml", ".lock")
 """Files that no stage makes."""
@@ -90,11 +91,22 @@ def require_sound(manifest: Mapping[str, Any], stages: tuple[str, ...], checkpoi
         raise Fault("its 'config' is no text")
     for name in _list(manifest.get("keep", []), "its 'keep'"):
         _text(name, "a name in 'keep'")
+    if "earlier" in manifest:
+        _earlier(manifest["earlier"])
+    if "exchange" in manifest:
+        _mapping(manifest["exchange"], "its 'exchange'")
+        for name in _list(manifest["exchange"].get("folders"), "the folders of 'exchange'"):
+            _text(name, "a folder of 'exchange'")
+            if not _NETWORK.fullmatch(name):
+                raise Fault(f"{name[:80]!r} in 'exchange' is no folder of a network")
+        if type(manifest["exchange"].get("number")) is not int:
+            raise Fault("the number of 'exchange' is no whole number")
     for name in ("data", "environment", "renewed"):
         if name in manifest:
             _mapping(manifest[name], f"its {name!r}")
     if "data" in manifest:
         _text(manifest["data"].get("fingerprint"), "the fingerprint in 'data'")
+        _text(manifest["data"].get("content", ""), "the content in 'data'")
 
 
 def names(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -104,8 +116,21 @@ def names(manifest: Mapping[str, Any]) -> Iterator[str]:
         yield from stage.get("files", ())
     for kept in manifest["checkpoints"].values():
         yield from (entry["file"] for entry in kept)
+    yield from manifest.get("earlier", {}).get("files", ())
     if "pending" in manifest:
         yield manifest["pending"]["file"]
+
+
+def _earlier(value: Any) -> None:
+    _mapping(value, "its 'earlier'")
+    for name in _list(value.get("files"), "the files of 'earlier'"):
+        _text(name, "a file of 'earlier'")
+        if not _NETWORK.fullmatch(name.rpartition("/")[0]):
+            raise Fault(f"{name[:80]!r} in 'earlier' is no file of a network")
+    if not isinstance(value.get("config"), str):
+        raise Fault("the settings of 'earlier' are no text")
+    if value.get("made") is not None:
+        _text(value["made"], "the date of 'earlier'", most=100)
 
 
 def _stage(stage: Any, where: str) -> None:

@@ -41,6 +41,13 @@ class Results(Ledger):
         """Write JSON durably as a file of the running stage, with its checksum; RunError where it holds NaN."""
         self._store(relative, checked_json(value, relative).encode())
 
+    def rewrite_text(self, relative: str, text: str) -> None:
+        """Replace a text file that an earlier stage made, durably and with its checksum; it stays that stage's."""
+        content = text.encode()
+        if hashlib.sha256(content).hexdigest() != self.manifest["files"].get(relative):
+            self._replace(relative, content)
+            self._write_manifest()
+
     def read_json(self, relative: str) -> Any:
         """The value written with `write_json`; RunError where missing or damaged."""
         content = self._load(relative)
@@ -73,6 +80,11 @@ class Results(Ledger):
         return sorted(file for file, digest in expected.items() if intact(self.path, file, digest) is None)
 
     def _store(self, relative: str, content: bytes) -> None:
+        relative, digest = self._replace(relative, content)
+        self._note(relative, digest)
+        self._write_manifest()
+
+    def _replace(self, relative: str, content: bytes) -> tuple[str, str]:
         self._require_writer()
         relative = inside.named(self.path, relative)
         digest = hashlib.sha256(content).hexdigest()
@@ -82,8 +94,8 @@ class Results(Ledger):
             self._write_manifest()
         inside.write_bytes(self.path, relative, content)
         self.manifest.pop("pending", None)
-        self._note(relative, digest)
-        self._write_manifest()
+        self.manifest["files"][relative] = digest
+        return relative, digest
 
     def _load(self, relative: str) -> bytes:
         relative = inside.named(self.path, relative)

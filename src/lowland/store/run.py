@@ -14,16 +14,20 @@ from lowland.core.files import checked_json, explained, sync_folder
 from lowland.core.settings import dump
 from lowland.store import inside, lock
 from lowland.store.checkpoints import Checkpoints
+from lowland.store.earlier import Earlier
 from lowland.store.manifest import (
     ARCHIVE,
     CHECKPOINTS,
     CONFIG,
     DATA,
     FORMAT,
+    INCOMING,
     LOCK,
     MANIFEST,
+    NETWORK,
     PROGRESS,
     STAGES,
+    digest,
     members,
     new_manifest,
     now,
@@ -38,7 +42,7 @@ from lowland.store.status import status
 __all__ = ["ARCHIVE", "CHECKPOINTS", "CONFIG", "DATA", "FORMAT", "MANIFEST", "PROGRESS", "STAGES", "Run"]
 
 
-class Run(Checkpoints, Results):
+class Run(Checkpoints, Results, Earlier):
     """One run directory. Make it with `Run.create` or `Run.open`, use it as a context manager or `close()` it.
 
     Layout: `config.yaml` (complete settings), `manifest.json` (stages, and the SHA-256 of every file), `progress.json`
@@ -164,14 +168,21 @@ class Run(Checkpoints, Results):
         stage["facts"] = json.loads(checked_json(facts, f"the facts of stage {name}"))
         for relative in members(self.path, files):
             inside.make_durable(self.path, relative)
-            self._note(relative, inside.sha256(self.path, relative))
+            self._note(relative, digest(self.path, relative))
         stage["status"] = "done"
         self._write_manifest()
         self._running = None
 
+    def keep_plan(self, seconds: Mapping[str, float]) -> None:
+        """Keep how long each stage is expected to take, for the report to compare."""
+        self._require_writer()
+        self.manifest["plan"] = {stage: round(time, 1) for stage, time in seconds.items()}
+        self._write_manifest()
+
     def reset_stage(self, name: str) -> None:
         """Clear stage `name` and all later ones with their files and checkpoints, so that they are done again.
 
+        The delivered networks stay where they are until new ones are complete (`store.earlier`).
         Resetting `supernet` or `search` also deletes the archive: its scores belong to the old weights.
 
         Raises:
@@ -181,6 +192,7 @@ class Run(Checkpoints, Results):
         self._stage(name)
         if self._running is not None:
             raise RunError(f"stage {name} of {self.path} cannot be reset while stage {self._running} is running")
+        self._supersede(name, ())
         self.manifest["reset"] = name
         self._write_manifest()
         self._finish_changes()
@@ -201,6 +213,7 @@ class Run(Checkpoints, Results):
         self.manifest["config"] = dump(settings)
         if reset is not None:
             self._stage(reset)
+            self._supersede(reset, keep)
             self.manifest["reset"] = reset
             self.manifest["keep"] = list(keep)
         self._write_manifest()
@@ -209,9 +222,11 @@ class Run(Checkpoints, Results):
 
     def _finish_changes(self) -> None:
         """Carry out what the manifest notes as begun; a stop within is made good when the run is next opened."""
-        if "config" in self.manifest or "reset" in self.manifest:
+        if {"config", "reset", "exchange"} & self.manifest.keys():
             self._renew()
         self._finish_settings()
+        if "exchange" in self.manifest:
+            self._finish_exchange()
         if "reset" in self.manifest:
             self._finish_reset()
 
@@ -221,7 +236,11 @@ class Run(Checkpoints, Results):
         stages, known = self.manifest["stages"], self.manifest["files"]
         kept = set(self.manifest.pop("keep", ()))
         made = [file for name in gone for file in stages.get(name, {}).get("files", ())]
-        doomed = [file for file in made if not {file, file.rpartition("/")[0]} & kept] + [PROGRESS]
+        earlier = set(self.manifest.get("earlier", {}).get("files", ()))  # until others take their place
+        doomed = [file for file in made if not {file, file.rpartition("/")[0]} & kept and file not in earlier]
+        doomed.append(PROGRESS)
+        if "train" in gone and NETWORK not in kept:
+            doomed += inside.files(self.path, INCOMING)
         if "search" in gone and ARCHIVE not in kept:
             doomed += [ARCHIVE, f"{ARCHIVE}-wal", f"{ARCHIVE}-shm"]
         inside.require(self.path, doomed)  # all of them, before any is deleted
@@ -229,7 +248,9 @@ class Run(Checkpoints, Results):
             inside.delete(self.path, file)
             known.pop(file, None)
         for name in gone:
-            held = [file for file in stages.pop(name, {}).get("files", ()) if file not in doomed]
+            held = [
+                file for file in stages.pop(name, {}).get("files", ()) if file not in doomed and file not in earlier
+            ]
             if held:  # still this stage's: the next reset must find them
                 stages[name] = {"status": "pending", "files": held}
         checkpoints = self.manifest["checkpoints"]

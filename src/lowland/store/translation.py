@@ -1,4 +1,4 @@
-"""Settings of earlier formats of the run directory, translated into those of today: names, and what had no name yet."""
+"""Settings of earlier run directories, translated into those of today: names, and what had no name yet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from lowland.core.moved import MOVED, in_new_places
 
 _CALL = re.compile(r"([A-Za-z_]\w*)\s*\(([^()]*)\)")
+_FOLLOWS = re.compile(r"\bdirection\s*=\s*['\"]?hessian\b")
 _KEY = re.compile(r"(^|,)(\s*)([A-Za-z_]\w*)(?=\s*=)")
 
 
@@ -21,7 +22,28 @@ def from_format_1(values: Mapping[str, Any]) -> dict[str, Any]:
         holder = found.get(name)
         if isinstance(holder, dict) and key in holder:
             found[name] = holder | {key: _expressions(holder[key])}
-    return in_new_places(found)
+    return as_they_were(in_new_places(found))
+
+
+def as_they_were(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete settings of a run from before `hessian_scale`, with what was then done as its value.
+
+    A setting that came later is missing in stored settings, which are complete otherwise, and today's default may be
+    another than what was done. Where flatness follows no Hessian direction it decides nothing and stays away.
+
+    Returns:
+        The settings, a copy where something was added.
+    """
+    measure = values.get("measure")
+    options = measure.get("options", {}) if isinstance(measure, dict) else None
+    flatness = options.get("flatness", {}) if isinstance(options, dict) else None
+    if not isinstance(measure, dict) or not isinstance(options, dict) or not isinstance(flatness, dict):
+        return dict(values)  # which is refused where the settings are checked
+    written = f"{measure.get('name')} {values.get('search')}"  # the expressions in which it can be asked for
+    follows = flatness.get("direction") == "hessian" or _FOLLOWS.search(written) is not None
+    if not follows or "hessian_scale" in flatness:
+        return dict(values)
+    return {**values, "measure": measure | {"options": options | {"flatness": flatness | {"hessian_scale": "noise"}}}}
 
 
 def _expressions(value: Any) -> Any:

@@ -97,8 +97,8 @@ class SearcherSuite:
                 size = session.cost(genotype)
                 assert (each.parameters, each.macs) == (size.parameters, size.macs)
                 assert each.value is None or math.isfinite(each.value)
-            assert found.summary["scored"] >= len(ranked)
-            assert found.summary["proposed"] >= found.summary["scored"]
+            assert found.summary["scored"] >= sum(each.value is not None for each in found.ranking)
+            assert found.summary["proposed"] >= max(len(ranked), found.summary["scored"])
             assert opened.verify() == []
 
     @pytest.mark.parametrize("limit", ["max_params", "max_macs"])

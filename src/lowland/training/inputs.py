@@ -43,12 +43,17 @@ class Inputs:
         """Whole global batches in the split, at least one."""
         return max(1, len(self.split) // self.recipe.batch_size)
 
+    def mixed_steps(self) -> int:
+        """From this step on images are not mixed any more."""
+        return round(self.recipe.mixed_share * self.recipe.epochs * self.steps_per_epoch())
+
     def steps(self, start: int, world: World) -> Iterator[tuple[int, Tensor, Tensor]]:
         """Everything from step `start` to the last of the recipe.
 
         Yields:
             The step; normalised images (N, C, H, W), with several views (views·N, C, H, W), one view after another;
-            and labels, int64 (N,), or where images are mixed shares of classes, float32 (N, K).
+            and labels, int64 (N,), or where images are mixed (the first `mixed_share` of all steps) shares of classes,
+            float32 (N, K).
         """
         per_epoch, recipe = self.steps_per_epoch(), self.recipe
         for epoch in range(start // per_epoch, recipe.epochs):
@@ -61,6 +66,15 @@ class Inputs:
                 x_NCHW = self.data.normalise(self._augmented(x_NCHW, step, world))
                 yield step, *self._mixed(x_NCHW, labels_N, step, world)
                 step += 1
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """The images and labels of one step alone, as `steps` gives them in one process; any step ≥ 0 has some."""
+        size = min(self.recipe.batch_size, len(self.split))
+        epoch, place = divmod(step, self.steps_per_epoch())
+        chosen = self._order(epoch)[place * size : (place + 1) * size]
+        x_NCHW = self.data.normalise(self._augmented(self.split.images(chosen), step, World()))
+        labels_N = self.split.labels_N[chosen.to(self.split.device)]
+        return self._mixed(x_NCHW, labels_N, step, World())
 
     def _order(self, epoch: int) -> Tensor:
         keys = (self.name, "order", epoch)
@@ -95,7 +109,7 @@ class Inputs:
 
     def _mixed(self, x_NCHW: Tensor, labels_N: Tensor, step: int, world: World) -> tuple[Tensor, Tensor]:
         recipe = self.recipe
-        if not recipe.mixup and not recipe.cutmix:
+        if (not recipe.mixup and not recipe.cutmix) or step >= self.mixed_steps():
             return x_NCHW, labels_N
         rng = numpy_rng(self.seed, self.name, "mix", step, world.rank)
         return mixed(x_NCHW, labels_N, self.data.num_classes, rng, mixup=recipe.mixup, cutmix=recipe.cutmix)

@@ -40,6 +40,22 @@ class Checkpoints(Protocol):
         """The newest state, or None."""
 
 
+class Companion(Protocol):
+    """What is learnt beside a model's weights in the same training, such as architecture parameters."""
+
+    def before(self, step: int, x_NCHW: Tensor, labels: Tensor, stepper: Stepper, learning_rate: float) -> None:
+        """Called in front of the step that learns the weights from this batch at this rate."""
+
+    def after(self, step: int) -> bool:
+        """Called behind it; whether training is to end here, by what it saw alone."""
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All it would need to go on, as tensors and JSON."""
+
+    def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Go on from there."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What to train and on what.
@@ -61,6 +77,9 @@ class Job:
         views: Images shown for each image of a batch; see `Inputs`.
         held_out: Images that judge every epoch, for early stopping.
         patience: Epochs without a better accuracy on them before training ends; 0: no early stopping.
+        rate: Step → learning rate, where it is another training's, of which this is the beginning; default: the
+            recipe's.
+        companion: What is learnt beside the weights; kept in the same checkpoints.
     """
 
     name: str
@@ -77,6 +96,8 @@ class Job:
     views: int = 1
     held_out: Split | None = None
     patience: int = 0
+    rate: Callable[[int], float] | None = None
+    companion: Companion | None = None
 
     def inputs(self) -> Inputs:
         """What the steps see."""
@@ -91,6 +112,10 @@ class Job:
     def total_steps(self) -> int:
         """Steps in all epochs."""
         return self.recipe.epochs * self.steps_per_epoch()
+
+    def learning_rate(self, step: int) -> float:
+        """Of one step."""
+        return self.rate(step) if self.rate is not None else learning_rate(self.recipe, step, self.steps_per_epoch())
 
 
 @dataclass
@@ -122,8 +147,18 @@ def fit(
     checkpoint_seconds: float = 30.0,
     monitor: Monitor | None = None,
     world: World = World(),
+    until: int | None = None,
 ) -> History:
-    """Train `job.model` in place from its last checkpoint, if any, to the end.
+    """Train `job.model` in place from its last checkpoint, if any, to the end, or for a part of the way.
+
+    Args:
+        job: What to train.
+        checkpoints: Where the state is kept; None: nowhere.
+        checkpoint_seconds: Time between two checkpoints.
+        monitor: Hears how it goes, and asks for a stop.
+        world: The processes that share the work.
+        until: Stop before this step with a checkpoint, from which another call goes on to the same end. The model then
+            has the weights of that step, not averaged ones.
 
     Returns:
         Losses by epoch and throughput, over all sessions.
@@ -142,7 +177,10 @@ def fit(
     state = _State(job, stepper, averaged, patience)
     history = state.load(checkpoints)
     per_epoch, total = job.steps_per_epoch(), job.total_steps()
-    monitor.start(job.title, total, STEP, state.step)
+    end = total if until is None else min(until, total)
+    if end < total and state.step >= end:
+        return history
+    monitor.start(job.title, end, STEP, state.step)
     losses = _Losses(job, state.step, history, world)
     model.train()
     saved = began = time.monotonic()
@@ -151,10 +189,13 @@ def fit(
             stepper.restart()
             if averaged is not None:
                 averaged.n_averaged.zero_()  # the next update copies the weights
+        x_NCHW, rate = job.compute.place(x_NCHW), job.learning_rate(step)
         with job.compute.training():
+            if job.companion is not None:
+                job.companion.before(step, x_NCHW, labels_N, stepper, rate)
             loss = stepper.step(
-                partial(job.loss, model, job.compute.place(x_NCHW), labels_N, step),
-                learning_rate(recipe, step, per_epoch),
+                partial(job.loss, model, x_NCHW, labels_N, step),
+                rate,
                 derive(job.seed, job.name, "step", step, world.rank),
             )
         if averaged is not None:
@@ -162,16 +203,19 @@ def fit(
         losses.add(loss, step)
         state.step = step + 1
         history.images += len(labels_N) * world.size
-        monitor.advance(state.step, loss=losses.latest)
+        monitor.advance(state.step, loss=losses.latest, learning_rate=rate)
+        if job.companion is not None and job.companion.after(step):
+            break
         if patience is not None and state.step % per_epoch == 0:
             judged = model if averaged is None else averaged.module
             if patience.hear(_held_out_accuracy(judged, job, world), judged):
                 break
-        if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS):
+        part = state.step == end < total
+        if state.step == total or (world.size > 1 and state.step % AGREEMENT_STEPS and not part):
             continue  # after the last step the caller keeps the result, and the next stage hears of a stop
         now = time.monotonic()
         stop, due = any_rank((monitor.stopping, now - saved > checkpoint_seconds), world)
-        if checkpoints is not None and (stop or due):
+        if checkpoints is not None and (stop or due or part):
             pending = losses.pending(step)
             average_buffers(model, world)
             if averaged is not None:
@@ -180,6 +224,9 @@ def fit(
                 history.seconds += now - began
                 state.save(checkpoints, history, pending)
             saved = began = time.monotonic()
+        if part:
+            monitor.finish()
+            return history
         if stop:
             raise InterruptedRun("stopped at a safe point")
     history.seconds += time.monotonic() - began
@@ -272,10 +319,13 @@ class _State:
         tensors |= {f"model:{name}": value for name, value in self.job.model.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"averaged:{name}": value for name, value in self.averaged.state_dict().items()}
-        waiting = {}
+        waiting: dict[str, Any] = {}
         if self.patience is not None:
             tensors |= {f"best:{name}": value for name, value in self.patience.weights.items()}
             waiting = {"patience": self.patience.state()}
+        if self.job.companion is not None:
+            beside, waiting["companion"] = self.job.companion.state()
+            tensors |= {f"companion:{name}": value for name, value in beside.items()}
         checkpoints.save_checkpoint(
             self.job.name,
             tensors,
@@ -296,7 +346,8 @@ class _State:
         if found is None:
             return History()
         tensors, state = found
-        parts: dict[str, dict[str, Tensor]] = {"optimizer": {}, "model": {}, "averaged": {}, "best": {}}
+        names = ("optimizer", "model", "averaged", "best", "companion")
+        parts: dict[str, dict[str, Tensor]] = {name: {} for name in names}
         for label, value in tensors.items():
             part, _, name = label.partition(":")
             parts[part][name] = value
@@ -306,6 +357,8 @@ class _State:
             self.averaged.load_state_dict(parts["averaged"])
         if self.patience is not None:
             self.patience.restore(state["patience"], parts["best"], self.job.model.state_dict())
+        if self.job.companion is not None:
+            self.job.companion.restore(parts["companion"], state["companion"])
         # With `zeros`, operations sampled before the stop keep a zero gradient, hence weight decay and momentum.
         for name in state["gradients"]:
             parameter = self.job.model.get_parameter(name)

@@ -25,10 +25,14 @@ def with_absolute_paths(config: Config) -> Config:
     name = data.name
     if name not in {entry.name for entry in catalogue()}:
         name = str(Path(name).expanduser().absolute())
-    root = data.root.expanduser().absolute() if data.root is not None else None
+    root, published = (
+        each.expanduser().absolute() if each is not None else None for each in (data.root, config.evaluate.root)
+    )
     parts = {
         "data": data.model_copy(update={"name": name, "root": root}),
-        "evaluate": config.evaluate.model_copy(update={"options": _absolute(config.evaluate.options)}),
+        "evaluate": config.evaluate.model_copy(
+            update={"options": _absolute(config.evaluate.options), "root": published}
+        ),
     }
     return config.model_copy(update=parts)
 
@@ -38,7 +42,13 @@ def _absolute(options: Options) -> Options:
     found = {}
     for name in options:
         own: Section = own_settings(SUITES, name, options, "evaluate.options")
-        paths = {key: value.expanduser().absolute() for key, value in own if isinstance(value, Path)}
+        paths: dict[str, Any] = {
+            key: value.expanduser().absolute() for key, value in own if isinstance(value, Path)
+        } | {
+            key: tuple(path.expanduser().absolute() for path in value)
+            for key, value in own
+            if isinstance(value, tuple) and value and all(isinstance(path, Path) for path in value)
+        }
         found[name] = own.model_copy(update=paths).model_dump(mode="json")
     return found
 

@@ -15,7 +15,7 @@ from lowland.evaluation.suite import suites
 from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
-from lowland.workflow import searchers
+from lowland.workflow import rungs, searchers
 from lowland.workflow.network_size import check_limits, network_shape
 
 
@@ -40,6 +40,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
     if searcher.supernet:
         supernet_paths.check(space, config)
     searcher.require(config)
+    rungs.require(config)
     EXECUTORS.load(config.compute.executor)
     judges = suites(config)
     compute = resolve(config.compute)
@@ -48,6 +49,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
         judge.require(config, data)
     if searcher.supernet:
         space.check(supernet_training.shape(config, data))
+    searcher.check(config, data)
     check_limits(config, data)
     genotype = space.sample(numpy_rng(config.seed))
     shape = network_shape(config, data, genotype)

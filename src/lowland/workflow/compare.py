@@ -20,9 +20,7 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError, InterruptedRun, RunError
 from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
-from lowland.delivery import network as delivery
-from lowland.evaluation.contest import Terms
-from lowland.evaluation.references import Budget, Sized, default_references, references_result, sized
+from lowland.evaluation.references import Budget, Sized, Trial, default_references, references_result, sized
 from lowland.report import comparison_page
 from lowland.store import inside
 from lowland.store.lock import Lock
@@ -93,7 +91,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
         parameters=own.parameters if request.max_params is None else request.max_params,
         macs=own.macs if request.max_macs is None else request.max_macs,
     )
-    references = _references(request, delivered, budget, terms)
+    references = _references(request, met, budget)
     fixed = {
         "format": FORMAT,
         "network": met.digest,
@@ -155,10 +153,10 @@ def _check(request: ComparisonRequest) -> None:
         raise ConfigError("--no-fit leaves every reference at its own width; leave out --max-params and --max-macs")
 
 
-def _references(request: ComparisonRequest, delivered: delivery.Network, budget: Budget, terms: Terms) -> list[Sized]:
+def _references(request: ComparisonRequest, met: Trial, budget: Budget) -> list[Sized]:
     if request.references:
-        return sized(request.references, delivered, budget if request.fit else None)
-    found = default_references(delivered, budget, terms)
+        return sized(request.references, met, budget if request.fit else None)
+    found = default_references(met, budget)
     if not found:
         raise ConfigError("none of the usual references can be built within this budget; name others with --with")
     return found

@@ -10,17 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowland import measures as measuring
-from lowland.core.config import Config, MeasureConfig, RetrainConfig
+from lowland.core.config import Config, MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
-from lowland.measures import Context, Score, per_image
+from lowland.measures import Context, Score
 from lowland.measures.measure import Measure
 from lowland.search.racing import INFLUENCE, rounded
 from lowland.store.run import Run
-from lowland.training import network as network_training
 from lowland.training.finetune import finetuned
-from lowland.training.loop import fit
-from lowland.workflow.requests import RacingMeasure, ScoreRequest, ShortTraining
+from lowland.workflow.requests import RacingMeasure, ScoreRequest
 from lowland.workflow.session import Session
 
 if TYPE_CHECKING:
@@ -71,8 +69,6 @@ class SessionMeasures:
 
     def _score(self, request: ScoreRequest, genotype: Genotype) -> Score:
         session = self.session
-        if isinstance(request, ShortTraining):
-            return trained(session, genotype, request.recipe)
         supernet, context = session.supernet, self.context(request)
         if session.config.finetune.epochs:
             supernet = finetuned(supernet, genotype, session.config, session.data, session.compute)
@@ -81,18 +77,6 @@ class SessionMeasures:
         with counted(supernet) as passed:
             score = self.measure(request).score(supernet, genotype, context)
         return replace(score, details={**score.details, IMAGES: passed()})
-
-
-def trained(session: Session, genotype: Genotype, recipe: RetrainConfig) -> Score:
-    """Accuracy on the search split, in [0, 1], of the delivered network trained by `recipe`."""
-    config, compute = session.config, session.compute
-    body = network_training.build(genotype, session.network_shape(genotype), recipe, config.seed)
-    if recipe.inherit:
-        network_training.inherit_from(session.supernet, body, genotype)
-    body = compute.prepare(body)
-    fit(network_training.job(genotype, body, recipe, session.data, compute, config.seed))
-    outcome = per_image.evaluate(body.eval(), session.scored(len(session.data.search)), compute)
-    return Score(outcome.accuracy, outcome.accuracy_se, {"images": outcome.images})
 
 
 @dataclass(frozen=True)

@@ -2,48 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from lowland import spaces
 from lowland.core.config import Config
-from lowland.core.errors import ConfigError
+from lowland.core.errors import BudgetError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet
 from lowland.search import Limits
 from lowland.spaces import Shape
+from lowland.spaces.width import fitted
 from lowland.training.shape import on
 
+PARAMETERS_PER_IMAGE = 60
+"""Size of a network that no limit decides; see `natural_parameters`."""
 
-def network_shape(config: Config, data: DataSet, genotype: Genotype) -> Shape:
-    """The delivered network's size for one genotype. With `channels: fit`, the largest even width within the limits."""
-    space, limits = spaces.get(config.space), config.search
+LEAST, MOST = 100_000, 3_000_000
 
-    def wide(channels: int) -> Shape:
-        return on(data, channels, config.network.cells, config.network.stem)
 
-    if config.network.channels != "fit":
-        return wide(config.network.channels)
+def natural_parameters(images: int) -> int:
+    """The size of a network where `channels: fit` has no limit to fit: 60 parameters for every training image.
 
-    def fits(channels: int) -> bool:
-        cost = space.cost(genotype, wide(channels))
-        return (limits.max_params is None or cost.parameters <= limits.max_params) and (
-            limits.max_macs is None or cost.macs <= limits.max_macs
-        )
+    At least 0.1 M and at most 3 M. On 5,000 images it is 0.3 M (docs/log.md).
 
-    low, high = 4, 1024  # even widths; at 4 the genotype may still be too large, and the search then rejects it
-    while high - low > 2:
-        middle = (low + high) // 4 * 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return wide(low)
+    Args:
+        images: Images it learns from.
+
+    Returns:
+        Parameters.
+    """
+    return min(MOST, max(LEAST, PARAMETERS_PER_IMAGE * images))
+
+
+def network_shape(config: Config, data: DataSet, genotype: Genotype, cells: int | None = None) -> Shape:
+    """The delivered network's size for one genotype. With `channels: fit`, the largest width within the limits.
+
+    Args:
+        config: Says width, depth and limits.
+        data: Says the images' size, and where there is no limit the network's.
+        genotype: What is built.
+        cells: Another depth than `network.cells`.
+
+    Returns:
+        The size. Where even the narrowest is above a limit it is that, which the search then rejects.
+    """
+    network, limits = config.network, config.search
+    width = network.channels
+    depth = network.cells if cells is None else cells
+    if width != "fit":
+        return on(data, width, depth, network.stem)
+    space = spaces.get(config.space)
+    shape = on(data, space.width_step, depth, network.stem)
+    parameters = limits.max_params
+    if parameters is None and limits.max_macs is None:
+        parameters = natural_parameters(len(data.train) + len(data.search))
+    try:
+        return fitted(space, genotype, shape, parameters=parameters, macs=limits.max_macs)
+    except BudgetError:
+        return replace(shape, channels=space.width_step)
 
 
 def check_limits(config: Config, data: DataSet) -> None:
     """Raise BudgetError, or ConfigError for an impossible size, before anything is computed."""
     space = spaces.get(config.space)
-    if config.network.channels == "fit" and config.search.max_params is None and config.search.max_macs is None:
-        raise ConfigError("network.channels=fit needs a limit to fit: add --max-params or --max-macs")
-
     shape = partial(network_shape, config, data)
     limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)
     space.check(shape(limits.smallest if config.network.channels == "fit" else space.sample(numpy_rng(config.seed))))

@@ -6,29 +6,32 @@ import datetime
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lowland.core.config import Config
-from lowland.core.device import resolve
+from lowland.core.device import environment, resolve
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
-from lowland.core.monitor import Monitor
+from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
 from lowland.store.run import DATA, Run
-from lowland.training.parallel import barrier, join
+from lowland.training.parallel import World, barrier, join
 from lowland.workflow import plugins
+from lowland.workflow.budget import within
 from lowland.workflow.changes import reconfigure, with_absolute_paths
 from lowland.workflow.checks import check
+from lowland.workflow.logged import Deaf, Logged
 from lowland.workflow.plan import Plan, plan
-from lowland.workflow.presets import complete
+from lowland.workflow.presets import complete, differences
 from lowland.workflow.recorded import Recorded
 from lowland.workflow.result import RunResult, run_result
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
 from lowland.workflow.threads import choose_threads, rates
+from lowland.workflow.timing import Costs, costs
 
 
 @settings_kept()
@@ -58,21 +61,25 @@ def run(
         InterruptedRun: the monitor asked for a stop; `resume` continues.
     """
     world = join()
-    if path is None and world.size > 1:
-        raise ConfigError("under torchrun every process must be told the run directory: add --out")
-    folder = Path(path) if path is not None else None
-    if arrays is not None:
-        folder = folder or new_run_folder(config, "data")
-        config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
-    data = check(config, arrays)
-    folder = folder or new_run_folder(config, data.name)
-    monitor = monitor or Monitor()
-    if world.main:
-        monitor.say(describe(data))
-        kept = None if arrays is None else partial(save_arrays, arrays)
-        Run.create(folder, with_absolute_paths(complete(config)), kept).close()
-    barrier(world)
-    return _continued(folder, monitor, last=last, data=data, new=True)
+    logged = _logged(monitor, world)
+    with logged.listening():
+        if path is None and world.size > 1:
+            raise ConfigError("under torchrun every process must be told the run directory: add --out")
+        folder = Path(path) if path is not None else None
+        if arrays is not None:
+            folder = folder or new_run_folder(config, "data")
+            config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
+        data = check(config, arrays)
+        piece = timed(config, data, world)
+        if piece is not None:
+            config = within(config, data, piece, last)
+        folder = folder or new_run_folder(config, data.name)
+        logged.say(describe(data))
+        if world.main:
+            kept = None if arrays is None else partial(save_arrays, arrays)
+            Run.create(folder, with_absolute_paths(complete(config)), kept).close()
+        barrier(world)
+        return _continued(folder, logged, last=last, data=data, new=True, piece=piece)
 
 
 @settings_kept()
@@ -89,7 +96,10 @@ def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], C
     if config.data.download:
         raise ConfigError("a dry run writes nothing, so that it cannot download data; leave data.download out")
     data = check(config)
-    planned = plan(config, data, resolve(config.compute), last)
+    piece = timed(config, data, World())
+    if piece is not None:
+        config = within(config, data, piece, last)
+    planned = plan(config, data, resolve(config.compute), last, piece)
     _warn(planned)
     return (describe(data), str(planned)), with_absolute_paths(complete(config))
 
@@ -124,18 +134,27 @@ def resume(
         LowlandError: a change or the machine does not allow it; a refused change leaves the run as it was.
         InterruptedRun: the monitor asked for a stop; `resume` continues.
     """
-    return _continued(path, monitor or Monitor(), last=last, restart=restart, changes=changes, data=data)
+    logged = _logged(monitor, join())
+    with logged.listening():
+        return _continued(path, logged, last=last, restart=restart, changes=changes, data=data)
+
+
+def _logged(monitor: Monitor | None, world: World) -> Logged:
+    """What hears of a run: of several processes the first alone tells anybody."""
+    monitor = monitor or Monitor()
+    return Logged(monitor if world.main else Deaf(monitor))
 
 
 def _continued(
     path: Path | str,
-    monitor: Monitor,
+    monitor: Logged,
     *,
     last: str,
     restart: str | None = None,
     changes: Sequence[dict[str, Any]] = (),
     data: DataSet | None = None,
     new: bool = False,
+    piece: Costs | None = None,
 ) -> RunResult:
     """See `resume`; of a `new` run the plan is said once its number of threads is known."""
     world = join()
@@ -148,25 +167,68 @@ def _continued(
             data = reconfigure(opened, changes, restart) or data
         barrier(world)
         session = Session(opened, monitor, world, given=data)
+        asked = list(STAGES)[: list(STAGES).index(last) + 1]
         if world.main:
+            monitor.keep(opened.path)
             times = choose_threads(session)
-            if new:
-                _say_plan(session, last, times)
+            planned = _say_plan(session, last, piece) if new else ""
             if times:
                 monitor.note(rates(times, session.compute.threads))
+            monitor.begin(_start(session, asked, planned, new=new))
         try:
-            for stage in list(STAGES)[: list(STAGES).index(last) + 1]:
+            for stage in asked:
                 run_stage(session, STAGES[stage], monitor)
         except InterruptedRun as stop:
             raise InterruptedRun(f"{stop}; continue with `lowland resume {path}`") from stop
-        return run_result(opened)
+        result = run_result(opened)
+        monitor.end(result)
+        return result
 
 
-def _say_plan(session: Session, last: str, times: Mapping[int, float]) -> None:
-    compute = session.compute
-    planned = plan(session.config, session.data, compute, last, times.get(compute.threads))
+def timed(config: Config, data: DataSet, world: World) -> Costs | None:
+    """What single pieces of work take, where the settings leave it to this machine how a run is done.
+
+    That is, where they name no number of threads, or a time budget.
+
+    Returns:
+        The times; None where they play no part.
+
+    Raises:
+        ConfigError: there is a budget, under torchrun.
+    """
+    if world.size > 1:
+        if config.budget is not None:
+            raise ConfigError("budget is measured on one process; under torchrun set the epochs instead")
+        return None
+    if config.budget is None and config.compute.threads is not None:
+        return None
+    return costs(config, data, resolve(config.compute))
+
+
+def _say_plan(session: Session, last: str, piece: Costs | None) -> str:
+    planned = plan(session.config, session.data, session.compute, last, piece)
+    session.run.keep_plan(planned.seconds)
     session.monitor.say(str(planned))
     _warn(planned)
+    return str(planned)
+
+
+def _start(session: Session, asked: Sequence[str], planned: str, *, new: bool) -> Start:
+    """What the run says of itself; the place of computation only where something is computed."""
+    run, config = session.run, session.config
+    todo = tuple(stage for stage in asked if not run.stage_done(stage))
+    computes = bool({*todo} - {"report"})
+    return Start(
+        path=run.path,
+        created=run.manifest["created"],
+        config=config,
+        resumed=not new,
+        stages=todo,
+        done=tuple(stage for stage in STAGES if run.stage_done(stage)),
+        plan=planned,
+        facts=environment(session.compute if computes else None),
+        changed=differences(config),
+    )
 
 
 def _warn(planned: Plan) -> None:
@@ -204,8 +266,11 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
     if world.main:
         session.run.start_stage(stage.name, world.size if stage.ranks == "all" else 1)
         session.monitor = Recorded(session.run, monitor, stage.name)
+        monitor.enter(stage.name)
     if world.main or stage.ranks == "all":
         stage.run(session)
+    if world.main and session.run.stage_done(stage.name):
+        monitor.leave(stage.name, session.run.manifest["stages"][stage.name]["seconds"])
 
 
 def new_run_folder(config: Config, data: str) -> Path:

@@ -11,9 +11,10 @@ from lowland.core.config import Config, SearchConfig, build
 from lowland.core.errors import ConfigError
 from lowland.core.options import completed
 from lowland.core.registry import MEASURES, SEARCHERS, STRATEGIES, SUITES
-from lowland.core.settings import merge
+from lowland.core.settings import flat, merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
+from lowland.workflow.searcher_presets import of_searcher
 
 Values = dict[str, Any]
 
@@ -259,8 +260,12 @@ def assemble(*layers: Values) -> Config:
     if "space" not in values and named.preset in DEFAULT_SPACE:
         base = {"space": DEFAULT_SPACE[named.preset]}
         named = build({"preset": named.preset} | base)
+    search = values.get("search")
+    searcher = search.get("searcher") if isinstance(search, dict) else None
     for preset in named.preset.split("+"):
         base = merge(base, _named(preset, PRESETS, "preset").get(named.space, {}))
+        if isinstance(searcher, str):
+            base = merge(base, of_searcher(searcher, preset, named.space))
     retrain = merge(base, values).get("retrain")
     chosen = recipe(retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick")
     base = merge({"retrain": chosen}, base)
@@ -313,6 +318,20 @@ def _complete_search(search: SearchConfig) -> SearchConfig:
         **completed(STRATEGIES, [search.strategy], others, "search.options"),
     }
     return search.model_copy(update={"options": options})
+
+
+def differences(config: Config) -> dict[str, Any]:
+    """Look for settings that are not what their preset and recipe say.
+
+    Returns:
+        Them by dotted key. Where preset or recipe are not known here, as in a run of another version, those that are no
+        defaults.
+    """
+    named: Values = {"preset": config.preset, "space": config.space, "retrain": {"recipe": config.retrain.recipe}}
+    known = {*config.preset.split("+")} <= {*PRESETS} and config.retrain.recipe in RECIPES
+    usual = flat((assemble(named) if known else Config()).model_dump(mode="json"))
+    own = flat(config.model_dump(mode="json", exclude={"preset", "space"}))
+    return {key: value for key, value in own.items() if key not in usual or usual[key] != value}
 
 
 def recipe(name: Any) -> Values:

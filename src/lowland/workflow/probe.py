@@ -21,6 +21,7 @@ from lowland.core.torch_settings import settings_kept
 from lowland.data import DataSet, batches, load, order
 from lowland.delivery import network as export
 from lowland.measures.landscape import Flatness, flatness
+from lowland.measures.surface.views import Views
 from lowland.store.run import Run
 from lowland.workflow import plugins
 
@@ -38,6 +39,7 @@ def flatness_of(
     draws: int,
     relative: bool,
     images: int,
+    views: Views | None = None,
 ) -> Flatness:
     """Load model and images and measure.
 
@@ -52,6 +54,7 @@ def flatness_of(
         draws: Noise draws per level.
         relative: Noise in proportion to each weight.
         images: Most images used.
+        views: Curvature, sharpness and slices that are asked for besides.
 
     Returns:
         The flatness of the model, with standard errors.
@@ -91,6 +94,7 @@ def flatness_of(
             relative=relative,
             seed=seed,
             device=str(compute.device),
+            **({} if views is None else views.arguments()),
         )
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]

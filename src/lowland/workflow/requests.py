@@ -1,10 +1,10 @@
-"""What may be asked of every genotype of a search: a measure, a first look at few images, or a short training."""
+"""What may be asked of every genotype of a search: a measure or a first look at few images."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lowland.core.config import MeasureConfig, RetrainConfig
+from lowland.core.config import MeasureConfig
 
 
 @dataclass(frozen=True)
@@ -15,12 +15,5 @@ class RacingMeasure:
     images: int
 
 
-@dataclass(frozen=True)
-class ShortTraining:
-    """The accuracy on the whole search split after training from scratch (`finalists`)."""
-
-    recipe: RetrainConfig
-
-
-ScoreRequest = MeasureConfig | RacingMeasure | ShortTraining
+ScoreRequest = MeasureConfig | RacingMeasure
 """What is asked of every genotype."""

@@ -31,6 +31,7 @@ class RunResult:
             `1 of 100`, and `score` has no unit; else `place` is None.
         report: report.html, once written.
         network: Folder of the delivered network, once trained.
+        seconds: How long each stage that was begun took, in all sessions.
     """
 
     path: Path
@@ -38,6 +39,7 @@ class RunResult:
     networks: list[dict[str, Any]] = field(default_factory=list)
     report: Path | None = None
     network: Path | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def load(self, device: str = "cpu") -> Network:
         """Load the delivered network with its preprocessing.
@@ -114,10 +116,12 @@ def run_result(opened: Run) -> RunResult:
                     "figures": [figure for found in figures for figure in found.get(str(rank), ())],
                 }
             )
+    stages = opened.manifest["stages"]
     return RunResult(
         path=opened.path,
         stages=done,
         networks=rows,
         report=opened.path / "report.html" if "report" in done else None,
         network=opened.path / network_folder(1) if "train" in done else None,
+        seconds={name: stages[name]["seconds"] for name in STAGES if name in stages and "seconds" in stages[name]},
     )

@@ -17,7 +17,7 @@ from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential
 from lowland.measures.combined import parts_of
 from lowland.workflow.measuring import Prepare, SessionMeasures
-from lowland.workflow.requests import ScoreRequest, ShortTraining
+from lowland.workflow.requests import ScoreRequest
 from lowland.workflow.session import Session
 
 
@@ -47,7 +47,7 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
 
         def scorer(request: ScoreRequest) -> Scorer:
             local = LocalScorer(lambda genotype: measures(request, genotype))
-            parts = [] if isinstance(request, ShortTraining) else parts_of(measures.measure(request))
+            parts = parts_of(measures.measure(request))
             # A class of the calling script cannot be imported by another process.
             movable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
             if not movable or any(part.exclusive for part in parts):

@@ -57,6 +57,7 @@ class Session:
             "name": data.name,
             "source": data.source,
             "fingerprint": data.fingerprint,
+            "content": data.content,
             "classes": list(data.classes),
             "image_size": data.image_size,
             "in_channels": data.in_channels,
@@ -65,7 +66,8 @@ class Session:
             "test": len(data.test),
         }
         known = self.run.manifest.setdefault("data", facts)
-        if known["fingerprint"] != data.fingerprint:
+        # Manifests of before have the fingerprint alone, which does not see every file.
+        if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
@@ -88,16 +90,21 @@ class Session:
     @cached_property
     def context(self) -> Context:
         """What a measure may look at: the search split, and training images for batch-norm statistics."""
-        measure = self.config.measure
-        calibration = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
         return Context(
             space=self.space,
             scored=self.scored(self.scored_images),
-            calibration=self.placed(self.data.train, calibration[: measure.calibration_images], measure.batch_size),
+            calibration=self.calibration,
             initial=self.run.load_tensors(INITIAL)[0],
             compute=self.compute,
             seed=self.config.seed,
         )
+
+    @cached_property
+    def calibration(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """Training images for batch-norm statistics, as batches."""
+        measure = self.config.measure
+        chosen = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
+        return self.placed(self.data.train, chosen[: measure.calibration_images], measure.batch_size)
 
     @property
     def scored_images(self) -> int:

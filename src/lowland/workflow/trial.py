@@ -42,6 +42,7 @@ def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
         digest=run.manifest["files"][f"{place}/network.safetensors"],
         seconds=run.manifest["stages"]["train"]["seconds"] if config.retrain.top == 1 else None,
         folder=folder,
+        cells=config.network.cells,
         terms=Terms(
             recipe=config.retrain,
             data=session.data,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowland.app import console
-from lowland.app.options import RunDirectory
+from lowland.app.options import JsonOutput, RunDirectory
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -38,9 +38,12 @@ def compare(
     ] = None,
     no_fit: Annotated[bool, typer.Option("--no-fit", help="Leave references at their own width.")] = False,
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/compare"),
+    json_output: JsonOutput = False,
 ) -> None:
     """Compare the delivered network with hand-written ones of equal size, by the same recipe."""
-    from lowland.app.display import Display, stoppable
+    from lowland.app.display import stoppable
+    from lowland.app.shown import shown
+    from lowland.core.monitor import Monitor
     from lowland.core.settings import count
     from lowland.workflow import compare as comparison
 
@@ -52,9 +55,12 @@ def compare(
         max_params=None if max_params is None else count("--max-params", max_params),
         max_macs=None if max_macs is None else count("--max-macs", max_macs),
     )
-    display = Display(console.out)
+    display = Monitor() if json_output else shown(console.out)
     with stoppable(display):
         document = comparison.compare(run_directory, out_path, request, monitor=display)
+    if json_output:
+        console.print_json(document)
+        return
     console.say(comparison_lines(document, out_path, console.out.width))
 
 

@@ -3,54 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 
-from lowland.app import console
-from lowland.app.options import Given, takes
-from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES, Registry
-
-Name = Annotated[str | None, typer.Argument(help="Show this one with its settings.")]
+from lowland.app import completion, console
+from lowland.app.options import Given, JsonOutput, takes
+from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES, Entry
 
 
-def _listing(registry: Registry[Any], verb: str, summary: str, options: str | None = None) -> Callable[..., None]:
-    """The verb that lists the members of a registry, or shows one of them with its settings in `options`."""
+def _members(ctx: typer.Context, incomplete: str) -> list[str]:
+    """What the shell completes a member's name by: the registry of its verb."""
+    return completion.beginning(_REGISTRIES[str(ctx.info_name)].names(), incomplete)
+
+
+Name = Annotated[str | None, typer.Argument(help="Show this one with its settings.", autocompletion=_members)]
+
+_REGISTRIES = {
+    "spaces": SPACES,
+    "measures": MEASURES,
+    "strategies": STRATEGIES,
+    "searchers": SEARCHERS,
+    "suites": SUITES,
+    "executors": EXECUTORS,
+}
+"""Every registry by the verb that lists it."""
+
+
+def _listing(verb: str, summary: str, options: str | None = None, *, inherited: bool = False) -> Callable[..., None]:
+    """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
+
+    Where members inherit settings, the one shown is imported.
+
+    Returns:
+        The verb.
+    """
+    registry = _REGISTRIES[verb]
 
     @takes("plugins")
-    def listed(given: Given, name: Name = None) -> None:
+    def listed(given: Given, name: Name = None, json_output: JsonOutput = False) -> None:
         from lowland.app.display import listing_lines, member_lines
         from lowland.core.errors import ConfigError
 
         entries = registry.entries()
+        if name is None and json_output:
+            console.print_json([_plain(entry) for entry in entries])
+            return
         if name is None:
             console.say(listing_lines(entries, verb, console.out.width))
             return
         found = [entry for entry in entries if entry.name == name]
         if not found:
             raise ConfigError(registry.unknown(name))
-        console.say(member_lines(found[0], options, console.out.width))
+        shown = registry.described(name) if inherited else found[0]
+        if json_output:
+            console.print_json(_plain(shown))
+            return
+        console.say(member_lines(shown, options, console.out.width))
 
     listed.__name__, listed.__doc__ = verb, summary
     return listed
 
 
-def data() -> None:
+def _plain(entry: Entry) -> dict[str, Any]:
+    """A member as JSON; defaults as they are written in Python."""
+    settings = [asdict(setting) for setting in entry.settings]
+    said = {"name": entry.name, "summary": entry.summary, "source": entry.source, "origin": entry.origin}
+    return said | {"settings": settings}
+
+
+def data(json_output: JsonOutput = False) -> None:
     """List the data sets known by name; image folders and .npz files work by path."""
     from lowland.app.tables import listing
     from lowland.data import catalogue
 
+    if json_output:
+        rows = [{"name": each.name, "summary": each.summary, "source": each.source} for each in catalogue()]
+        console.print_json(rows)
+        return
     console.say(listing([(entry.name, entry.summary, entry.source) for entry in catalogue()], console.out.width))
     console.say(["Also by path: an image folder (CLASS/*.png, or train/ and test/ of such), or an .npz file."])
 
 
 VERBS = (
-    _listing(SPACES, "spaces", "List the search spaces."),
-    _listing(MEASURES, "measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
-    _listing(STRATEGIES, "strategies", "List the search strategies.", "search.options"),
-    _listing(SEARCHERS, "searchers", "List the ways to search."),
-    _listing(SUITES, "suites", "List the tests that delivered networks are put to.", "evaluate.options"),
-    _listing(EXECUTORS, "executors", "List the ways to spread scoring over processes."),
+    _listing("spaces", "List the search spaces."),
+    _listing("measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
+    _listing("strategies", "List the search strategies.", "search.options"),
+    _listing("searchers", "List the ways to search.", "search.options", inherited=True),
+    _listing("suites", "List the tests that delivered networks are put to.", "evaluate.options"),
+    _listing("executors", "List the ways to spread scoring over processes."),
     data,
 )
 """One verb for each registry, and one for data sets."""

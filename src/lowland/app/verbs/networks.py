@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import IMAGES, Given, layers, takes
+from lowland.app.options import IMAGES, Given, JsonOutput, layers, takes
 
 
 @takes(*IMAGES, "plugins")
@@ -26,12 +26,57 @@ def flatness(
     draws: Annotated[int, typer.Option("--draws", help="Noise draws per level.")] = 3,
     relative: Annotated[bool, typer.Option("--relative", help="Noise in proportion to each weight.")] = False,
     images: Annotated[int, typer.Option("--images", help="Most images used.")] = 1000,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    curvature: Annotated[
+        bool, typer.Option("--curvature", help="Also the Hessian: trace, largest eigenvalues, spectral density.")
+    ] = False,
+    eigenvalues: Annotated[int, typer.Option("--eigenvalues", help="How many of the largest.")] = 3,
+    vectors: Annotated[int, typer.Option("--vectors", help="Random vectors of trace and density.")] = 8,
+    sharpness: Annotated[
+        list[float] | None,
+        typer.Option(
+            "--sharpness", help="Radius ρ: also the rise of the loss after one step. Repeatable.", show_default=False
+        ),
+    ] = None,
+    adaptive: Annotated[bool, typer.Option("--adaptive", help="Scale that step by the weights (ASAM).")] = False,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--slice", help="Also the loss in a plane: random, or hessian eigenvectors. Repeatable.", show_default=False
+        ),
+    ] = None,
+    span: Annotated[
+        float | None,
+        typer.Option("--slice-span", help="Its reach; 1 filter norm, or .5 along eigenvectors.", show_default=False),
+    ] = None,
+    points: Annotated[int, typer.Option("--slice-points", help="Its points in each direction, odd.")] = 21,
+    curvature_images: Annotated[
+        int, typer.Option("--curvature-images", help="Most images of curvature, sharpness and slices.")
+    ] = 256,
+    out_path: Annotated[
+        Path | None, typer.Option("--out", help="Write a page with pictures, .html.", show_default=False)
+    ] = None,
+    json_output: JsonOutput = False,
 ) -> None:
-    """Measure flatness and depth of a trained PyTorch model, with standard errors."""
+    """Measure flatness, curvature and sharpness of a trained PyTorch model, with standard errors."""
+    from typing import cast
+
+    from lowland.measures.surface.slices import Plane
+    from lowland.measures.surface.views import Views
     from lowland.workflow import probe
     from lowland.workflow.presets import assemble
 
+    # Refused where it is wrong before anything is loaded.
+    views = Views(
+        curvature=curvature,
+        eigenvalues=eigenvalues,
+        vectors=vectors,
+        sharpness=tuple(sharpness or ()),
+        adaptive=adaptive,
+        slices=cast("tuple[Plane, ...]", tuple(slices or ())),
+        span=span,
+        points=points,
+        images=curvature_images,
+    )
     result = probe.flatness_of(
         model,
         assemble(*layers(given)),
@@ -43,11 +88,19 @@ def flatness(
         draws=draws,
         relative=relative,
         images=images,
+        views=views,
     )
     if json_output:
         typer.echo(result.to_json())
     else:
         console.say(result.summary().splitlines())
+    if out_path is not None:
+        from lowland.report import flatness_page
+
+        # After the figures are said, so that a page that cannot be written costs nothing that was computed.
+        flatness_page.write(result, out_path, model)
+        if not json_output:
+            console.say([f"written  {out_path}"])
 
 
 @takes("plugins")

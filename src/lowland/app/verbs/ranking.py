@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import Given, layers, takes
+from lowland.app.options import Given, JsonOutput, layers, takes
 
 
 def truth(
@@ -68,9 +68,12 @@ def rank(
         ),
     ] = None,
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/rank"),
+    json_output: JsonOutput = False,
 ) -> None:
     """Compare how measures rank architectures with how full training ranks them."""
-    from lowland.app.display import Display, ranking_lines, stoppable
+    from lowland.app.display import ranking_lines, stoppable
+    from lowland.app.shown import shown
+    from lowland.core.monitor import Monitor
     from lowland.workflow.rank import RankingRequest
     from lowland.workflow.rank import rank as compare
 
@@ -85,9 +88,12 @@ def rank(
         shift_column=shift_column,
         resamples=resamples,
     )
-    display = Display(console.out)
+    display = Monitor() if json_output else shown(console.out)
     with stoppable(display):
         document = compare(request, out_path, layers(given), supernets=supernets or (), monitor=display)
+    if json_output:
+        console.print_json(document)
+        return
     console.say(ranking_lines(document, out_path, console.out.width))
 
 

@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowland.app import console
-from lowland.app.options import Given, RunDirectory, layers, takes
+from lowland.app import completion, console
+from lowland.app.options import Given, JsonOutput, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
+    from lowland.app.shown import Mode
     from lowland.core.monitor import Monitor
     from lowland.workflow.result import RunResult
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run directory, errors and warnings.")]
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v",
+        "--verbose",
+        help="Print more: versions, device, precision, threads, changed settings, candidates, libraries' warnings.",
+    ),
+]
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "recipe", "optimizer"),
-    *(
-        "top",
-        "suites",
-        "epochs",
-        "retrain_epochs",
-        "seed",
-        "image_size",
-        "data_root",
-        "download",
-        "device",
-        "plugins",
-        "config",
-    ),
-    *("settings", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
+    *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
+    *("download", "device", "plugins", "config", "settings", "log", "out_path"),
 )
 def run(
     given: Given,
@@ -42,45 +39,54 @@ def run(
         bool, typer.Option("--dry-run", help="Say what was found, what is planned and all settings; write nothing.")
     ] = False,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Search, retrain, judge and deliver a network: everything, in one go."""
     if dry_run:
         _preview(given, last="report")
     else:
-        _new(given, last="report", quiet=quiet)
+        _new(given, last="report", quiet=quiet, verbose=verbose)
 
 
 @takes(
-    *("data", "space", "measure", "strategy", "objectives", "max_params", "max_macs", "preset", "epochs", "seed"),
-    *("image_size", "data_root", "download", "device", "plugins", "config", "settings", "out_path"),
+    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
+    *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("settings", "log", "out_path"),
 )
 def search(
     given: Given,
     run_directory: Annotated[Path | None, typer.Argument(help="Existing run directory; without it a new run.")] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Train the supernet and rank candidates; nothing is retrained."""
     if run_directory is None:
-        _new(given, last="search")
+        _new(given, last="search", quiet=quiet, verbose=verbose)
     else:
-        _continue(run_directory, given, last="search")
+        _continue(run_directory, given, last="search", quiet=quiet, verbose=verbose)
 
 
-@takes("plugins")
-def supernet(given: Given, run_directory: RunDirectory) -> None:
+@takes("plugins", "log")
+def supernet(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train the supernet of a run, and stop there."""
-    _continue(run_directory, given, last="supernet")
+    _continue(run_directory, given, last="supernet", quiet=quiet, verbose=verbose)
 
 
-@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings")
-def train(given: Given, run_directory: RunDirectory) -> None:
+@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings", "log")
+def train(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train the best genotypes of a run (after supernet and search, if those are missing)."""
-    _continue(run_directory, given, last="train")
+    _continue(run_directory, given, last="train", quiet=quiet, verbose=verbose)
 
 
-@takes("suites", "corrupted", "plugins", "settings")
-def evaluate(given: Given, run_directory: RunDirectory) -> None:
-    """Judge the delivered networks of a run on its test images."""
-    _continue(run_directory, given, last="evaluate")
+@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "log")
+def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Judge the delivered networks of a run on its test images, or on published sets (docs/guide/shift.md)."""
+    if given["ood"]:
+        from lowland.store.run import Run
+
+        asked = given["suites"] or Run.open(run_directory, read_only=True).config.evaluate.suites
+        given = given | {"suites": [*asked, "ood"]}
+    _continue(run_directory, given, last="evaluate", quiet=quiet, verbose=verbose)
 
 
 @takes("plugins")
@@ -91,22 +97,29 @@ def report(given: Given, run_directory: RunDirectory) -> None:
     console.say([f"report   {pipeline.report(run_directory)}"])
 
 
-@takes("plugins")
+@takes("plugins", "log")
 def resume(
     given: Given,
     run_directory: RunDirectory,
     restart: Annotated[
-        str | None, typer.Option("--restart", help="Do this stage and all later ones again.", show_default=False)
+        str | None,
+        typer.Option(
+            "--restart",
+            help="Do this stage and all later ones again.",
+            show_default=False,
+            autocompletion=completion.stages,
+        ),
     ] = None,
     quiet: Quiet = False,
+    verbose: Verbose = False,
 ) -> None:
     """Continue a stopped run to its end."""
-    _continue(run_directory, given, last="report", restart=restart, quiet=quiet)
+    _continue(run_directory, given, last="report", restart=restart, quiet=quiet, verbose=verbose)
 
 
 def status(
     run_directory: RunDirectory,
-    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    json_output: JsonOutput = False,
 ) -> None:
     """Show what stage a run is in, how far, the best so far and the time left."""
     from lowland.app.display import status_lines
@@ -114,7 +127,7 @@ def status(
 
     found = Run.open(run_directory, read_only=True).status()
     if json_output:
-        typer.echo(json.dumps(found, allow_nan=False))
+        console.print_json(found)
     else:
         console.say(status_lines(found))
 
@@ -131,33 +144,38 @@ def _preview(given: Given, last: str) -> None:
     console.say([*(f"# {line}" for line in lines), *dump(settings).splitlines()])
 
 
-def _new(given: Given, last: str, quiet: bool = False) -> None:
+def _new(given: Given, last: str, *, quiet: bool, verbose: bool) -> None:
     from lowland.workflow.presets import assemble
 
     config = assemble(*layers(given))
-    from lowland.app.display import stoppable
     from lowland.workflow import pipeline
 
-    monitor = _monitor(quiet)
-    with stoppable(monitor):
+    with _watched(given, quiet, verbose) as monitor:
         _show(pipeline.run(config, given["out_path"], monitor=monitor, last=last), quiet)
 
 
-def _continue(path: Path, given: Given, last: str, restart: str | None = None, quiet: bool = False) -> None:
+def _continue(path: Path, given: Given, last: str, *, restart: str | None = None, quiet: bool, verbose: bool) -> None:
     changes: Sequence[dict[str, Any]] = layers(given)
-    from lowland.app.display import stoppable
     from lowland.workflow import pipeline
 
-    monitor = _monitor(quiet)
-    with stoppable(monitor):
+    with _watched(given, quiet, verbose) as monitor:
         _show(pipeline.resume(path, monitor=monitor, last=last, changes=changes, restart=restart), quiet)
 
 
-def _monitor(quiet: bool) -> Monitor:
-    from lowland.app.display import Display
-    from lowland.core.monitor import Monitor
+@contextmanager
+def _watched(given: Given, quiet: bool, verbose: bool) -> Iterator[Monitor]:
+    """What hears of the run, which Ctrl-C asks to stop; raises ConfigError before anything is done."""
+    from lowland.app.shown import watched
+    from lowland.core.errors import ConfigError
 
-    return Monitor() if quiet else Display(console.out)
+    if quiet and verbose:
+        raise ConfigError("--quiet prints nothing and --verbose more; leave one of the two out")
+    mode: Mode = "none" if quiet else "auto"
+    with (
+        watched(console.out, mode, verbose=verbose, callbacks=given["log"] or ()) as monitor,
+        console.all_warnings() if verbose else nullcontext(),
+    ):
+        yield monitor
 
 
 def _show(result: RunResult, quiet: bool) -> None:

@@ -32,16 +32,25 @@ class CorruptedFolder(CorruptedImages):
         folder: Where the .npy files are.
         names: The corruptions that will be asked for.
         data: The data set the networks were trained on; its number of classes, channels and size must fit.
+        index: The networks' class of each label of the files; None: the labels are matched with the data's classes.
+        suite: Whose settings errors name.
 
     Raises:
         DataError: If a file is missing, damaged, or of another type or shape; the message names it.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], data: DataSet) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        names: Sequence[str],
+        data: DataSet,
+        *,
+        index: Sequence[int] | None = None,
+        suite: str = "corruptions",
+    ) -> None:
         if not folder.is_dir():
             raise DataError(
-                f"evaluate.options.corruptions.folder {folder} is not a folder; give one with <corruption>.npy "
-                "files in it"
+                f"evaluate.options.{suite}.folder {folder} is not a folder; give one with <corruption>.npy files in it"
             )
         here = sorted(path.stem for path in folder.glob("*.npy"))
         for name in (LABELS, *names):
@@ -49,13 +58,13 @@ class CorruptedFolder(CorruptedImages):
                 raise DataError(
                     f"{folder} has no {name}.npy, only {', '.join(here) or 'no .npy file at all'}; unpack the whole set"
                     + (
-                        ", or name those wanted in evaluate.options.corruptions.names"
+                        f", or name those wanted in evaluate.options.{suite}.names"
                         if name != LABELS and len(here) > 1
                         else ""
                     )
                 )
         self._size, self._fit = data.image_size, data.fit
-        self.labels_N = _labels(folder / f"{LABELS}.npy", data)
+        self.labels_N = _labels(folder / f"{LABELS}.npy", data, index)
         self._arrays = {name: _images(folder / f"{name}.npy", len(self), data) for name in names}
 
     def images(self, name: str, severity: int, start: int, stop: int) -> Tensor:
@@ -65,20 +74,23 @@ class CorruptedFolder(CorruptedImages):
         return resized(torch.from_numpy(part), self._size, self._fit)
 
 
-def _labels(path: Path, data: DataSet) -> Tensor:
-    """The class index of each of the N images, matched by name or number (`naming.matched`)."""
-    labels = _read(path)
+def _labels(path: Path, data: DataSet, index: Sequence[int] | None) -> Tensor:
+    """The class index of each of the N images: by `index`, or else matched by name or number (`naming.matched`)."""
+    labels = plain_array(path)
     if labels.ndim != 1 or labels.dtype.kind not in "iuU" or not len(labels) or len(labels) % len(SEVERITIES):
         raise DataError(
             f"{path} must hold 5 · N whole numbers or class names, the classes of N images at each of 5 severities, "
             f"not {labels.dtype} of shape {labels.shape}; unpack or download it again"
         )
     blocks = labels.reshape(len(SEVERITIES), -1)
-    indices = matched(blocks[0], data.classes, str(path))
+    known = data.classes if index is None else tuple(map(str, range(len(index))))
+    indices = matched(blocks[0], known, str(path))
     if (blocks != blocks[0]).any():
         raise DataError(
             f"{path}: the five fifths differ, but each severity must show the same images in the same order"
         )
+    if index is not None:
+        return torch.tensor(index)[torch.from_numpy(indices)]
     here = np.bincount(indices, minlength=data.num_classes)
     there = np.bincount(data.test.labels_N.cpu().numpy(), minlength=data.num_classes)
     if labels.dtype.kind != "U" and (here != there).any() and sorted(here) == sorted(there):
@@ -92,7 +104,7 @@ def _labels(path: Path, data: DataSet) -> Tensor:
 
 def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:
     """The 5 · N images of one corruption as (5 · N, C, H, W), mapped, not read."""
-    array = _read(path)
+    array = plain_array(path)
     try:
         if array.dtype != np.uint8:
             raise ValueError
@@ -115,7 +127,8 @@ def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:
     return images
 
 
-def _read(path: Path) -> NDArray[Any]:
+def plain_array(path: Path) -> NDArray[Any]:
+    """A .npy file, mapped into memory; DataError where it is none, or holds objects."""
     try:
         mapped: NDArray[Any] = np.lib.format.open_memmap(path, mode="r")
     except (OSError, ValueError, EOFError) as error:

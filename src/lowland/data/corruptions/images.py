@@ -23,9 +23,11 @@ class CorruptedImages(ABC):
 
     Attributes:
         labels_N: Class index of each image, int64 (N,), on the CPU.
+        streamed: Whether `images` reads and decodes files, so that it is worth calling ahead of need.
     """
 
     labels_N: Tensor
+    streamed: bool = False
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -53,7 +55,7 @@ class Generated(CorruptedImages):
         self._place: tuple[int, int] | None = None
         self._clean_BCHW = torch.empty(0)
         self.labels_N = data.test.labels_N.cpu()
-        key = hashlib.sha256(f"{data.fingerprint} {seed} {REVISION}".encode()).hexdigest()[:16]
+        key = hashlib.sha256(f"{data.fingerprint} {data.content} {seed} {REVISION}".encode()).hexdigest()[:16]
         self._cache = cache / f"{data.name}-{key}" if cache is not None else None
 
     def images(self, name: str, severity: int, start: int, stop: int) -> Tensor:

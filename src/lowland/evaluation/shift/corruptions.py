@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lowland.core.errors import ConfigError, DataError
 from lowland.core.inference import evaluating, outputs
-from lowland.data import CORRUPTIONS, GROUPS, SEVERITIES, check_names
+from lowland.data import CORRUPTIONS, GROUPS, SEVERITIES, Split, batches, check_names
 from lowland.evaluation.classification import finite, ranks, standard_error
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def corruption_accuracy(
     if len(corrupted) == 0:
         raise DataError("there are no test images to corrupt; give the data set a test split or raise test_fraction")
     n = min(len(corrupted), limit or len(corrupted))
-    labels_N = corrupted.labels_N[:n]
     starts = range(0, n, batch_size)
     done, total = 0, len(starts) * len(names) * len(severities)
 
@@ -111,9 +110,8 @@ def corruption_accuracy(
         nonlocal done
         hits_N = {key: torch.zeros(n, dtype=torch.bool) for key in models}
         seen: set[tuple[int, int]] = set()
-        for start in starts:
-            labels_B = labels_N[start : start + batch_size]
-            x_BCHW = corrupted.images(name, severity, start, start + len(labels_B))
+        under = _Under(corrupted, name, severity, n)
+        for start, (x_BCHW, labels_B) in zip(starts, batches(under, batch_size), strict=True):
             batch = [(normalise(compute.place(x_BCHW)), labels_B)]
             for key, model in models.items():
                 for logits_BK, _ in outputs(model, batch, compute):
@@ -136,6 +134,19 @@ def corruption_accuracy(
                 for key, hit in hits.items():
                     hit[row, column] = torch.tensor([bit == "1" for bit in found["hits"][key]])
     return {key: _summary(hit, names, severities, seen == {IMAGENET}) for key, hit in hits.items()}
+
+
+class _Under(Split):
+    """The first `count` images under one corruption and severity; those in files are decoded ahead of need."""
+
+    def __init__(self, corrupted: CorruptedImages, name: str, severity: int, count: int) -> None:
+        self.labels_N = corrupted.labels_N[:count]
+        self.streamed = corrupted.streamed
+        self._images = partial(corrupted.images, name, severity)
+
+    def images(self, indices: Tensor) -> Tensor:
+        """The images named by `indices`, which follow one another."""
+        return self._images(int(indices[0]), int(indices[-1]) + 1)
 
 
 def alexnet_normalised(errors: Mapping[str, float]) -> float:

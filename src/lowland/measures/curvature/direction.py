@@ -6,31 +6,21 @@ Array names: K noise draws, T noise levels, N images, J eigenvectors, P perturbe
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
 from lowland.core.config import MeasureConfig
 from lowland.core.seeds import numpy_rng
-from lowland.measures.curvature.hessian import LossHessian, top_eigenpairs
+from lowland.measures.curvature.hessian import LossHessian
+from lowland.measures.curvature.lanczos import top_eigenpairs
 from lowland.measures.per_image import Array, outcome_under
-from lowland.measures.perturbation import effective_sigmas
+from lowland.measures.perturbation import Displacement, effective_sigmas
 from lowland.measures.subnet import Subnet
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Displacement:
-    """The perturbation w + scale·d along one direction d, given by parameter name."""
-
-    direction: Mapping[str, Tensor]
-    scale: float
-
-    def apply(self, name: str, weight: Tensor) -> Tensor:
-        """The displaced copy of `weight`."""
-        return weight.add(self.direction[name], alpha=self.scale)
+Scale = Literal["unit", "noise"]
+"""How far σ moves the weights along a unit vector: by σ, or by σ·√P as noise moves P scalars."""
 
 
 def losses_along_hessian(
@@ -38,15 +28,18 @@ def losses_along_hessian(
     sigmas: Sequence[float],
     levels: Literal["absolute", "incremental"],
     vectors: int,
+    scale: Scale,
     shared: MeasureConfig,
 ) -> tuple[Array, dict[str, Any]]:
     """Losses along the Hessian's top eigenvectors.
 
-    At level σ the weights move by σ·√P·u, as far as Gaussian noise of that σ moves P scalars, with u = Σⱼ cⱼvⱼ/‖c‖ and
-    cⱼ = |N(0, 1)| drawn for every draw and level. Each unit eigenvector vⱼ is taken with the sign along which the loss
-    rises (⟨∇L, vⱼ⟩ ≥ 0), because an eigenvector has no sign of its own; where `measure.antithetic`, −u is evaluated
-    too. With one eigenvector (`vectors`) u = v₁ and nothing is left to chance: one draw is made,
-    whatever `measure.draws`. Eigenvectors are those of the largest eigenvalues, from `hessian_images` images.
+    At level σ the weights move by σ·u, as PyHessian moves them, which GeNAS cites for its Table 7; with the scale
+    `noise` by σ·√P·u, as far as Gaussian noise of that σ moves P scalars, which in so steep a direction leaves the
+    minimum altogether. u = Σⱼ cⱼvⱼ/‖c‖ with cⱼ = |N(0, 1)| drawn for every draw and level. Each unit eigenvector vⱼ is
+    taken with the sign along which the loss rises (⟨∇L, vⱼ⟩ ≥ 0), because an eigenvector has no sign of its own; where
+    `measure.antithetic`, −u is evaluated too. With one eigenvector (`vectors`) u = v₁ and nothing is left to chance:
+    one draw is made, whatever `measure.draws`. Eigenvectors are those of the largest eigenvalues, from
+    `hessian_images` images.
 
     Where no parameter is perturbed, weights stay as they are.
 
@@ -71,7 +64,7 @@ def losses_along_hessian(
         weights_J = np.abs(numpy_rng(context.seed, "hessian direction", draw, level, *keys).standard_normal(count))
         weights_J /= np.linalg.norm(weights_J) if count else 1.0
         direction = hessian.named(vectors_JP.new_tensor(weights_J) @ vectors_JP)
-        length = sigma * math.sqrt(hessian.size)
+        length = sigma * math.sqrt(hessian.size) if scale == "noise" else sigma
         found = [
             outcome_under(
                 Displacement(direction=direction, scale=sign * length), subnet.evaluate, parameters, sigma
@@ -88,6 +81,7 @@ def losses_along_hessian(
     )
     return losses_KTN, {
         "direction": "hessian",
+        "hessian_scale": scale,
         "eigenvalues": pairs.values_J.tolist(),
         "eigenvalue_residuals": pairs.residuals_J.tolist(),
         "hessian_products": pairs.products,

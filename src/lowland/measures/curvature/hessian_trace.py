@@ -106,8 +106,7 @@ class HessianTrace(SubnetMeasure):
         shared, draws = self.shared, self.options.draws
         keys = () if shared.noise == "shared" else (subnet.context.space.key(subnet.genotype),)
         hessian = LossHessian(subnet, subnet.perturbable(shared.position), shared.hessian_images)
-        normal_KP = torch.stack([hessian.vector("trace", draw, *keys) for draw in range(draws)])
-        signs_KP = torch.ones_like(normal_KP).copysign_(normal_KP)
+        signs_KP = torch.stack([hessian.signs("trace", draw, *keys) for draw in range(draws)])
         forms_GK, sizes_G = hessian.quadratic_forms(signs_KP, GROUPS)
         found = estimate_trace(forms_GK, sizes_G)
         return Estimate(

@@ -20,7 +20,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lowland.core.settings import NonNegative, Positive, Rate, Section
-from lowland.measures.curvature.direction import losses_along_hessian
+from lowland.measures.curvature.direction import Scale, losses_along_hessian
 from lowland.measures.measure import register
 from lowland.measures.per_image import Array, sampling_error
 from lowland.measures.perturbation import effective_sigmas
@@ -196,6 +196,9 @@ class Flatness(SubnetMeasure):
             "random", description="along Gaussian noise, or along the Hessian's top eigenvectors (GeNAS Table 7)"
         )
         hessian_vectors: Positive = Field(1, description="how many top eigenvectors the direction hessian follows")
+        hessian_scale: Scale = Field(
+            "unit", description="along these, move by σ (PyHessian), or by σ·√P as far as noise on P weights does"
+        )
 
         @model_validator(mode="after")
         def _increasing(self) -> Self:
@@ -211,12 +214,27 @@ class Flatness(SubnetMeasure):
         beta = self.options.beta if self.options.beta is not None else 1.0 / self.options.sigmas[0]
         return self.options.gamma * beta
 
+    def identity(self) -> dict[str, Any]:
+        """As of every measure; `hessian_scale` is told only where it is the unit scale of a Hessian direction.
+
+        So identities from before that setting, all of the scale `noise`, mean what they meant.
+
+        Returns:
+            The settings that decide its scores.
+        """
+        found = super().identity()
+        if self.options.direction == "random" or self.options.hessian_scale == "noise":
+            del found["options"]["hessian_scale"]
+        return found
+
     def judge(self, subnet: Subnet) -> Estimate:
         """Flatness of the candidate; raises ValueError where a loss is not finite or the flatness is infinite."""
         own = self.options
         facts: dict[str, Any] = {}
         if own.direction == "hessian":
-            losses_KTN, facts = losses_along_hessian(subnet, own.sigmas, own.levels, own.hessian_vectors, self.shared)
+            losses_KTN, facts = losses_along_hessian(
+                subnet, own.sigmas, own.levels, own.hessian_vectors, own.hessian_scale, self.shared
+            )
         else:
             losses_KTN = subnet.losses_under_noise(own.sigmas, own.levels, self.shared)
         found = estimate_flatness(losses_KTN, own.sigmas, own.alpha)

@@ -90,6 +90,10 @@ class Evolution(Strategy):
                 "finetune.epochs=0 or leave search.options.evolution.racing out"
             )
 
+    def candidates(self) -> int:
+        """Those of all generations."""
+        return self.options.population * self.options.generations
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; candidates that racing rules out are neither ranked nor made parents."""
         if self.options.racing is None:

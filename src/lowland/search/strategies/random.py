@@ -25,6 +25,10 @@ class Random(Strategy):
 
     options: Random.Config
 
+    def candidates(self) -> int:
+        """As many as are asked for."""
+        return self.options.candidates
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         state, wanted = SearchState(problem), self.options.candidates

@@ -52,6 +52,10 @@ class Strategy(ABC):
         """
         return config
 
+    def candidates(self) -> int | None:
+        """How many it will have scored, about; None: that is not known beforehand."""
+        return None
+
     def require(self, config: RunConfig) -> None:
         """Raise ConfigError where the other settings of a run do not go with this strategy. By default all do."""
         del config

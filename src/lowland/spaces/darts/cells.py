@@ -160,21 +160,25 @@ class AuxiliaryHead(nn.Module):
         return cast(Tensor, self.classifier(self.features(both_ends).flatten(1)))
 
 
-_BUILD: Mapping[str, Callable[[int, int], nn.Module]] = {
-    "max_pool_3x3": lambda c, stride: nn.MaxPool2d(3, stride, 1),
-    "avg_pool_3x3": lambda c, stride: AveragePool3x3(stride),
-    "skip_connect": lambda c, stride: nn.Identity() if stride == 1 else FactorizedReduce(c, c),
-    "sep_conv_3x3": lambda c, stride: SeparableConv(c, c, 3, stride),
-    "sep_conv_5x5": lambda c, stride: SeparableConv(c, c, 5, stride),
-    "dil_conv_3x3": lambda c, stride: DilatedConv(c, c, 3, stride),
-    "dil_conv_5x5": lambda c, stride: DilatedConv(c, c, 5, stride),
+_BUILD: Mapping[str, Callable[[int, int, bool], nn.Module]] = {
+    "max_pool_3x3": lambda c, stride, affine: nn.MaxPool2d(3, stride, 1),
+    "avg_pool_3x3": lambda c, stride, affine: AveragePool3x3(stride),
+    "skip_connect": lambda c, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(c, c, affine=affine),
+    "sep_conv_3x3": lambda c, stride, affine: SeparableConv(c, c, 3, stride, affine=affine),
+    "sep_conv_5x5": lambda c, stride, affine: SeparableConv(c, c, 5, stride, affine=affine),
+    "dil_conv_3x3": lambda c, stride, affine: DilatedConv(c, c, 3, stride, affine=affine),
+    "dil_conv_5x5": lambda c, stride, affine: DilatedConv(c, c, 5, stride, affine=affine),
 }
 
 
-def operation(name: str, channels: int, stride: int, *, pool_norm: bool) -> nn.Module:
-    """A candidate operation, C → C channels, ⌈H/stride⌉ × ⌈W/stride⌉; `pool_norm` adds a batch norm after pooling."""
-    module = _BUILD[name](channels, stride)
-    return nn.Sequential(module, nn.BatchNorm2d(channels)) if pool_norm and "pool" in name else module
+def operation(name: str, channels: int, stride: int, *, pool_norm: bool, affine: bool = True) -> nn.Module:
+    """A candidate operation, C → C channels, ⌈H/stride⌉ × ⌈W/stride⌉.
+
+    Returns:
+        The operation; with `pool_norm` pooling is followed by a batch norm, without `affine` none has scale and shift.
+    """
+    module = _BUILD[name](channels, stride, affine)
+    return nn.Sequential(module, nn.BatchNorm2d(channels, affine=affine)) if pool_norm and "pool" in name else module
 
 
 def preprocess(layout: CellLayout) -> tuple[nn.Module, nn.Module]:
@@ -190,13 +194,14 @@ def _pointwise(c_in: int, c_out: int) -> ConvBN:
 class SearchCell(nn.Module):
     """A cell in which every edge holds all seven operations, and a path names the two live ones per inner node."""
 
-    def __init__(self, layout: CellLayout) -> None:
+    def __init__(self, layout: CellLayout, channels: int | None = None, *, affine: bool = True) -> None:
         super().__init__()
         self.preprocess0, self.preprocess1 = preprocess(layout)
+        width = layout.channels if channels is None else channels
         self.edges = nn.ModuleList(
             nn.ModuleDict(
                 {
-                    name: operation(name, layout.channels, layout.stride(source), pool_norm=True)
+                    name: operation(name, width, layout.stride(source), pool_norm=True, affine=affine)
                     for name in OPERATIONS[1:]
                 }
             )
@@ -244,14 +249,14 @@ class Cell(nn.Module):
 class DartsSupernet(Supernet):
     """All networks of the DARTS space, sharing weights; pooling is followed by an affine batch norm."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, make_cell: Callable[[CellLayout], SearchCell] = SearchCell) -> None:
         super().__init__()
         layouts = cell_layouts(shape)
         self.shape = shape
         self.num_cells = len(layouts)
         self.reductions = tuple(layout.reduction for layout in layouts)
         self.stem = Stem(shape)
-        self.cells = nn.ModuleList(SearchCell(layout) for layout in layouts)
+        self.cells = nn.ModuleList(make_cell(layout) for layout in layouts)
         self.classifier = nn.Linear(layouts[-1].c_out, shape.num_classes)
         # Names never change: index them once, since measures ask for them per candidate.
         self._fixed_names: dict[str, str] = {}
@@ -286,7 +291,7 @@ class DartsSupernet(Supernet):
         s0, s1 = self.stem(x_NCHW)
         for cell, live in zip(self.cells, self._live(path), strict=True):
             s0, s1 = s1, cell(s0, s1, live)
-        return cast(Tensor, self.classifier(_pooled(s1)))
+        return cast(Tensor, self.classifier(pooled(s1)))
 
     def inherited(self, genotype: Genotype) -> Mapping[str, str]:
         """Standalone state-dict key → supernet state-dict key, for every parameter and buffer on the path."""
@@ -344,7 +349,7 @@ class DartsNetwork(FeatureNetwork):
 
     def head(self, x_NCHW: Tensor) -> Tensor:
         """The last cell's output → logits (N, K)."""
-        return cast(Tensor, self.classifier(_pooled(x_NCHW)))
+        return cast(Tensor, self.classifier(pooled(x_NCHW)))
 
     def _run(
         self, x_NCHW: Tensor, maps: list[Tensor] | None = None, auxiliary: AuxiliaryHead | None = None
@@ -368,6 +373,6 @@ class DartsNetwork(FeatureNetwork):
         return s1, auxiliary_NK
 
 
-def _pooled(x_NCHW: Tensor) -> Tensor:
+def pooled(x_NCHW: Tensor) -> Tensor:
     """Global average: (N, C, H, W) → (N, C)."""
     return functional.adaptive_avg_pool2d(x_NCHW, 1).flatten(1)

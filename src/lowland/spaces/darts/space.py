@@ -39,6 +39,8 @@ from lowland.spaces.darts.genotype import (
     parse_genotype,
     validate,
 )
+from lowland.spaces.darts.relaxed import RELAXATION, RelaxedDarts
+from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, register
 from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
@@ -213,6 +215,16 @@ class Darts(Space):
         """A freshly initialised supernet, seven operations on each of 14 edges per cell."""
         self.check(shape)
         return DartsSupernet(shape)
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """The cells as a gradient search sees them."""
+        return RELAXATION
+
+    def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedDarts:
+        """A relaxed supernet; ConfigError where its channels cannot be parted into `partial` groups."""
+        self.check(shape)
+        return RelaxedDarts(shape, partial)
 
     def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> DartsNetwork:
         """Build a standalone network.

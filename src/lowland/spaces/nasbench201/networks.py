@@ -166,8 +166,8 @@ def make_head(shape: Shape) -> nn.Sequential:
 class NasBench201Supernet(_Trunk, Supernet):
     """All 15,625 networks in one; names `cells.<i>.edges.<edge>.<operation>…`, `stem`, `reductions.<j>`, `head`."""
 
-    def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, SearchCell)
+    def __init__(self, shape: Shape, make_cell: Callable[[int], nn.Module] = SearchCell) -> None:
+        super().__init__(shape, make_cell)
         self._origins = [_origin(name) for name in self.state_dict()]
 
     def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:

@@ -46,6 +46,8 @@ from lowland.spaces.nasbench201.networks import (
     operation,
     stage_widths,
 )
+from lowland.spaces.nasbench201.relaxed import RELAXATION, RelaxedNasBench201
+from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
 from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
 
@@ -205,6 +207,16 @@ class NasBench201(Space):
         """A supernet with torch's default initialisation."""
         _check(shape)
         return NasBench201Supernet(shape)
+
+    @property
+    def relaxation(self) -> Relaxation:
+        """The cells as a gradient search sees them."""
+        return RELAXATION
+
+    def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedNasBench201:
+        """A relaxed supernet; ConfigError where its channels cannot be parted into `partial` groups."""
+        _check(shape)
+        return RelaxedNasBench201(shape, partial)
 
     def network(
         self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lowland import measures as measuring
-from lowland.core.amounts import standing
+from lowland.core.amounts import millions, standing
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
@@ -16,7 +16,7 @@ from lowland.search.racing import racing_images
 from lowland.search.record import Ranked, SearchRecord
 from lowland.search.strategies import strategy as strategies
 from lowland.store.run import ARCHIVE
-from lowland.workflow import finalists
+from lowland.workflow import shortlist as second_look
 from lowland.workflow.identity import measure_identity
 from lowland.workflow.renewal import renew
 from lowland.workflow.requests import RacingMeasure, ScoreRequest
@@ -29,8 +29,7 @@ from lowland.workflow.session import Session
 class OneShot(Searcher):
     """A strategy proposes candidates, a measure scores them with the supernet's weights, the archive keeps them.
 
-    The best may then be ordered anew, by a second measure (`search.shortlist`) or after a short training from scratch
-    (`search.finalists`).
+    The best may then be ordered anew by a second measure (`search.shortlist`).
     """
 
     name = "one-shot"
@@ -44,7 +43,7 @@ class OneShot(Searcher):
         strategy.require(config)
         require_measure(config, strategy.measure(config.measure))
         if config.search.shortlist:
-            require_measure(config, finalists.shortlist_measure(config))
+            require_measure(config, second_look.shortlist_measure(config))
 
     def search(self, session: Session) -> SearchRecord:
         """Score candidates on the search split and keep every one in the archive."""
@@ -76,10 +75,7 @@ class OneShot(Searcher):
             final: list[Candidate] = list(result.ranking)
             shortlist: dict[str, Mapping[str, Any]] = {}
             if config.search.shortlist:
-                final, shortlist = finalists.shortlisted(session, final, archive, scorer)
-            finals: dict[str, Mapping[str, Any]] = {}
-            if config.search.finalists:
-                final, finals = finalists.ordered(session, final, archive, scorer)
+                final, shortlist = second_look.shortlisted(session, final, archive, scorer)
             failed = archive.where("measure = ? AND status = 'failed'", identity)
             places.keep(archive, places.finished(session.space, evaluated, final, failed))
         before = {each.key: place for place, each in enumerate(result.ranking, start=1)}
@@ -93,7 +89,6 @@ class OneShot(Searcher):
                 details=each.details,
                 place=before[each.key],
                 shortlist=shortlist.get(each.key),
-                finalist=finals.get(each.key),
             )
             for each in final
         ]
@@ -135,14 +130,28 @@ def following(session: Session, evaluated: list[Candidate]) -> Report:
             began = True
         found: dict[str, Any] = {}
         if best is not None:
-            found["best"] = standing(1, among) if ordered else best.value
-            found["genotype"] = space.format(best.genotype)
-        monitor.advance(done, **found)
+            found = {"best": standing(1, among) if ordered else best.value, "genotype": space.format(best.genotype)}
+        text = space.format(candidate.genotype)
+        scores = _scores(candidate, not ordered)
+        monitor.advance(done, **found, candidate=text, **scores)
+        size = f"{millions(candidate.parameters)} parameters, {millions(candidate.macs)} MACs"
+        told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())
+        monitor.detail(f"candidate {done} of {total}: {text}, {told or candidate.status}, {size}")
         if candidate.status == "failed":
-            monitor.note(f"candidate {space.format(candidate.genotype)} failed: {candidate.reason}")
+            monitor.note(f"candidate {text} failed: {candidate.reason}")
         monitor.check()
 
     return report
+
+
+def _scores(candidate: Candidate, summed: bool) -> dict[str, float]:
+    """The score of a candidate; those of its parts where they are ranked, since their sum then orders nothing."""
+    if candidate.value is None:
+        return {}
+    if summed:
+        return {"score": candidate.value}
+    parts = {label: part for label, part in candidate.details.items() if isinstance(part, Mapping) and "weight" in part}
+    return {f"score {label}": float(part["value"]) for label, part in parts.items()}
 
 
 def first_looks(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from lowland.core.config import Config as RunConfig
-from lowland.core.config import SearchConfig
+from lowland.core.config import OptimizationConfig, SearchConfig
 from lowland.core.options import own_settings
 from lowland.core.registry import SEARCHERS
 from lowland.core.settings import NoSettings, Section
+from lowland.data import DataSet
 from lowland.search.record import SearchRecord
 from lowland.workflow.session import Session
 
@@ -37,6 +39,15 @@ class Searcher(ABC):
     def require(self, config: RunConfig) -> None:
         """Raise ConfigError where the settings of a run do not go with this searcher. By default all do."""
         del config
+
+    def check(self, config: RunConfig, data: DataSet) -> None:
+        """Raise ConfigError where data or sizes do not go with this searcher. By default all do."""
+        del config, data
+
+    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, OptimizationConfig, int]]:
+        """Trainings that `search` is going to do: (name, recipe, images). By default none."""
+        del config, data
+        return ()
 
     @abstractmethod
     def search(self, session: Session) -> SearchRecord:

@@ -17,7 +17,17 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
-from lowland.evaluation.suite import Batches, EvaluationContext, LossAt, Suite, suite, suites
+from lowland.evaluation.references import Trial
+from lowland.evaluation.suite import (
+    Batches,
+    EvaluationContext,
+    LossAt,
+    Suite,
+    figures_of,
+    published_root,
+    suite,
+    suites,
+)
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
 from lowland.store import inside
@@ -56,7 +66,21 @@ def evaluate_networks(session: Session) -> None:
     lying |= set(inside.files(run.path, EVALUATION))
     run.delete(sorted(lying - set(files)))
     inside.delete_empty_folders(run.path, EVALUATION)  # of parts, which are all gone
+    _deliver_results(run, judging.ranks)
     run.finish_stage("evaluate", files, {"suites": kept})
+
+
+def _deliver_results(run: Run, ranks: range) -> None:
+    """Put the figures of all suites into the facts of the delivered networks, which may be copied from the run."""
+    figures = [figures_of(record) for record in evaluated(run)]
+    for rank in ranks:
+        found = {
+            figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
+            for each in figures
+            for figure in each.get(str(rank), ())
+        }
+        folder = network_folder(rank)
+        run.rewrite_text(f"{folder}/network.json", delivery.with_facts(run.path / folder, {"results": found}))
 
 
 @dataclass
@@ -80,7 +104,7 @@ class Judging:
 
     def judge(self, of: Suite[Any]) -> None:
         """Run a suite unless what it would find is there already."""
-        run, digest = self.session.run, self.digest(of)
+        run, digest = self.session.run, self.decided_by(of)
         known = SuiteRecord.read(run, of.name)
         if known is not None and known.decided_by == digest:
             return
@@ -98,7 +122,9 @@ class Judging:
     def holds(self, record: SuiteRecord) -> bool:
         """Whether a suite, asked for now or before, would find the same again."""
         try:
-            return record.decided_by == self.digest(suite(self.session.config, record.suite))
+            # Files outside may be out of reach by now; they were looked at when the suite was asked for.
+            known = (record.decided_by or "").partition(":")[0]
+            return known == self.digest(suite(self.session.config, record.suite))
         except ConfigError:  # its plugin is not here, so nobody knows
             self.session.monitor.note(f"results of the suite {record.suite} are dropped: it is not known here")
             return False
@@ -114,9 +140,17 @@ class Judging:
             monitor=session.monitor,
             part=partial(self.part, of.name, digest),
             searched=lambda indices: session.placed(session.data.search, indices, session.config.measure.batch_size),
+            root=published_root(session.config),
+            learned_search=session.config.retrain.include_search_split,
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
-            trial=lambda corruptions: trial(session, session.run.path / REFERENCES, corruptions=corruptions),
+            trial=self.trial,
         )
+
+    def trial(self, corruptions: bool) -> Trial:
+        """The delivered network beside others, which are trained in a folder of the run."""
+        run = self.session.run
+        inside.require_no_links(run.path, REFERENCES)
+        return trial(self.session, run.path / REFERENCES, corruptions=corruptions)
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a suite's results, as it was before a stop or computed and made durable now."""
@@ -129,8 +163,13 @@ class Judging:
         run.write_json(file, {"decided_by": digest, "value": value})
         return value
 
+    def decided_by(self, of: Suite[Any]) -> str:
+        """Digest of all that decides what a suite finds, files outside of the run included."""
+        outside = of.outside(self.session.config, self.session.data)
+        return f"{self.digest(of)}:{outside}" if outside else self.digest(of)
+
     def digest(self, of: Suite[Any]) -> str:
-        """SHA-256 of all that decides what a suite finds."""
+        """SHA-256 of all in the run that decides what a suite finds."""
         session = self.session
         run, config = session.run, session.config
         ranking = session.ranking()

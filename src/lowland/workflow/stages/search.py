@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from lowland.core.errors import LowlandError
+from lowland.search import Archive, places
 from lowland.search.record import SearchRecord
 from lowland.store.artifacts import Ranked, Searched
+from lowland.store.run import ARCHIVE
 from lowland.workflow import searchers
+from lowland.workflow.halving import halved
 from lowland.workflow.session import Session
 
 RANKED = 100
@@ -28,10 +31,17 @@ def search_architectures(session: Session) -> None:
         )
     if found.summary.note:
         session.monitor.note(found.summary.note)
+    if config.search.finalists:
+        found = halved(session, found)
+        if found.measure is not None and ARCHIVE in found.files:
+            with Archive(run.path / ARCHIVE) as archive:
+                places.reorder(archive, found.ranking)
     artifact = searched(session, found)
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
     run.finish_stage("search", found.files, counts)
+    for name in found.checkpoints:
+        run.drop_checkpoint(name)
 
 
 def searched(session: Session, found: SearchRecord) -> Searched:
@@ -48,9 +58,10 @@ def searched(session: Session, found: SearchRecord) -> Searched:
                 value=each.value,
                 standard_error=each.standard_error,
                 details=each.details,
-                place=each.place if each.place is not None else rank,
+                place=rank if each.place is None and each.finalist is None else each.place,
                 shortlist=each.shortlist,
                 finalist=each.finalist,
+                shape=each.shape,
             )
             for rank, each in enumerate(found.ranking[:most], start=1)
         ),
@@ -63,5 +74,6 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         measure=found.measure,
         images=found.images,
         pareto=found.facts,
+        relaxed=found.relaxed,
         combine=found.combine,
     )

@@ -9,7 +9,9 @@ from typing import Any, Literal
 from lowland.core.config import Config
 from lowland.store.artifacts import EVALUATION, HISTORY, INITIAL, SEARCH, TRAINED, TRAINING, network_folder
 from lowland.store.run import ARCHIVE, Run
-from lowland.workflow import finalists, searchers
+from lowland.workflow import searchers
+from lowland.workflow.halving import RUNGS
+from lowland.workflow.rungs import BEGUN
 from lowland.workflow.session import Session
 from lowland.workflow.stages.evaluate import evaluate_networks
 from lowland.workflow.stages.report import write_report
@@ -60,13 +62,14 @@ def _another_kind_of_searcher(old: Config, new: Config) -> bool:
 
 
 def _recipe_of_finalists(old: Config, new: Config) -> bool:
-    """Finalists are trained as the winner is."""
-    return bool(new.search.finalists) and finalists.recipe(new) != finalists.recipe(old)
+    """Finalists begin the winner's training."""
+    aside = {"top", "recipe"}
+    return bool(new.search.finalists) and new.retrain.identity(aside) != old.retrain.identity(aside)
 
 
 def _scores(run: Run, new: Config) -> list[str]:
-    """Scores carry the settings they were made with; those that still hold are found again."""
-    return [ARCHIVE]
+    """Scores, and figures at rungs, carry what decided them; those that still hold are found again."""
+    return [ARCHIVE, RUNGS]
 
 
 def _same_networks(run: Run, new: Config) -> list[str]:
@@ -98,7 +101,7 @@ STAGES = {
             decided_by=("measure", "finetune", "search", "network"),
             undecided=("search.workers",),
             also=_recipe_of_finalists,
-            leaves=(ARCHIVE, SEARCH),
+            leaves=(ARCHIVE, SEARCH, RUNGS, BEGUN),
             keeps=_scores,
             run=search_architectures,
         ),
@@ -122,4 +125,4 @@ STAGES = {
 }
 """Every stage by name, in order. Each section of the settings decides one of them; what decides the first is fixed.
 
-`plugins` decide none: they bring what other settings name."""
+`plugins` decide none: they bring what other settings name; nor does `history`."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
@@ -10,14 +13,19 @@ from lowland.delivery import network as export
 from lowland.spaces import Shape
 from lowland.store import inside
 from lowland.store.artifacts import Trained, network_folder
+from lowland.store.manifest import INCOMING
 from lowland.training import network as network_training
 from lowland.training.loop import fit
 from lowland.training.parallel import barrier
+from lowland.workflow.rungs import Continued, begun
 from lowland.workflow.session import Session
 
 
 def train_networks(session: Session) -> None:
-    """Train the best genotypes and deliver them: the first in network/, others in networks/<rank>/."""
+    """Train the best genotypes and deliver them: the first in network/, others in networks/<rank>/.
+
+    They are made in incoming/, so that those of an earlier training stay until all new ones are complete.
+    """
     run, config, compute = session.run, session.config, session.compute
     files: list[str] = []
     chosen = session.ranking()[: config.retrain.top]
@@ -28,10 +36,15 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
         shape = session.network_shape(genotype)
-        task = training_task(config, shape, genotype, session.data)
+        if entry.shape is not None:
+            shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
+        goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
+        task = training_task(config, shape, genotype, session.data, goes_on)
+        incoming = f"{INCOMING}/{folder}"
         if session.world.main:
-            inside.make_folder(run.path, folder)
-        if export.facts(run.path / folder).get("task") == task:
+            inside.make_folder(run.path, incoming)
+        places = [incoming] if run.superseded(folder) else [incoming, folder]
+        if any(export.facts(run.path / place).get("task") == task for place in places):
             continue  # trained before a stop, or before `--top` was raised
         body = network_training.build(genotype, shape, config.retrain, config.seed)
         if config.retrain.inherit:
@@ -39,25 +52,29 @@ def train_networks(session: Session) -> None:
         body = compute.prepare(body)
         job = network_training.job(genotype, body, config.retrain, session.data, compute, config.seed)
         history = fit(
-            job,
-            checkpoints=run,
+            replace(job, title=f"{job.title} {rank} of {len(chosen)}") if len(chosen) > 1 else job,
+            checkpoints=Continued(run, rank),
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
             world=session.world,
         )
         if session.world.main:
-            facts = {"rank": rank, "score": entry.value, "loss": history.loss, "task": task}
-            export.save(run.path / folder, body, genotype, shape, session.data, facts)
+            size = {"parameters": entry.parameters, "macs": entry.macs}
+            facts = {"rank": rank, "score": entry.value, **size, "loss": history.loss, "task": task}
+            export.save(run.path / incoming, body, genotype, shape, session.data, facts)
             run.drop_checkpoint(job.name)
         barrier(session.world)
+    barrier(session.world)  # every rank has now seen what was there
     if session.world.main:
+        run.exchange([network_folder(rank) for rank in range(1, len(chosen) + 1)])
         delivered = range(1, len(files) // 2 + 1)
         Trained(networks={str(rank): export.facts(run.path / network_folder(rank)) for rank in delivered}).write(run)
         run.finish_stage("train", files, {"networks": len(delivered)})
 
 
-def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet) -> str:
-    """A digest of everything that decides a retrained network's weights."""
+def training_task(config: Config, shape: Shape, genotype: Genotype, data: DataSet, goes_on: int | None = None) -> str:
+    """A digest of everything that decides a retrained network's weights; `goes_on`: steps it took in the rungs."""
     recipe = config.retrain.identity(exclude={"top", "recipe"})
-    parts = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts: tuple[Any, ...] = (recipe, shape, str(genotype), config.seed, data.fingerprint, config.compute.precision)
+    parts += () if goes_on is None else (goes_on,)
     return f"{derive(config.seed, 'training task', *parts):016x}"

@@ -100,6 +100,10 @@ class Pareto(Strategy):
                 )
         self.measure(config.measure)
 
+    def candidates(self) -> int:
+        """The first ones, and those of every round."""
+        return self.options.initial + self.options.iterations * self.options.proposals
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search.
 

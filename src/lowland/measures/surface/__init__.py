@@ -1,0 +1,1 @@
+"""The loss surface around the weights of any trained model: what is asked of it, and what is found."""

@@ -1,0 +1,1 @@
+"""Gradient search: architecture parameters of a relaxed supernet, learnt beside its weights."""

@@ -1,0 +1,263 @@
+"""Successive halving: the best designs of a search are trained for real, rung by rung, and the better ones go on.
+
+What tells good candidates from bad ones is not what tells the best of the good ones, and an order by inherited weights
+does not know depth and width. So at the end of a search a few *designs* (a genotype at a depth, with the width that
+fills the budget) begin their retraining. After each rung the best 1/η of them, by `search.promote` on the search split,
+which they have not learned from, go on to η times the steps; the last one goes on in the stage `train` from where it
+stands, by the same schedule, so that nothing is trained twice. Test images take no part.
+
+Source: Karnin et al., ICML 2013; Jamieson and Talwalkar, AISTATS 2016 (Algorithm 1).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lowland import measures as measuring
+from lowland.core.errors import LowlandError
+from lowland.core.monitor import Monitor
+from lowland.measures import Context
+from lowland.measures.aggregation import AGGREGATIONS
+from lowland.measures.combined import combination
+from lowland.search.record import Ranked, SearchRecord
+from lowland.spaces import Single
+from lowland.store.run import Run
+from lowland.training import network as network_training
+from lowland.training.loop import Job, fit
+from lowland.training.optimization import learning_rate, steps_per_epoch
+from lowland.workflow.designs import Design, entrants
+from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, total_steps, trained_images
+from lowland.workflow.session import Session
+
+RUNGS = "rungs.json"
+"""What every design was worth at every rung; part of the search stage."""
+
+
+def halved(session: Session, found: SearchRecord) -> SearchRecord:
+    """What a search left, ordered anew by successive halving among its best.
+
+    Args:
+        session: The run; its search stage is running.
+        found: What the searcher left.
+
+    Returns:
+        The record with the designs first, those that went furthest before others, and then the rest in its order.
+
+    Raises:
+        InterruptedRun: the monitor asked for a stop; every design goes on from its last checkpoint.
+        LowlandError: no design could be trained.
+    """
+    designs = entrants(session, found.ranking)
+    if len(designs) < 2:
+        return found
+    halving = Halving(session)
+    order = list(halving.run(designs))
+    first = [halving.entry(design) for design in order]
+    known = {design.genotype for design in designs}
+    for rank, design in enumerate(order[: session.config.retrain.top], start=1):
+        halving.keep(design, rank)
+    halving.drop(designs)
+    rest = [each for each in found.ranking if each.genotype not in known]
+    return replace(found, ranking=[*first, *rest], files=[*found.files, RUNGS])
+
+
+class Halving:
+    """Trains designs of one run rung by rung.
+
+    Args:
+        session: The run.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.measure = measuring.get(promote_measure(session.config))
+        self.identity = self._identity()
+        self.context = Context(
+            space=session.space,
+            scored=session.scored(len(session.data.search)),
+            calibration=session.calibration,
+            initial={},
+            compute=session.compute,
+            seed=session.config.seed,
+        )
+        self.known: dict[str, list[dict[str, Any]]] = self._recorded(session.run)
+        self.reached: dict[str, int] = {}
+
+    def run(self, designs: Sequence[Design]) -> Iterator[Design]:
+        """Train and promote.
+
+        Yields:
+            The designs, best first: those that went further before others, within a rung by their value.
+
+        Raises:
+            LowlandError: no design could be trained.
+        """
+        session = self.session
+        alive, left = list(designs), list[Design]()
+        for number, rung in enumerate(rungs(session.config, session.data, len(designs))):
+            alive = alive[: rung.designs]
+            session.monitor.start(f"rung {number + 1}", len(alive), "network")
+            for done, design in enumerate(alive, start=1):
+                self.judge(design, number, rung)
+                session.monitor.advance(done, best=self._best(alive, number))
+                session.monitor.check()
+            session.monitor.finish()
+            alive = self._ordered(alive, number)
+            keep = math.ceil(len(alive) / session.config.search.halving)
+            alive, beaten = alive[:keep], alive[keep:]
+            left = [*beaten, *left]
+        if not any("value" in row for rows in self.known.values() for row in rows):
+            raise LowlandError("none of the finalists could be trained; lower retrain.learning_rate or the batch size")
+        yield from alive
+        yield from left
+
+    def judge(self, design: Design, number: int, rung: Rung) -> None:
+        """Train a design to a rung and keep what it is worth there; nothing is done where that is known."""
+        rows = self.known.setdefault(design.key, [])
+        self.reached[design.key] = number
+        if len(rows) > number:
+            return
+        try:
+            row = self._trained(design, rung.steps)
+        except ArithmeticError as error:  # it diverged, or has no finite loss
+            self.session.monitor.note(f"finalist {self.session.space.format(design.genotype)} failed: {error}")
+            row = {"steps": rung.steps, "failed": str(error)}
+        rows.append(row)
+        self.session.run.write_json(RUNGS, {"identity": self.identity, "designs": self.known})
+
+    def _trained(self, design: Design, steps: int) -> dict[str, Any]:
+        session, recipe = self.session, self.session.config.retrain
+        body = network_training.build(design.genotype, design.shape, recipe, session.config.seed)
+        if recipe.inherit:
+            network_training.inherit_from(session.supernet, body, design.genotype)
+        job = self.job(design, session.compute.prepare(body))
+        history = fit(
+            job,
+            checkpoints=session.run,
+            checkpoint_seconds=session.config.compute.checkpoint_seconds,
+            monitor=_Quiet(session.monitor),
+            until=steps,
+        )
+        kept = session.run.load_checkpoint(job.name)
+        assert kept is not None
+        prefix = "averaged:module."
+        averaged = {name.removeprefix(prefix): value for name, value in kept[0].items() if name.startswith(prefix)}
+        body.load_state_dict(averaged or body.state_dict())
+        network = Single(body, design.genotype, design.shape).eval()
+        score = self.measure.score(network, design.genotype, self.context)
+        return {
+            "steps": steps,
+            "value": score.value,
+            "standard_error": score.standard_error,
+            "details": dict(score.details),
+            "seconds": round(history.seconds, 2),
+        }
+
+    def job(self, design: Design, body: nn.Module) -> Job:
+        """The beginning of the design's retraining: its schedule, but without the search split."""
+        config, data = self.session.config, self.session.data
+        whole = steps_per_epoch(config.retrain, trained_images(config, data))
+        epochs = math.ceil(total_steps(config, data) / steps_per_epoch(config.retrain, len(data.train)))
+        recipe = config.retrain.model_copy(update={"epochs": epochs, "include_search_split": False, "patience": 0})
+        job = network_training.job(design.genotype, body, recipe, data, self.session.compute, config.seed)
+        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(config.retrain, step, whole))
+
+    def entry(self, design: Design) -> Ranked:
+        """A design's row in the ranking."""
+        cost = self.session.space.cost(design.genotype, design.shape)
+        rows = self.known[design.key][: self.reached[design.key] + 1]
+        of = design.entry
+        return Ranked(
+            genotype=design.genotype,
+            parameters=cost.parameters,
+            macs=cost.macs,
+            value=of.value if of is not None else None,
+            standard_error=of.standard_error if of is not None else None,
+            details=of.details if of is not None else {},
+            place=of.place if of is not None else None,
+            shortlist=of.shortlist if of is not None else None,
+            shape={"channels": design.shape.channels, "cells": design.shape.cells},
+            finalist={"rungs": rows, "measure": self.session.config.search.promote, "name": design.name},
+        )
+
+    def keep(self, design: Design, rank: int) -> None:
+        """Keep where the training of a design stands, for the stage `train` to go on from; nothing where it failed."""
+        row = self.known[design.key][self.reached[design.key]]
+        if "failed" in row:
+            return
+        kept = self.session.run.load_checkpoint(design.checkpoint)
+        if kept is None or kept[1]["step"] != row["steps"]:  # its figures are from before the settings changed
+            self.session.run.drop_checkpoint(design.checkpoint)
+            self._trained(design, row["steps"])
+            kept = self.session.run.load_checkpoint(design.checkpoint)
+        assert kept is not None
+        tensors, state = kept
+        config, data = self.session.config, self.session.data
+        before = steps_per_epoch(config.retrain, len(data.train))
+        after = steps_per_epoch(config.retrain, trained_images(config, data))
+        state = state | {"loss": regrouped(state["loss"], state["step"], before, after)}
+        self.session.run.save_tensors(begun(rank), tensors, {"state": json.dumps(state), "design": design.key})
+
+    def drop(self, designs: Sequence[Design]) -> None:
+        """Delete the checkpoints of the rungs."""
+        for design in designs:
+            self.session.run.drop_checkpoint(design.checkpoint)
+
+    def _ordered(self, designs: Sequence[Design], number: int) -> list[Design]:
+        """Best first by the rung's figures; failed ones last; ties in the order they had."""
+        rows = {design.key: self.known[design.key][number] for design in designs}
+        scored = [key for key, row in rows.items() if "value" in row]
+        values = dict(zip(scored, self._values([rows[key] for key in scored]), strict=True))
+        return sorted(designs, key=lambda design: -values.get(design.key, -math.inf))
+
+    def _values(self, rows: Sequence[Mapping[str, Any]]) -> Sequence[float]:
+        """What designs are promoted by: the measure's value, or for a sum the ranks of its parts among them."""
+        combine = combination(promote_measure(self.session.config))
+        if combine == "sum" or not rows:
+            return [row["value"] for row in rows]
+        labels = [label for label, part in rows[0]["details"].items() if isinstance(part, dict) and "weight" in part]
+        parts = [np.array([row["details"][label]["value"] for row in rows]) for label in labels]
+        return list(map(float, AGGREGATIONS[combine](parts)))
+
+    def _best(self, designs: Sequence[Design], number: int) -> float:
+        found = [self.known[design.key][number] for design in designs if len(self.known.get(design.key, ())) > number]
+        return max((row["value"] for row in found if "value" in row), default=math.nan)
+
+    def _recorded(self, run: Run) -> dict[str, list[dict[str, Any]]]:
+        if RUNGS not in run.manifest["files"]:
+            return {}
+        kept = run.read_json(RUNGS)
+        return dict(kept["designs"]) if kept["identity"] == self.identity else {}
+
+    def _identity(self) -> str:
+        """What makes figures at rungs comparable."""
+        session, config = self.session, self.session.config
+        parts = {
+            "retrain": config.retrain.identity(exclude={"top", "recipe"}),
+            "measure": self.measure.identity(),
+            "network": config.network.model_dump(mode="json"),
+            "rungs": [config.search.finalist_epochs, config.search.halving],
+            "data": session.data.fingerprint,
+            "seed": config.seed,
+            "precision": session.compute.precision,
+        }
+        return json.dumps(parts, sort_keys=True)
+
+
+class _Quiet(Monitor):
+    """Passes on the wish to stop, and nothing of the steps within a rung."""
+
+    def __init__(self, outer: Monitor) -> None:
+        self.outer = outer
+
+    @property
+    def stopping(self) -> bool:  # type: ignore[override]
+        """Whether a stop was asked for."""
+        return self.outer.stopping

@@ -1,0 +1,149 @@
+"""The rungs of successive halving: how many designs train for how many steps, and how the last one goes on."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from lowland import measures as measuring
+from lowland.core.config import Config, MeasureConfig
+from lowland.core.errors import ConfigError
+from lowland.data import DataSet
+from lowland.measures.combined import parts_of
+from lowland.measures.subnet import SubnetMeasure
+from lowland.store.run import Run
+from lowland.training.optimization import steps_per_epoch
+
+BEGUN = "begun"
+"""Folder of the states from which trainings that began in the rungs go on."""
+
+
+def begun(rank: int) -> str:
+    """Where that state is kept for the network of a rank, relative to the run directory."""
+    return f"{BEGUN}/{rank}.safetensors"
+
+
+def require(config: Config) -> None:
+    """Raise ConfigError for rungs that cannot be: their measure, their lengths, their depths."""
+    search = config.search
+    if not search.finalists:
+        return
+    for part in parts_of(measuring.get(promote_measure(config))):
+        if not isinstance(part, SubnetMeasure):
+            raise ConfigError(
+                f"search.promote={search.promote} has to judge trained networks by their outputs, and {part.name} does "
+                "not; choose accuracy, loss, perturbed_accuracy, flatness or another measure of the outputs"
+            )
+    if search.finalist_epochs >= config.retrain.epochs:
+        raise ConfigError(
+            f"search.finalist_epochs={search.finalist_epochs:g} leaves nothing of the retraining, which has "
+            f"retrain.epochs={config.retrain.epochs}; lower it, or raise retrain.epochs"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """One rung.
+
+    Attributes:
+        steps: Training steps of each design until then, from its first.
+        designs: How many are trained so far.
+    """
+
+    steps: int
+    designs: int
+
+
+def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
+    """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
+
+    No rung is longer than half of the retraining: what goes on from it has yet to see the search split, and to learn at
+    falling rates. The best of the last rung goes on alone.
+
+    Returns:
+        The rungs, shortest first.
+    """
+    search, whole = config.search, total_steps(config, data)
+    steps = max(1, round(search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))))
+    found: list[Rung] = []
+    while designs > 1:
+        if found and steps > whole // 2:
+            break
+        found.append(Rung(steps=max(1, min(steps, whole // 2)), designs=designs))
+        designs, steps = math.ceil(designs / search.halving), steps * search.halving
+    return found
+
+
+def usual_depth(config: Config) -> int:
+    """The depth of a typical design."""
+    depths = sorted(config.search.depths or (config.network.cells,))
+    return depths[len(depths) // 2] if config.search.finalists else config.network.cells
+
+
+def trained_images(config: Config, data: DataSet) -> int:
+    """Images that the delivered network learns from."""
+    return len(data.train) + (len(data.search) if config.retrain.include_search_split else 0)
+
+
+def total_steps(config: Config, data: DataSet) -> int:
+    """Steps of the whole retraining."""
+    return config.retrain.epochs * steps_per_epoch(config.retrain, trained_images(config, data))
+
+
+def extra_steps(config: Config, data: DataSet, designs: int) -> int:
+    """Training steps that the rungs take beyond the one retraining that goes on from them."""
+    done, total = 0, 0
+    for rung in rungs(config, data, designs):
+        total += rung.designs * (rung.steps - done)
+        done = rung.steps
+    return total - done
+
+
+def promote_measure(config: Config) -> MeasureConfig:
+    """What orders designs at a rung: `search.promote`, with the shared settings of `measure`."""
+    text = config.search.promote
+    several = "rank" if config.measure.combine == "sum" else config.measure.combine
+    return config.measure.model_copy(update={"name": text, "combine": several, "images": None})
+
+
+def regrouped(losses: Sequence[float], step: int, before: int, after: int) -> list[float]:
+    """Losses of epochs of `before` steps, and of the single steps of an unfinished one, as epochs of `after` steps.
+
+    Within an epoch only the mean is known, which stands for each of its steps.
+
+    Returns:
+        Means of whole epochs, then the losses of the steps after them.
+    """
+    whole = step // before
+    each = [loss for loss in losses[:whole] for _ in range(before)] + list(losses[whole:])
+    done = step // after
+    return [sum(each[at * after : (at + 1) * after]) / after for at in range(done)] + each[done * after :]
+
+
+class Continued:
+    """Checkpoints of a delivered network's training: the run's, and before there are any the state from the rungs.
+
+    Args:
+        run: The run.
+        rank: Of the network.
+    """
+
+    def __init__(self, run: Run, rank: int) -> None:
+        self.run, self.file = run, begun(rank)
+
+    def save_checkpoint(self, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Keep it in the run."""
+        self.run.save_checkpoint(name, tensors, state)
+
+    def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """The newest state, or where the rungs left it; None where neither is."""
+        kept = self.run.load_checkpoint(name)
+        if kept is not None or self.file not in self.run.manifest["files"]:
+            return kept
+        tensors, metadata = self.run.load_tensors(self.file)
+        return tensors, json.loads(metadata["state"])

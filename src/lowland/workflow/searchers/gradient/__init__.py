@@ -1,0 +1,1 @@
+"""Searchers that learn an architecture by gradients, one file each."""

@@ -1,0 +1,191 @@
+"""How long the stages of a run take on this machine, from a few seconds of each kind of work.
+
+Single pieces are timed: a step of the supernet, a step of the network that is delivered, one candidate's score, one
+image passed forward, one image corrupted. A plan multiplies them by their numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+
+from lowland import measures as measuring
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.device import Compute
+from lowland.core.errors import LowlandError
+from lowland.core.genotype import Genotype
+from lowland.core.inference import evaluating
+from lowland.core.seeds import derive, numpy_rng
+from lowland.core.threads import available_cores
+from lowland.data import STANDARD, DataSet, corrupt, order
+from lowland.evaluation.suite import Effort, suites
+from lowland.measures import Context
+from lowland.search.strategies import strategy as strategies
+from lowland.training import network as network_training
+from lowland.training import supernet as supernet_training
+from lowland.training.loop import Job
+from lowland.training.parallel import World
+from lowland.training.step import Stepper
+from lowland.workflow import rungs, searchers
+from lowland.workflow.network_size import network_shape
+from lowland.workflow.placed import placed
+
+PIECE_SECONDS = 0.6
+"""Each kind of work is timed for about so long."""
+
+PICTURE_BATCH = 125
+
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """Seconds of single pieces of work; None where a run has none of that kind, or it cannot be timed before.
+
+    Attributes:
+        supernet_step: Of the supernet's training.
+        network_step: Of the delivered network's training.
+        candidate: One score, on one thread.
+        image: One image through the delivered network.
+        corrupted: One image corrupted.
+    """
+
+    supernet_step: float | None
+    network_step: float
+    candidate: float | None
+    image: float
+    corrupted: float
+
+
+def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
+    """Time single pieces, on throw-away networks with random weights."""
+    searcher = searchers.chosen(config.search)
+    genotype = typical(config)
+    shape = network_shape(config, data, genotype, rungs.usual_depth(config))
+    body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
+    job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
+    network_step = _timed(_step(job, compute))
+    exact = replace(compute, autocast_dtype=None, channels_last=False)
+    images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
+    x_NCHW = exact.place(data.normalise(images_NCHW))
+    body = exact.prepare(body)
+    with evaluating(body), torch.inference_mode():
+        image = _timed(lambda _: body(x_NCHW)) / len(x_NCHW)
+    few = images_NCHW[:20]
+    names = list(STANDARD)
+    corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
+    return Costs(
+        supernet_step=_supernet_step(config, data, compute) if searcher.supernet else None,
+        network_step=network_step,
+        candidate=_candidate(config, data, compute, genotype) if searcher.supernet else None,
+        image=image,
+        corrupted=corrupted,
+    )
+
+
+def typical(config: Config) -> Genotype:
+    """A network like those that are found: the space's first that is written by hand, or a random one."""
+    space = spaces.get(config.space)
+    texts = list(space.references.values())
+    return space.parse(texts[0]) if texts else space.sample(numpy_rng(config.seed))
+
+
+def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str, float]:
+    """Seconds of every stage up to `last`; a stage of which nothing is known is left out.
+
+    Example: retraining takes as many seconds as its steps do.
+
+    Returns:
+        Seconds by stage, in order.
+    """
+    found: dict[str, float] = {}
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet and piece.supernet_step is not None:
+        steps = config.supernet.epochs * max(1, len(data.train) // config.supernet.batch_size)
+        found["supernet"] = steps * piece.supernet_step
+    if last != "supernet":
+        extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0
+        found["search"] = _scoring(config, piece) + extra * piece.network_step
+    whole = rungs.total_steps(config, data)
+    if last not in ("supernet", "search"):
+        found["train"] = config.retrain.top * whole * piece.network_step
+    if last in ("evaluate", "report"):
+        asked = [each for each in suites(config) if "supernet" not in each.requires or searcher.supernet]
+        effort = sum((each.effort(config, data) for each in asked), Effort())
+        found["evaluate"] = (
+            effort.trainings * whole * piece.network_step
+            + effort.images * config.retrain.top * piece.image
+            + effort.corrupted * piece.corrupted
+        )
+    return found
+
+
+def _scoring(config: Config, piece: Costs) -> float:
+    count = strategies.chosen(config.search).candidates()
+    if piece.candidate is None or count is None:
+        return 0.0
+    return count * piece.candidate / (config.search.workers or available_cores())
+
+
+def _timed(work: Callable[[int], object], least: int = 1) -> float:
+    """Seconds of one piece, after one that is not counted."""
+    work(0)
+    done, began = 0, time.perf_counter()
+    while done < least or time.perf_counter() - began < PIECE_SECONDS:
+        work(done + 1)
+        done += 1
+    return (time.perf_counter() - began) / done
+
+
+def _step(job: Job, compute: Compute) -> Callable[[int], object]:
+    """(number) → a step of that training, always on the same batch."""
+    job.model.train()
+    stepper = Stepper(job.model, job.recipe, compute, World())
+    chosen = order(len(job.split), seed=job.seed, keys=(job.name, "order", 0))[: job.recipe.batch_size]
+    x_NCHW = compute.place(job.data.normalise(job.split.images(chosen)))
+    labels_N = job.split.labels_N[chosen.to(job.split.labels_N.device)]
+    x_NCHW = torch.cat([x_NCHW] * job.views)
+
+    def step(number: int) -> object:
+        with compute.training():
+            loss = partial(job.loss, job.model, x_NCHW, labels_N, number % job.total_steps())
+            return stepper.step(loss, 0.0, derive(job.seed, job.name, "step", number))
+
+    return step
+
+
+def _supernet_step(config: Config, data: DataSet, compute: Compute) -> float:
+    supernet = compute.prepare(supernet_training.initial(config, data)).train()
+    return _timed(_step(supernet_training.job(config, data, supernet, compute), compute))
+
+
+def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:
+    """One score on one thread, as a worker computes it; None where untrained weights cannot be scored."""
+    if config.finetune.epochs:
+        return None
+    initial = supernet_training.initial(config, data)
+    supernet = compute.prepare(supernet_training.initial(config, data)).eval()
+    measure = config.measure
+    take = partial(placed, size=measure.batch_size, data=data, compute=compute, memory_gb=config.data.memory_gb)
+    images = min(measure.images or len(data.search), len(data.search))
+    context = Context(
+        space=spaces.get(config.space),
+        scored=take(data.search, torch.arange(images)),
+        calibration=take(data.train, torch.arange(min(measure.calibration_images, len(data.train)))),
+        initial=initial.state_dict(),
+        compute=compute,
+        seed=config.seed,
+    )
+    asked = measuring.get(strategies.chosen(config.search).measure(measure))
+    threads = torch.get_num_threads()
+    if compute.device.type == "cpu":
+        torch.set_num_threads(1)
+    try:
+        return _timed(lambda _: asked.score(supernet, genotype, context))
+    except (ArithmeticError, ValueError, LowlandError):  # untrained weights may have no finite loss
+        return None
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,95 @@
+"""A time budget: trainings as long as fit, a plan that says so, and a sentence where nothing fits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lowland.core.config import Config
+from lowland.core.errors import BudgetError, ConfigError
+from lowland.core.settings import duration
+from lowland.data import DataSet, load
+from lowland.workflow import pipeline
+from lowland.workflow.budget import scaled, within
+from lowland.workflow.presets import assemble
+from lowland.workflow.timing import Costs, costs, seconds
+from whole_runs import TINY, Command
+
+PIECE = Costs(supernet_step=0.1, network_step=0.2, candidate=0.5, image=1e-3, corrupted=1e-3)
+
+
+@pytest.fixture(scope="module")
+def data() -> DataSet:
+    return load(assemble(TINY).data, seed=3)
+
+
+def total(config: Config, data: DataSet) -> float:
+    return sum(seconds(config, data, PIECE, "report").values())
+
+
+def test_every_stage_is_a_sum_of_pieces(data: DataSet) -> None:
+    config = assemble(TINY, {"search": {"workers": 2}})
+    found = seconds(config, data, PIECE, "report")
+    assert found["supernet"] == pytest.approx(20 * 0.1)
+    assert found["search"] == pytest.approx(8 * 0.5 / 2)
+    assert found["train"] == pytest.approx(72 * 0.2)
+    corrupted, curves = 60 * 2 * 2, 60 * 2 * 2 * 2
+    assert found["evaluate"] == pytest.approx((len(data.test) + corrupted + curves) * 1e-3 + corrupted * 1e-3)
+    assert list(seconds(config, data, PIECE, "search")) == ["supernet", "search"]
+
+
+@pytest.mark.parametrize("budget", [30.0, 60.0, 200.0])
+@pytest.mark.parametrize("finalists", [0, 4])
+def test_trainings_fill_the_budget_and_keep_it(budget: float, finalists: int, data: DataSet) -> None:
+    config = assemble(TINY, {"budget": budget, "search": {"finalists": finalists, "workers": 1}})
+    fitted = within(config, data, PIECE, "report")
+    assert 0.8 * budget < total(fitted, data) <= budget
+    ratio = fitted.retrain.epochs / config.retrain.epochs
+    assert fitted.supernet.epochs / config.supernet.epochs == pytest.approx(ratio, rel=0.3)
+
+
+def test_a_budget_below_the_shortest_plan_says_what_is_enough(data: DataSet) -> None:
+    with pytest.raises(BudgetError, match="allow at least") as error:
+        within(assemble(TINY, {"budget": 3.0}), data, PIECE, "report")
+    assert "budget=3 s" in str(error.value)
+
+
+def test_nothing_is_longer_than_its_warm_up(data: DataSet) -> None:
+    short = scaled(assemble(TINY, {"retrain": {"epochs": 20, "warmup_epochs": 10.0}}), 0.1)
+    assert short.retrain.epochs == 3
+    assert short.retrain.warmup_epochs < 1
+
+
+def test_pieces_are_timed_on_this_machine(data: DataSet) -> None:
+    piece = costs(assemble(TINY), data, pipeline.resolve(assemble(TINY).compute))
+    assert piece.supernet_step is not None
+    assert piece.candidate is not None
+    assert 0 < piece.image < piece.network_step < 5
+
+
+def test_a_run_has_the_epochs_that_fit_and_its_settings_say_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    monkeypatch.setattr(pipeline, "costs", lambda *_: PIECE)
+    run = pipeline.run(assemble(TINY, {"budget": 30.0}), tmp_path / "run", last="supernet").path
+    manifest: dict[str, Any] = json.loads((run / "manifest.json").read_text())
+    assert manifest["plan"]["supernet"] > 2.0
+    said = command("run", "--budget", "2 weeks", "--out", str(tmp_path / "other"))
+    assert said.fault == "--budget '2 weeks' is not a time; write it like 90s, 20m or 1h30m"
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("90", 90), ("45s", 45), ("20m", 1200), ("1.5h", 5400), ("1h30m", 5400), ("2min", 120)]
+)
+def test_times_as_people_write_them(text: str, found: float) -> None:
+    assert duration("--budget", text) == found
+
+
+@pytest.mark.parametrize("text", ["", "0", "soon", "-3m", "1d"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="not a time"):
+        duration("--budget", text)
