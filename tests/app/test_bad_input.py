@@ -256,6 +256,7 @@ def test_no_permission_to_write(
     monkeypatch.setattr(inside, "write_text", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
+    assert fault.endswith("or choose another folder: --out for what is new, a copy (cp -r) of a run that exists")
     assert content(finished) == before
 
 

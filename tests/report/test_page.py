@@ -14,7 +14,7 @@ import pytest
 from made_up_facts import darts_cell, make_pareto, make_pareto_facts, make_search, nasbench_cell
 
 from lowland.core.errors import RunError
-from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, render, write
+from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, Standing, render, write
 
 EVIL = "<script>alert(1)</script>\"'&$x$\x07"
 
@@ -171,6 +171,75 @@ def test_a_large_search_stays_small(facts: ReportFacts) -> None:
     assert len(page.encode()) < 1_500_000
     assert "20,000 candidates" in page
     assert "with every improvement" in page
+
+
+def test_a_sample_says_its_n(facts: ReportFacts) -> None:
+    search = make_search(2000)
+    page = Reader(render(replace(facts, search=replace(search, scored=100_000)))).text
+    assert "Drawn: a sample of 2,000 of 100,000, with every improvement." in page
+    assert "100,000 candidates scored" in page
+    assert "Drawn: " not in Reader(render(facts)).text
+
+
+def test_scores_that_are_only_an_order_are_places(facts: ReportFacts) -> None:
+    search = make_search(60)
+    ranked = sorted(search.candidates, key=lambda each: -each.score)
+    placed = {each.index: place for place, each in enumerate(ranked, start=1)}
+    candidates = tuple(replace(each, score=1e9 + each.score, place=placed[each.index]) for each in search.candidates)
+    networks = tuple(replace(each, score=None, place=Standing(each.rank + 2, 60)) for each in facts.networks)
+    shown = replace(facts, search=replace(search, candidates=candidates, ordered=True), networks=networks)
+    page = render(shown)
+    said = Reader(page).text
+    assert "3 of 60" in said
+    assert "The ring marks the winner, 1 of 60." in said
+    assert "place by the measure (1 is best)" in page
+    assert "Score" not in said
+    assert "e+09" not in page
+    assert "1000000" not in page
+    untested = tuple(replace(each, test=None, shift=None) for each in networks)
+    assert "Best candidate" in Reader(render(replace(shown, networks=untested))).text
+
+
+def test_losses_on_images_that_were_learned_from_say_so(facts: ReportFacts) -> None:
+    for learned, said in ((True, "It was trained on these search images, too"), (False, "It was not trained on these")):
+        page = render(replace(facts, asked=replace(facts.asked, trained_on_search=learned)))
+        (caption,) = [each for each in re.findall(r"<figcaption>(.*?)</figcaption>", page) if "retraining from" in each]
+        assert said in caption
+
+
+def test_code_can_be_reached_and_scrolled_by_keyboard(facts: ReportFacts) -> None:
+    page = render(facts)
+    blocks = re.findall(r"<pre\b[^>]*>", page)
+    assert len(blocks) == 2
+    for block in blocks:
+        assert 'tabindex="0"' in block
+        assert 'role="region"' in block
+        assert re.search(r'aria-label="[^"]+"', block)
+    assert ".code:focus-visible" in page
+
+
+def test_long_names_wrap_and_rows_stay_whole_in_print(facts: ReportFacts) -> None:
+    page = render(facts)
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    printed = style.split("@media print", 1)[1]
+    assert "overflow-wrap:break-word" in rule(style, "body")
+    for names in (".tile .note", ".lead em", ".ranking th:first-child"):
+        assert "overflow-wrap:anywhere" in rule(style, names), names
+    assert "tr" in rule_with(printed, "break-inside:avoid")
+    assert "break-before:avoid" in rule(printed, ".results .genotype")  # a network has two rows
+    assert "white-space:pre-wrap" in rule(printed, ".code")  # paper does not scroll
+
+
+def rule(style: str, selector: str) -> str:
+    """The declarations of a selector that stands alone."""
+    found = re.findall(rf"(?:^|[}}{{\n]){re.escape(selector)}\{{([^}}]*)\}}", style)
+    return ";".join(found)
+
+
+def rule_with(style: str, declaration: str) -> list[str]:
+    """The selectors of the rule that holds one declaration."""
+    selectors = re.findall(rf"([^}}{{]*)\{{{re.escape(declaration)}\}}", style)
+    return [selector.strip() for found in selectors for selector in found.split(",")]
 
 
 def test_few_classes_have_no_top5_and_one_image_no_error(facts: ReportFacts) -> None:
