@@ -25,11 +25,12 @@ TINY: dict[str, Any] = {
     "seed": 3,
     "data": {"name": "digits", "limit": 400},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
-    "search": evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
+    "search": {"finalists": 0} | evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
     "measure": {"calibration_images": 64, "images": 40},
     "network": {"channels": 4, "cells": 1},
     "retrain": {"epochs": 6, "batch_size": 32},
     "evaluate": {
+        "suites": ["classification", "corruptions", "landscape"],
         "options": {
             "corruptions": {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 60},
             "landscape": {"random_genotypes": 1, "sigmas": [0.0, 0.01], "draws": 2, "images": 60},

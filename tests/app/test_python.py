@@ -358,7 +358,10 @@ def test_the_archive_as_a_data_frame_where_pandas_is(pristine: Path, monkeypatch
     assert rows[0]["rank"] == 1
 
 
-def test_the_archive_of_a_single_measure_and_of_a_front(tmp_path: Path, lowland: Command) -> None:
+def test_the_archive_of_a_single_measure_and_of_a_front(
+    tmp_path: Path, lowland: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lowland.workflow.candidates.find_spec", lambda name: None)
     few = [f"--set=search.options.pareto.{each}" for each in ("initial=4", "iterations=1", "proposals=2")]
     for extra in (["--measure", "loss"], ["--objective", "error", "--objective", "macs", *few]):
         run = tmp_path / extra[1]

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from lowland import spaces
-from lowland.app.display import listing_lines, member_lines, ranking_lines, results
+from lowland.app.display import listing_lines, member_lines, ranking_lines, results, status_lines
 from lowland.app.tables import listing, table
 from lowland.core.registry import MEASURES, SPACES, STRATEGIES, SUITES, Entry, Setting
 from lowland.evaluation.section import Figure
@@ -52,6 +52,26 @@ def test_results_keep_genotypes_and_figures_whole(space: str, width: int) -> Non
             assert figure in figures
     for heading in ("rank", "genotype", "parameters", "MACs", "score", "test top-1", "corrupted"):
         assert any(heading in line for line in lines[:2])
+
+
+def test_where_scores_are_only_an_order_the_place_is_shown() -> None:
+    entries = [entry | {"place": f"{place} of 100"} for place, entry in enumerate(rows_of("nasbench201"), start=1)]
+    shown = "\n".join(line.plain for line in results(entries, 200))
+    assert "1 of 100" in shown
+    assert "2 of 100" in shown
+    assert "-0.0123" not in shown
+    assert "score" not in shown
+
+
+def test_the_best_so_far_has_a_score_or_a_place() -> None:
+    status: dict[str, Any] = {
+        "path": "runs/a", "created": "now", "active": True, "stages": {}, "progress": None, "seconds_left": None,
+    }  # fmt: skip
+    for best, said in (
+        ({"genotype": "|a~0|", "score": 0.91234}, "best so far  |a~0| (score 0.9123)"),
+        ({"genotype": "|a~0|", "score": None, "place": "1 of 40"}, "best so far  |a~0| (1 of 40)"),
+    ):
+        assert said in status_lines(status | {"best": best})
 
 
 def test_a_wide_terminal_has_one_line_for_each_network() -> None:

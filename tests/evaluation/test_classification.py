@@ -200,7 +200,7 @@ def test_the_standard_error_of_balanced_accuracy_is_its_spread() -> None:
 def results_of(*sizes: int) -> ClassificationResults:
     labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     found = Classification.from_json(classification(nn.functional.one_hot(labels, len(sizes)).float(), labels))
-    return ClassificationResults({"1": found}, tuple(f"class {place}" for place in range(len(sizes))))
+    return ClassificationResults({"1": found}, classes=tuple(f"class {place}" for place in range(len(sizes))))
 
 
 def test_unequal_classes_are_told_of_and_equal_ones_not() -> None:

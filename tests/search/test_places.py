@@ -47,7 +47,7 @@ def filled(path: Path) -> list[Candidate]:
         archive.record(FAILED)
         archive.record(scored(4, 9e6, 1.0))  # of an earlier search
         final = aggregated(evaluated, "rank")
-        places.keep(archive, places.finished(SPACE, evaluated, final, archive.failed("m")))
+        places.keep(archive, places.finished(SPACE, evaluated, final, archive.where("status = 'failed'")))
     return final
 
 
@@ -82,13 +82,34 @@ def test_python_reads_what_sql_reads(tmp_path: Path) -> None:
     with Archive(tmp_path / "a.sqlite", read_only=True) as archive:
         rows = places.kept(archive)
         again = places.finished(
-            SPACE, archive.candidates("m", "created")[:3], aggregated(CANDIDATES, "rank"), archive.failed("m")
+            SPACE,
+            archive.candidates("m", "created")[:3],
+            aggregated(CANDIDATES, "rank"),
+            archive.where("status = 'failed'"),
         )
     computed = [place.columns() for place in again]
     assert [list(row) for row in rows[:3]] == [list(row) for row in computed[:3]]
     for row, other in zip(rows[:3], computed, strict=False):
         assert row | {"created": ""} == other | {"created": ""}
     assert rows[0]["genes"] == (2, 12)
+
+
+def test_some_of_them_by_number(tmp_path: Path) -> None:
+    filled(tmp_path / "a.sqlite")
+    with Archive(tmp_path / "a.sqlite", read_only=True) as archive:
+        some = places.evaluated(archive, [3, 1])
+    assert [(place.evaluated, place.rank, place.candidate.value) for place in some] == [(3, 3, 5.0), (1, 2, 6.0)]
+    assert some[1].candidate.details["macs"]["value"] == 3e6
+
+
+def test_places_that_are_damaged_are_one_sentence(tmp_path: Path) -> None:
+    filled(tmp_path / "a.sqlite")
+    with closing(sqlite3.connect(tmp_path / "a.sqlite")) as connection, connection:
+        connection.execute("UPDATE places SET genes = 'x' WHERE rank = 1")
+    with Archive(tmp_path / "a.sqlite", read_only=True) as archive:
+        for read in (places.kept, lambda opened: places.evaluated(opened, [2]), lambda o: places.evaluated(o, [7])):
+            with pytest.raises(RunError, match="a row of it is damaged"):
+                read(archive)
 
 
 def test_the_next_search_empties_it_and_a_failed_write_leaves_it(tmp_path: Path) -> None:
@@ -106,7 +127,7 @@ def test_the_next_search_empties_it_and_a_failed_write_leaves_it(tmp_path: Path)
 def test_an_archive_of_before_opens_and_has_no_places(tmp_path: Path) -> None:
     with Archive(tmp_path / "a.sqlite") as archive:
         archive.record(CANDIDATES[0])
-        assert archive.view() == ([], [])
+        assert not places.there(archive)
         assert places.kept(archive) == []
 
 

@@ -13,9 +13,11 @@ import pytest
 
 import lowland
 from golden.relocate import relocated
+from lowland.core.monitor import Monitor
 from lowland.store.run import ARCHIVE
 from lowland.workflow import pipeline
-from whole_runs import copied, made
+from lowland.workflow.presets import assemble
+from whole_runs import TINY, copied, made
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-1"
 SEVERAL = {"measure": {"name": "angle+macs+naswot", "combine": "log-rank"}}
@@ -67,6 +69,34 @@ def test_sorted_by_rank_the_delivered_network_is_first(tmp_path: Path, layers: t
     assert [list(row["genes"]) for row in numbered] == [each["genes"] for each in searched["candidates"]]
     old = without_view(copied(run, tmp_path / "old"))
     assert lowland.archive(old) == rows
+
+
+class Told(Monitor):
+    """Keeps what is told about the best so far."""
+
+    def __init__(self) -> None:
+        self.best: list[Any] = []
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        self.stage = stage
+
+    def advance(self, done: int, **facts: Any) -> None:
+        if self.stage == "search":
+            self.best.append(facts.get("best"))
+
+
+def test_a_search_by_ranks_tells_places_and_no_raw_sums(tmp_path: Path) -> None:
+    told = Told()
+    result = pipeline.run(assemble(TINY, SEVERAL), tmp_path / "run", monitor=told, last="search")
+    # Ranks are known at the end of each generation of four.
+    assert told.best == [None] * 4 + ["1 of 4"] * 4
+    assert result.networks[0]["place"] == "1 of 8"
+    assert "; place 1 of 8" in repr(result)
+    assert "score" not in repr(result)
+    page = pipeline.report(tmp_path / "run").read_text()
+    assert "place by the measure" in page
+    assert "1<small> of 8</small>" in page
+    assert "Score" not in page
 
 
 @SLOW

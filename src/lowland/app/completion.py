@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from lowland.core.registry import MEASURES, SPACES, STRATEGIES, SUITES, Registry
 
-PRESETS = ("quick", "standard", "paper", "flatnas", "quick+compat", "standard+compat", "paper+compat")
+PRESETS = ("quick", "standard", "paper", "imagenet", "flatnas", "quick+compat", "standard+compat", "paper+compat")
 RECIPES = ("quick", "cifar", "imagenet", "nasbench201")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 
 Completion = Callable[[str], list[str]]
 

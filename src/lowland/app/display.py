@@ -131,13 +131,15 @@ def stoppable(monitor: Monitor) -> Iterator[None]:
 def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
     """List the delivered networks at the end of a run, genotypes as genes to keep lines short.
 
-    Each figure of a suite has a column; `corrupted` is the mean accuracy over corruption types and severities.
+    Where scores are only an order, the place in it stands for the score. Each figure of a suite has a column;
+    `corrupted` is the mean accuracy over corruption types and severities.
 
     Returns:
         The lines of a table with one row per network.
     """
     labels = list(dict.fromkeys(figure.label for entry in entries for figure in entry["figures"]))
-    header = ("rank", "genotype", "parameters", "MACs", "score", *labels)
+    ordered = any(entry.get("place") is not None for entry in entries)
+    header = ("rank", "genotype", "parameters", "MACs", "place" if ordered else "score", *labels)
     rows = []
     for entry in entries:
         figures = {figure.label: figure for figure in entry["figures"]}
@@ -147,7 +149,7 @@ def results(entries: list[dict[str, Any]], width: int) -> list[Text]:
                 ",".join(map(str, entry["genes"])),
                 millions(entry["parameters"]),
                 millions(entry["macs"]),
-                estimate(entry["score"], entry["score_error"], "{:.4g}"),
+                entry["place"] if ordered else estimate(entry["score"], entry["score_error"], "{:.4g}"),
                 *(_shown(figures.get(label)) for label in labels),
             )
         )
@@ -175,7 +177,9 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("lull"):
             rows.append(("", progress["lull"]))
     if status["best"] is not None:
-        rows.append(("best so far", f"{status['best']['genotype']} (score {status['best']['score']:.4g})"))
+        best = status["best"]
+        judged = f"score {best['score']:.4g}" if best["score"] is not None else best["place"]
+        rows.append(("best so far", f"{best['genotype']} ({judged})"))
     if (
         any(stage["status"] in ("pending", "interrupted") for stage in status["stages"].values())
         and not status["active"]

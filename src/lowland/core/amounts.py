@@ -27,6 +27,11 @@ def estimate(value: float | None, error: float | None, form: str, unit: str = ""
     return form.format(value) + (f" ± {error:.2g}" if error is not None else "") + unit
 
 
+def standing(place: int | None, of: int) -> str:
+    """A place in an order, `1 of 100`; a dash where it is not known."""
+    return "–" if place is None else f"{place:,} of {of:,}"
+
+
 def measured(value: float, error: float | None, unit: str) -> str:
     """A figure of a suite with its standard error and unit; percent with two decimals, others with four digits."""
     return estimate(value, error, "{:.2f}" if unit == "%" else "{:.4g}", f" {unit}".rstrip())

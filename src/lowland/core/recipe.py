@@ -1,4 +1,4 @@
-"""Settings of a training: optimiser, schedule, augmentation; shared by supernet, fine-tuning and retraining."""
+"""How weights are learned: settings that supernet, fine-tuning and retraining share."""
 
 from __future__ import annotations
 

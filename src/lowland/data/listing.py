@@ -56,8 +56,9 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
         The folders and the pictures, each sorted by name.
 
     Raises:
-        DataError: If the folder cannot be read, an entry is a link to nothing, or pictures are in a format that is
-            not read.
+        DataError: If the folder cannot be read, an entry is a link to nothing, a picture is no
+            file, or pictures are in a format that is not
+            read.
     """
     folders: list[str] = []
     pictures: list[str] = []
@@ -74,6 +75,8 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
                     )
                 elif entry.is_dir():
                     folders.append(entry.name)
+                elif suffix in SUFFIXES and not entry.is_file():
+                    raise DataError(f"{shown(entry.path)} is no file but a pipe, socket or device; remove it")
                 elif suffix in SUFFIXES:
                     pictures.append(entry.name)
                 elif suffix in FOREIGN:

@@ -104,7 +104,9 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", a
     if natural_size != size:
         read = partial(_read, homes["test"], chosen["test"], channels, natural_size, how)
         unresized = StreamedSplit(read, splits["test"].labels_N)
-    mean, std = _statistics(splits["train"], seed)
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if config.normalise == "statistics":
+        mean, std = _statistics(splits["train"], seed)
     unwise = doubts(
         source, looks, how, {part: images.labels_N[chosen[part]] for part, images in homes.items()}, contents
     )

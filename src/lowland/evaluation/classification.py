@@ -6,7 +6,8 @@ Tensor names: N images, B images of one batch, C channels, H height, W width, K 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from lowland.core.errors import DataError, LowlandError
 from lowland.core.inference import evaluating, outputs
+from lowland.data import data_uris
+from lowland.evaluation.details import Details
 from lowland.evaluation.recall import recall_tables
 from lowland.evaluation.reliability import BINS
 from lowland.evaluation.results import Classification, ClassificationResults
@@ -187,6 +190,11 @@ def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
+def _pictures(split: Split, places: Sequence[int]) -> list[str]:
+    """Images of a split as `data:` URIs."""
+    return data_uris(split.images(torch.tensor(places)))
+
+
 @register
 class ClassificationSuite(Suite[ClassificationResults]):
     """Accuracy, likelihood and calibration on clean test images."""
@@ -203,11 +211,15 @@ class ClassificationSuite(Suite[ClassificationResults]):
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ClassificationResults:
         """Judge networks as a person runs them after `lowland.load`."""
-        data, found = context.data, {}
+        data, found, details = context.data, {}, {}
         for rank, model in networks.items():
             judged = predict(model, data.test, data.normalise, context.exact, context.batch_size)
             found[rank] = Classification.from_json(classification(*judged))
-        return ClassificationResults(found, data.classes)
+            details[rank] = Details.of(*judged)
+        best = next(iter(details), None)
+        if best is not None:  # the report shows the mistakes of the best network
+            details[best] = details[best].pictured(partial(_pictures, data.test))
+        return ClassificationResults(found, details, data.classes)
 
     def figures(self, results: ClassificationResults) -> dict[str, list[Figure]]:
         """Top-1 accuracy; and where classes are unequal, balanced accuracy."""

@@ -253,6 +253,7 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
         InterruptedRun: the monitor asked for a stop; what is done is kept.
         LowlandError: a training diverged, or a file is damaged.
     """
+    inside.make_root(folder)
     for training in trainings:
         if training.delivered is None and training.facts(terms) is None:
             training.train(terms)

@@ -175,7 +175,11 @@ class LandscapeSuite(Suite[LandscapeResults]):
             )
             for note, curves in (
                 ("Weights inherited from the supernet.", [c for c in results.curves if c.kind != "retrained"]),
-                ("The trained network's own weights.", [c for c in results.curves if c.kind == "retrained"]),
+                (
+                    "The trained network's own weights. With retrain.include_search_split it has learned from these "
+                    "search images, too: its curve then shows the shape of its minimum.",
+                    [c for c in results.curves if c.kind == "retrained"],
+                ),
             )
             if curves
         )

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from lowland.evaluation.details import Details
 from lowland.evaluation.section import Estimate
 
 CurveKind = Literal["winner", "random", "retrained"]
@@ -195,22 +196,34 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationResults:
-    """Figures of every network on clean test images, by the network's rank."""
+    """Figures of every network on clean test images, by the network's rank.
+
+    Attributes:
+        networks: The figures.
+        details: What lies behind them; empty for runs judged before it was kept.
+        classes: Names of the classes in the order of their labels; empty as `details` are.
+    """
 
     networks: Mapping[str, Classification]
+    details: Mapping[str, Details] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
-    """Names in the order of `recall`; none for runs judged before it was kept."""
 
     def to_json(self) -> dict[str, Any]:
         """By rank, as JSON-like values."""
-        networks = {rank: asdict(found) for rank, found in self.networks.items()}
-        return {"networks": networks, "classes": list(self.classes)}
+        found: dict[str, Any] = {"networks": {rank: asdict(each) for rank, each in self.networks.items()}}
+        if self.details:
+            details = {rank: each.to_json() for rank, each in self.details.items()}
+            found["details"] = details
+        return found | {"classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From `to_json`."""
-        found = {rank: Classification.from_json(each) for rank, each in values["networks"].items()}
-        return cls(found, tuple(values.get("classes", ())))
+        return cls(
+            networks={rank: Classification.from_json(each) for rank, each in values["networks"].items()},
+            details={rank: Details.from_json(each) for rank, each in values.get("details", {}).items()},
+            classes=tuple(values.get("classes", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from lowland.report.facts import (
     Shift,
     ShiftGroup,
     Stage,
+    Standing,
     Training,
 )
 from lowland.report.page import render, write
@@ -40,6 +41,7 @@ __all__ = [
     "Shift",
     "ShiftGroup",
     "Stage",
+    "Standing",
     "Training",
     "render",
     "write",

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lowland.evaluation.details import Details
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report.halving_facts import HalvingFacts
 from lowland.report.search_facts import Pareto, Relaxed, Search
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ __all__ = [
     "Shift",
     "ShiftGroup",
     "Stage",
+    "Standing",
     "Training",
 ]
 
@@ -62,6 +65,7 @@ class Asked:
         shortlist: How many of the best were ordered anew by a second measure, and that measure; None: there was none.
         finalists: Designs whose training began and that were ordered by successive halving; 0: there were none.
         inherit: Whether delivered networks begin with the supernet's weights, not from scratch.
+        trained_on_search: Whether delivered networks were trained on search images, too.
         max_params: Parameter limit, or None.
         max_macs: Multiply-accumulate limit, or None.
         settings: Further (name, value) lines worth showing, in order.
@@ -78,6 +82,7 @@ class Asked:
     shortlist: tuple[int, str] | None = None
     finalists: int = 0
     inherit: bool = False
+    trained_on_search: bool = False
     max_params: int | None = None
     max_macs: int | None = None
     settings: tuple[tuple[str, str], ...] = ()
@@ -109,12 +114,21 @@ class Finalist:
     name: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A place in an order, from 1, and of how many."""
+
+    place: int
+    of: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Network:
     """One of the best genotypes, retrained or not; `rank` counts from 1.
 
-    `score`: None where the order is all there is. `objectives`: of a multi-objective search. `shortlist`: value by the
-    shortlist's measure. `finalist`: how it did at the rungs of successive halving.
+    `score`: None where the order is all there is; `place` is then the one in the order of the measure. `objectives`: of
+    a multi-objective search. `shortlist`: value by the shortlist's measure, or the place in its order where that has no
+    unit. `finalist`: how it did at the rungs of successive halving.
     """
 
     rank: int
@@ -125,7 +139,8 @@ class Network:
     test: Classification | None = None
     shift: Shift | None = None
     objectives: tuple[Estimate, ...] = ()
-    shortlist: Estimate | None = None
+    shortlist: Estimate | Standing | None = None
+    place: Standing | None = None
     finalist: Finalist | None = None
 
 
@@ -168,11 +183,12 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commands:
-    """The command that makes what is missing, one for each stage."""
+    """The command that makes what is missing, one for each stage; `details` where only these are."""
 
     search: str
     retrain: str
     evaluate: str
+    details: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,11 +206,14 @@ class ReportFacts:
         stages: Stages run so far.
         search: The search, or None.
         pareto: What it found, where it had several objectives, or None.
+        halving: The rungs of successive halving, or None.
         relaxed: The epochs of a gradient search, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
         judged: What further suites found, which no field above tells.
+        details: What lies behind the best network's accuracy, or None.
+        class_names: Names of the classes in the order of their labels, where `details` are there.
         training: Training curves of the retrained network.
         loading: Python code that loads the delivered network, or empty.
     """
@@ -209,10 +228,13 @@ class ReportFacts:
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
     pareto: Pareto | None = None
+    halving: HalvingFacts | None = None
     relaxed: Relaxed | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()
     judged: tuple[Judged, ...] = ()
+    details: Details | None = None
+    class_names: tuple[str, ...] = ()
     training: Training | None = None
     loading: str = field(default="")

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from lowland import spaces
 from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
-from lowland.measures.combined import combination
-from lowland.report.facts import Asked, Commands, Data, Epoch, Finalist, Judged, Network, ReportFacts, Stage, Training
-from lowland.report.search_facts import Pareto, Relaxed, ScoredCandidate, Search
-from lowland.report.sections import of_suite
-from lowland.search import Archive, Candidate
-from lowland.search.aggregation import aggregated
+from lowland.report.facts import (
+    Asked,
+    Commands,
+    Data,
+    Epoch,
+    Finalist,
+    Judged,
+    Network,
+    ReportFacts,
+    Stage,
+    Standing,
+    Training,
+)
+from lowland.report.halving_facts import halving
+from lowland.report.search_facts import MOST_CANDIDATES, Pareto, Relaxed, ScoredCandidate, Search, sample
+from lowland.report.sections import exports, generic, of_suite
+from lowland.search import Archive, order
+from lowland.search.places import Place
+from lowland.search.scored import order_of, scored
 from lowland.search.strategies import strategy as strategies
-from lowland.spaces.space import Space
-from lowland.store.artifacts import Searched, SuiteRecord, Trained, evaluated
+from lowland.store.artifacts import Exports, Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 
@@ -34,7 +47,7 @@ def gather(run: Run) -> ReportFacts:
     # A searcher that keeps no archive has a ranking only.
     search = None
     if searched is not None and searched.measure is not None:
-        search = _search(run, space, searched, searched.measure)
+        search = _search(run, searched)
     pareto = None
     if search is not None and searched is not None and searched.pareto is not None:
         pareto = Pareto.of(searched.pareto, search.candidates)
@@ -63,6 +76,7 @@ def gather(run: Run) -> ReportFacts:
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
             finalists=config.search.finalists,
             inherit=config.retrain.inherit,
+            trained_on_search=config.retrain.include_search_split,
             max_params=config.search.max_params,
             max_macs=config.search.max_macs,
             settings=_settings(run),
@@ -71,6 +85,7 @@ def gather(run: Run) -> ReportFacts:
             search=f"lowland search {run.path}",
             retrain=f"lowland train {run.path}",
             evaluate=f"lowland evaluate {run.path}",
+            details=f"lowland resume {run.path} --restart evaluate",
         ),
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
@@ -86,6 +101,7 @@ def gather(run: Run) -> ReportFacts:
         ),
         search=search,
         pareto=pareto,
+        halving=halving(searched, run.config) if searched is not None and config.search.finalists else None,
         relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
@@ -94,7 +110,8 @@ def gather(run: Run) -> ReportFacts:
     )
     for record in records:
         facts = of_suite(record.suite).fill(facts, _judged(record))
-    return facts
+    exported = Exports.read(run)
+    return facts if exported is None else generic.fill(facts, exports.judged(exported.forms))
 
 
 def _judged(record: SuiteRecord) -> Judged:
@@ -106,9 +123,8 @@ def _judged(record: SuiteRecord) -> Judged:
 
 def _measure(config: Config) -> str:
     """The measure that candidates are scored by, which follows from the objectives where there are several."""
-    strategy, combine = strategies.chosen(config.search), combination(config.measure)
-    name = strategy.measure(config.measure).name
-    return name if combine == "sum" or strategy.objectives else f"{name} (by {combine})"
+    name, combine = strategies.chosen(config.search).measure(config.measure).name, order.following(config)
+    return name if combine == "sum" else f"{name} (by {combine})"
 
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:
@@ -155,35 +171,38 @@ def _detail(run: Run, stage: str) -> str:
     return ""
 
 
-def _search(run: Run, space: Space, searched: Searched, measure: str) -> Search:
+def _search(run: Run, searched: Searched) -> Search:
     run.require_intact(ARCHIVE)
+    ordered = order.combined(run.config, searched) != "sum"
     with Archive(run.path / ARCHIVE, read_only=True) as archive:
-        archived = {candidate.key: candidate for candidate in archive.candidates(measure)}
-    found = []
-    for row in searched.candidates:
-        genotype = Genotype(space.name, tuple(row["genes"]))
-        # An isomorph, or an earlier search, may have lent the score.
-        facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
-        found.append(replace(archived[space.key(genotype)], genotype=genotype, **facts))
-    combine = combination(run.config.measure)
-    if combine != "sum" and searched.pareto is None:
-        by_key = {candidate.key: candidate for candidate in aggregated(found, combine)}
-        found = [by_key[candidate.key] for candidate in found]
-    ranking = searched.ranking
-    winner = [row["genes"] for row in searched.candidates].index(list(ranking[0].genes))
-    judged = _robustness(ranking[0].details)
+        found = scored(run.config, searched, archive)
+        places_N = order_of(found) if ordered else None
+        # A front needs every candidate.
+        most = len(found.values_N) if searched.pareto is not None else MOST_CANDIDATES
+        heights_N = found.values_N if places_N is None else -places_N.astype(np.float64)
+        chosen = sample(heights_N, found.winner, most)
+        candidates = tuple(
+            _candidate(position, place, int(places_N[position]) if places_N is not None else None)
+            for position, place in zip(chosen, found.at(chosen), strict=True)
+        )
+    best = searched.ranking[0]
+    judged = _robustness(best.details)
     return Search(
-        candidates=tuple(_candidate(space, index, candidate) for index, candidate in enumerate(found)),
-        winner=winner,
+        candidates=candidates,
+        winner=found.winner,
         failed=searched.summary["failed"],
         images=searched.images,
-        score_error=ranking[0].standard_error,
+        score_error=best.standard_error,
         noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
+        scored=len(found.values_N),
+        ordered=ordered,
+        delivered=best.finalist is None or best.finalist.get("name") is None,
     )
 
 
-def _candidate(space: Space, index: int, archived: Candidate) -> ScoredCandidate:
+def _candidate(index: int, place: Place, by_measure: int | None) -> ScoredCandidate:
     """A scored candidate of the archive as the report shows it; ValueError where it is none."""
+    archived = place.candidate
     if archived.value is None:
         raise ValueError(f"{archived.genotype} has no score")
     judged = _robustness(archived.details)
@@ -198,7 +217,8 @@ def _candidate(space: Space, index: int, archived: Candidate) -> ScoredCandidate
         parameters=archived.parameters,
         macs=archived.macs,
         score=archived.value,
-        genotype=space.format(archived.genotype),
+        place=by_measure,
+        genotype=place.genotype,
         error=error,
         robustness=robustness,
     )
@@ -215,20 +235,30 @@ def _networks(run: Run, searched: Searched, pareto: Pareto | None) -> tuple[Netw
     if pareto is not None and searched.pareto is not None:
         genes = (tuple(row["genes"]) for row in searched.pareto["candidates"])
         points = dict(zip(genes, pareto.points, strict=True))
+    standings = order.standings(run.config, searched)
+    listed = order.shortlist_standings(run.config, searched)
     rows = []
     for rank, entry in enumerate(searched.ranking[: max(5, run.config.retrain.top)], start=1):
         final, second = entry.finalist, entry.shortlist
+        place = standings[rank - 1] if standings is not None else None
+        shortlist: Estimate | Standing | None = None
+        if second is not None:
+            shortlist = Estimate(value=second["value"], standard_error=second["standard_error"])
+        if listed is not None:
+            found = listed[rank - 1]
+            shortlist = Standing(*found) if found is not None else None
         rows.append(
             Network(
                 rank=rank,
                 genotype=entry.genotype,
                 parameters=entry.parameters,
                 macs=entry.macs,
-                score=None if entry.value is None else Estimate(value=entry.value, standard_error=entry.standard_error),
-                objectives=points[entry.genes].objectives if points else (),
-                shortlist=Estimate(value=second["value"], standard_error=second["standard_error"])
-                if second is not None
+                score=Estimate(value=entry.value, standard_error=entry.standard_error)
+                if entry.value is not None and standings is None
                 else None,
+                place=Standing(place, searched.summary["scored"]) if place is not None else None,
+                objectives=points[entry.genes].objectives if points else (),
+                shortlist=shortlist,
                 finalist=None if final is None else _finalist(final),
             )
         )

@@ -10,7 +10,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.facts import Asked, Network, ReportFacts
-from lowland.report.sections import classification, corruptions, generic, landscape, own, pareto
+from lowland.report.sections import classification, corruptions, details, generic, landscape, own, pareto
 from lowland.report.tiles import Tile
 
 MOST_CLASSES = 12
@@ -34,7 +34,7 @@ def render(facts: ReportFacts) -> str:
     winner = facts.networks[0] if facts.networks else None
     # A section of a suite stands where the page has a place for it, or else behind the others.
     further = {judged.suite: module for judged in facts.judged if (module := own(judged.suite)) is not None}
-    sections: dict[str, Any] = {}
+    sections = details.values(facts)
     for module in (landscape, corruptions, generic, *further.values()):
         sections |= module.values(facts)
     return filled(
@@ -46,8 +46,8 @@ def render(facts: ReportFacts) -> str:
         asked_rows=_asked_rows(facts.asked),
         cells=[(graph.title, *cells.picture(graph, f"cell-{index}")) for index, graph in enumerate(facts.cells)],
         faded=any(len(cells.alive(graph)) < len(graph.edges) for graph in facts.cells),
-        scored_on=(winner.score.n or (search.images if search else None)) if winner and winner.score else None,
-        winning_score=plots.winner(search).score if search else None,
+        scored_on=((winner.score and winner.score.n) or (search.images if search else None)) if winner else None,
+        winning=plots.winner(search) if search else None,
         progress=plots.progress(search) if search and not facts.pareto else None,
         size=plots.size(search) if search and not facts.pareto else None,
         relaxed=relaxed.drawn(facts.relaxed) if facts.relaxed else None,
@@ -87,18 +87,28 @@ def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:
     tiles = [*classification.tiles(winner), *corruptions.tiles(winner), *generic.tiles(facts)]
     if winner is not None and winner.test is None and facts.pareto is not None:
         tiles += pareto.tiles(facts.pareto)
-    elif winner is not None and winner.score is not None and winner.test is None:
-        score = text.estimate(winner.score.value, winner.score.standard_error)
-        tiles.append(Tile.of("Best score", score, "", facts.asked.measure))
+    elif winner is not None and winner.test is None and (winner.score is not None or winner.place is not None):
+        tiles.append(_best(winner, facts.asked.measure))
     if winner is not None:
         tiles.append(Tile.of("Parameters", text.size(winner.parameters), "", _limit(facts.asked.max_params)))
         macs = text.size(winner.macs)
         tiles.append(Tile.of("Multiply-accumulates", macs, "", f"for one image; {_limit(facts.asked.max_macs)}"))
     if facts.stages:
-        scored = f"{len(facts.search.candidates):,} candidates scored" if facts.search else "all stages so far"
+        scored = f"{facts.search.count:,} candidates scored" if facts.search else "all stages so far"
         total = text.rough_duration(sum(stage.seconds for stage in facts.stages))
         tiles.append(Tile.of("Wall time", total, "", scored))
     return tiles
+
+
+def _best(winner: Network, measure: str) -> Tile:
+    """The winner's score, or its place where scores are only an order."""
+    if winner.place is not None:
+        return Tile(
+            "Best candidate", f"{winner.place.place:,}", f"of {winner.place.of:,}", f"in the order of {measure}"
+        )
+    assert winner.score is not None
+    score = text.estimate(winner.score.value, winner.score.standard_error)
+    return Tile.of("Best score", score, "", measure)
 
 
 def _limit(most: int | None) -> str:

@@ -6,7 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lowland.evaluation.section import Estimate
+
+MOST_CANDIDATES = 2000
+"""Of more candidates a report takes a sample, so that page, time and memory stay small."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +25,8 @@ class ScoredCandidate:
         origin: `random`, `mutation`, `crossover`, `surrogate` or `exhaustive`.
         parameters: Of the delivered network.
         macs: Of the delivered network, for one image.
-        score: By the measure, greater is better.
+        score: By the measure, greater is better; without a unit where `Search.ordered`.
+        place: In the order of the measure, from 1; None where scores have a unit.
         genotype: As text, where it is shown.
         error: 100 − top-1 accuracy on search images, percent, where the measure keeps it.
         robustness: R(x, σ), percentage points, where the measure keeps it.
@@ -31,6 +38,7 @@ class ScoredCandidate:
     parameters: int
     macs: int
     score: float
+    place: int | None = None
     genotype: str = ""
     error: Estimate | None = None
     robustness: Estimate | None = None
@@ -38,15 +46,18 @@ class ScoredCandidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Search:
-    """All candidates of the search.
+    """All candidates of the search, or a sample of them.
 
     Attributes:
-        candidates: Those with a score, by index.
+        candidates: Those with a score, by index; of very many a `sample`.
         failed: How many could not be scored.
         images: Images each candidate was scored on, or None where the measure looks at none.
         winner: Index of the best candidate.
         score_error: Standard error of the winner's score, or None.
         noise: Relative weight noise σ and the number of draws behind the candidates' R, or None.
+        scored: How many have a score; None: as many as `candidates`.
+        ordered: Whether scores are only an order, so that places are shown and no values.
+        delivered: Whether the winner is the delivered network, which else was written by hand and never scored.
     """
 
     candidates: tuple[ScoredCandidate, ...]
@@ -55,6 +66,43 @@ class Search:
     images: int | None = None
     score_error: float | None = None
     noise: tuple[float, int] | None = None
+    scored: int | None = None
+    ordered: bool = False
+    delivered: bool = True
+
+    @property
+    def count(self) -> int:
+        """How many candidates have a score."""
+        return len(self.candidates) if self.scored is None else self.scored
+
+
+def sample(values_N: NDArray[np.float64], winner: int, most: int) -> list[int]:
+    """Choose at most `most` of N candidates, the same on every machine.
+
+    Args:
+        values_N: Of all candidates in order of evaluation, greater is better.
+        winner: Position of the delivered one.
+        most: At least 2.
+
+    Returns:
+        Positions, sorted: every improvement on the best so far and the winner, and an even choice of the rest; where
+        the improvements alone are too many, an even choice of these.
+    """
+    if len(values_N) <= most:
+        return list(range(len(values_N)))
+    before_N = np.concatenate(([-np.inf], np.maximum.accumulate(values_N)[:-1]))
+    improved = _evenly(np.flatnonzero(values_N > before_N), most - 1)
+    always = np.union1d(improved, [winner])
+    rest = np.setdiff1d(np.arange(len(values_N)), always)
+    chosen = np.union1d(always, _evenly(rest, most - len(always)))
+    return [int(position) for position in chosen]
+
+
+def _evenly(positions: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """At most `most` of these positions, first and last among them."""
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).astype(np.int64)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

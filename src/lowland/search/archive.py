@@ -285,10 +285,6 @@ class Archive:
             found = self._select(above, measure, last[0], *last)
         return sorted(found, key=lambda candidate: candidate.rank)[:n]
 
-    def failed(self, measure: str) -> list[Candidate]:
-        """The candidates that could not be scored, as they were recorded."""
-        return self._select("WHERE measure = ? AND status = 'failed'", measure)
-
     def count(self, measure: str | None = None) -> int:
         """Number of candidates recorded for a measure, or in all, failed ones included."""
         where, values = ("", ()) if measure is None else ("WHERE measure = ?", (measure,))
@@ -319,14 +315,20 @@ class Archive:
         with self._explained():
             view.keep(self._connection, labels, rows)
 
-    def view(self, columns: str = "*", where: str = "", *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of columns and rows of the view `archive` (`places`); no rows where no search has ended yet."""
+    def promote(self, measure: str, keys: Sequence[str]) -> None:
+        """Put candidates first in the order that a search ended with (`view.promote`)."""
         with self._explained():
-            found = self._connection.execute("SELECT sql FROM sqlite_master WHERE type = 'view'").fetchone()
-            if found is None:
-                return [], []
-            rows = self._connection.execute(f"SELECT {columns} FROM ({view.body(found[0])}) {where}", values)
-            return [column[0] for column in rows.description], rows.fetchall()
+            view.promote(self._connection, measure, keys)
+
+    def query(self, question: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Names of columns and rows that a SELECT answers; raises RunError where the file is damaged."""
+        with self._explained():
+            found = self._connection.execute(question, values)
+            return [column[0] for column in found.description], found.fetchall()
+
+    def where(self, condition: str, *values: object) -> list[Candidate]:
+        """The candidates for which a condition in SQL holds, as they were recorded."""
+        return self._select(f"WHERE {condition}", *values)
 
     def forget_failed(self, measure: str) -> int:
         """Delete the failed candidates of a measure, so that they are scored again; returns how many there were."""
@@ -347,9 +349,15 @@ class Archive:
                     f"its search, which drops them and scores these candidates again"
                 )
             rows = self._connection.execute(f"SELECT {_COLUMNS} FROM candidates {where} ORDER BY id", values).fetchall()
-        try:
+        with self.sound_rows():
             return [_candidate(row) for row in rows]
-        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+
+    @contextmanager
+    def sound_rows(self) -> Iterator[None]:
+        """Within, what goes wrong in reading values of rows is one sentence, a RunError."""
+        try:
+            yield
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
             raise RunError(
                 f"archive {self.path}: a row of it is damaged; put back a good copy, or delete it and resume: "
                 f"candidates are then scored again"

@@ -6,15 +6,26 @@ weighted sum of parts in different units, by which nothing is ordered. The order
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from lowland.search.aggregation import labels
+from lowland import spaces
+from lowland.core.config import Config
+from lowland.core.genotype import Genotype
+from lowland.search import view
+from lowland.search.aggregation import aggregated, labels
 from lowland.search.archive import Archive, Candidate
+from lowland.search.order import combined
+from lowland.store.artifacts import Searched
 
 if TYPE_CHECKING:
     from lowland.spaces.space import Space
+
+_TOGETHER = 500
+"""Candidates asked for at once; SQLite takes at least 999 values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +92,42 @@ def finished(
     ]
 
 
+def computed(config: Config, searched: Searched, archive: Archive) -> list[Place]:
+    """The places of a search whose archive was written before archives held them; nothing is written.
+
+    Args:
+        config: Settings of the run.
+        searched: What the search found; `measure` must be known.
+        archive: Of the run.
+
+    Returns:
+        The places, in the order of `finished`. Of a front, or of a shortlist longer than `searched.ranking`, only the
+        ranks of `searched.ranking` are known.
+    """
+    assert searched.measure is not None
+    space = spaces.get(config.space)
+    archived = {each.key: each for each in archive.candidates(searched.measure, order="created")}
+    with archive.sound_rows():
+        return _computed(config, searched, space, archived)
+
+
+def _computed(config: Config, searched: Searched, space: Space, archived: Mapping[str, Candidate]) -> list[Place]:
+    found = []
+    for row in searched.candidates:
+        genotype = Genotype(space.name, tuple(row["genes"]))
+        facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
+        found.append(dataclasses.replace(archived[space.key(genotype)], genotype=genotype, **facts))
+    combine = combined(config, searched)
+    ordered = sorted(found, key=attrgetter("rank")) if combine == "sum" else aggregated(found, combine)
+    by_genes = {each.genotype.genes: each for each in ordered}
+    # What a person wrote by hand was never scored.
+    first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking if entry.genes in by_genes}
+    known = searched.pareto is None and max(config.search.shortlist, config.search.finalists) <= len(first)
+    rest = [each for each in ordered if each.genotype.genes not in first] if known else []
+    failed = [each for each in archived.values() if each.status == "failed"]
+    return finished(space, found, [*first.values(), *rest], failed)
+
+
 def keep(archive: Archive, places: Sequence[Place]) -> None:
     """Write the places of a finished search into its archive, in place of all former ones, with the view `archive`."""
     archive.keep_places(
@@ -88,11 +135,49 @@ def keep(archive: Archive, places: Sequence[Place]) -> None:
     )
 
 
+def there(archive: Archive) -> bool:
+    """Whether the archive holds the places of a finished search; those of before, and of a search under way, do not."""
+    _, tables = archive.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'")
+    return bool(tables and archive.query("SELECT 1 FROM places LIMIT 1")[1])
+
+
 def kept(archive: Archive) -> list[dict[str, Any]]:
-    """The rows of the view `archive`, best first and failed last; none where no search has ended since it was made."""
-    names, rows = archive.view()
-    found = [dict(zip(names, row, strict=True)) for row in rows]
-    return [row | {"genes": tuple(map(int, row["genes"].split(",")))} for row in found]
+    """The rows of the view `archive`, best first and failed last; none where there are no places."""
+    if not there(archive):
+        return []
+    # Within a schema that is not trusted a view may not read JSON, so that its query is asked by itself.
+    ((made,),) = archive.query("SELECT sql FROM sqlite_master WHERE type = 'view'")[1]
+    names, rows = archive.query(view.body(made))
+    with archive.sound_rows():
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        return [row | {"genes": _genes(row["genes"])} for row in found]
+
+
+def evaluated(archive: Archive, numbers: Sequence[int]) -> list[Place]:
+    """The places of the candidates with these numbers in order of evaluation, in the order asked for."""
+    found: dict[int, Place] = {}
+    for start in range(0, len(numbers), _TOGETHER):
+        some = numbers[start : start + _TOGETHER]
+        condition = f"evaluated IN ({', '.join('?' * len(some))})"
+        names, rows = archive.query(f"SELECT * FROM places WHERE {condition} ORDER BY candidate", *some)
+        scored = archive.where(f"candidates.id IN (SELECT candidate FROM places WHERE {condition})", *some)
+        with archive.sound_rows():
+            for row, each in zip(rows, scored, strict=True):
+                own = dict(zip(names, row, strict=True))
+                found[own["evaluated"]] = _place(each, own)
+    with archive.sound_rows():
+        return [found[number] for number in numbers]
+
+
+def _place(scored: Candidate, own: dict[str, Any]) -> Place:
+    genotype = Genotype(scored.genotype.space, _genes(own["genes"]))
+    facts = {name: own[name] for name in ("value", "standard_error", "parameters", "macs", "generation", "origin")}
+    candidate = dataclasses.replace(scored, genotype=genotype, **facts)
+    return Place(candidate=candidate, genotype=own["genotype"], rank=own["rank"], evaluated=own["evaluated"])
+
+
+def _genes(text: str) -> tuple[int, ...]:
+    return tuple(map(int, text.split(",")))
 
 
 def _row(place: Place) -> tuple[Any, ...]:

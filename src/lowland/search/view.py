@@ -73,6 +73,24 @@ def keep(connection: sqlite3.Connection, labels: Sequence[str], rows: Iterable[t
         connection.execute(_statement([label for label in labels if '"' not in label]))
 
 
+def promote(connection: sqlite3.Connection, measure: str, keys: Sequence[str]) -> None:
+    """Put candidates first, in this order, and leave the others in theirs; keys that have no rank count for nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:
+        ranked = connection.execute(
+            "SELECT places.candidate, candidates.key FROM places JOIN candidates ON candidates.id = places.candidate "
+            "WHERE candidates.measure = ? AND places.rank IS NOT NULL ORDER BY places.rank",
+            (measure,),
+        ).fetchall()
+        wanted = {key: place for place, key in enumerate(keys)}
+        ranked.sort(key=lambda row: wanted.get(row[1], len(wanted)))  # stable
+        connection.execute("UPDATE places SET rank = -rank")  # ranks are unique at every moment
+        connection.executemany(
+            "UPDATE places SET rank = ? WHERE candidate = ?",
+            [(rank, candidate) for rank, (candidate, _) in enumerate(ranked, start=1)],
+        )
+
+
 def _statement(labels: Sequence[str]) -> str:
     columns = "".join(_PART.format(label=label, quoted=label.replace("'", "''")) for label in labels)
     return _VIEW.format(name=NAME, parts=columns)

@@ -67,10 +67,15 @@ def _sound(value: Any) -> bool:
     if not isinstance(value, dict) or value.get("stage") not in STAGES:
         return False
     best, lull = value.get("best", ""), value.get("lull")
-    told = best is None or (isinstance(best, dict) and _plain(best.get("genotype")) and _number(best.get("score")))
+    told = best is None or (isinstance(best, dict) and _plain(best.get("genotype")) and _judged(best))
     counted = _number(value.get("done")) and _number(value.get("total"))
     rated = value.get("rate", "") is None or _number(value["rate"])
     return told and counted and rated and (lull is None or _plain(lull))
+
+
+def _judged(best: dict[str, Any]) -> bool:
+    """Whether the best so far has a score, or where scores are only an order its place."""
+    return _number(best["score"]) if best.get("score") is not None else _plain(best.get("place"))
 
 
 def _number(value: Any) -> bool:

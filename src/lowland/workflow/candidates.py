@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from importlib.util import find_spec
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from lowland import spaces
 from lowland.core.errors import RunError
-from lowland.core.genotype import Genotype
 from lowland.search import Archive, places
-from lowland.search.aggregation import aggregated
-from lowland.search.order import combined
-from lowland.search.places import Place
 from lowland.store.artifacts import Searched
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import plugins
@@ -57,27 +50,4 @@ def _rows(run: Run) -> list[dict[str, Any]]:
     if searched.measure is None:
         raise RunError(f"the searcher of {run.path} keeps no archive; search.json holds what it found")
     with Archive(run.path / ARCHIVE, read_only=True) as opened:
-        return places.kept(opened) or [place.columns() for place in _computed(run, searched, opened)]
-
-
-def _computed(run: Run, searched: Searched, archive: Archive) -> list[Place]:
-    """The places of a search whose archive was written before archives held them, without writing anything."""
-    assert searched.measure is not None
-    space = spaces.get(run.config.space)
-    archived = {each.key: each for each in archive.candidates(searched.measure, order="created")}
-    found = []
-    for row in searched.candidates:
-        genotype = Genotype(space.name, tuple(row["genes"]))
-        facts = {name: row[name] for name in ("generation", "origin", "parameters", "macs")}
-        found.append(dataclasses.replace(archived[space.key(genotype)], genotype=genotype, **facts))
-    combine = combined(run.config, searched)
-    ordered = sorted(found, key=attrgetter("rank")) if combine == "sum" else aggregated(found, combine)
-    # search.json has the first of the final order. The rest of it follows the score, unless a front, or a longer
-    # shortlist than was kept, made it.
-    by_genes = {each.genotype.genes: each for each in ordered}
-    first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking}
-    anew = max(run.config.search.shortlist, run.config.search.finalists)
-    known = searched.pareto is None and anew <= len(first)
-    rest = [each for each in ordered if each.genotype.genes not in first] if known else []
-    failed = [each for each in archived.values() if each.status == "failed"]
-    return places.finished(space, found, [*first.values(), *rest], failed)
+        return places.kept(opened) or [place.columns() for place in places.computed(run.config, searched, opened)]

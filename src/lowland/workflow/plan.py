@@ -136,7 +136,7 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Cost
         trainings.append(_lengthened("supernet", config.supernet, images, 1, "supernet"))
     if last != "supernet":
         planned = searcher.planned(config, data)
-        trainings += [Training(name, recipe, seen, 1, "supernet.epochs") for name, recipe, seen in planned]
+        trainings += [_lengthened(name, recipe, seen, 1, "supernet") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
         extra = rungs.extra_steps(config, data, config.search.finalists)
         trainings.append(Rungs(designs=config.search.finalists, steps=extra))

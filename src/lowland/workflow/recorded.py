@@ -26,7 +26,9 @@ class Recorded(Relay):
         """Pass on and record."""
         self.rate.update(done)
         if "best" in facts:
-            self.best = {"genotype": facts.get("genotype", ""), "score": facts["best"]}
+            best = facts["best"]
+            told = {"score": None, "place": best} if isinstance(best, str) else {"score": best}
+            self.best = {"genotype": facts.get("genotype", "")} | told
         self.run.progress(
             self.stage, done, self.rate.total, self.rate.per_second or None, self.best, self.rate.lull(STEP)
         )

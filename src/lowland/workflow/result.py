@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lowland.core.amounts import estimate, measured, millions
+from lowland.core.amounts import estimate, measured, millions, standing
 from lowland.core.errors import RunError
 from lowland.evaluation.suite import figures_of
+from lowland.report.gather import gather
+from lowland.report.plots import Plot, plots
+from lowland.search.order import standings
 from lowland.store.artifacts import Searched, evaluated, network_folder
 from lowland.store.run import STAGES, Run
 from lowland.workflow.candidates import archive
@@ -26,7 +29,8 @@ class RunResult:
         path: The run directory.
         stages: Names of the stages that are done.
         networks: One row per delivered network, best first; `figures` are those of all suites
-            (`evaluation.section.Figure`).
+            (`evaluation.section.Figure`). Where scores are only an order, `place` is the network's, such as
+            `1 of 100`, and `score` has no unit; else `place` is None.
         report: report.html, once written.
         network: Folder of the delivered network, once trained.
         seconds: How long each stage that was begun took, in all sessions.
@@ -58,6 +62,12 @@ class RunResult:
         """Every candidate of the search, as `lowland.archive` gives them."""
         return archive(self.path)
 
+    @property
+    def plots(self) -> dict[str, Plot]:
+        """The report's figures by name, from what the run directory holds now; a notebook shows each as an image."""
+        with Run.open(self.path, read_only=True) as opened:
+            return plots(gather(opened))
+
     def __repr__(self) -> str:
         lines = [f"run {str(self.path)!r}: {', '.join(self.stages) or 'nothing'} done"]
         lines += [f"  {'; '.join(f'{name} {value}' for name, value in _row(each).items())}" for each in self.networks]
@@ -83,7 +93,11 @@ def _row(entry: dict[str, Any]) -> dict[str, str]:
         "genotype": entry["genotype"],
         "parameters": millions(entry["parameters"]),
         "MACs": millions(entry["macs"]),
-        "score": estimate(entry["score"], entry["score_error"], "{:.4g}"),
+        **(
+            {"score": estimate(entry["score"], entry["score_error"], "{:.4g}")}
+            if entry["place"] is None
+            else {"place": entry["place"]}
+        ),
         **{each.label: measured(each.value, each.standard_error, each.unit) for each in entry["figures"]},
     }
 
@@ -94,7 +108,9 @@ def run_result(opened: Run) -> RunResult:
     rows: list[dict[str, Any]] = []
     if "search" in done:
         figures = [figures_of(record) for record in evaluated(opened)] if "evaluate" in done else []
-        for rank, entry in enumerate(Searched.read(opened).ranking[: opened.config.retrain.top], start=1):
+        searched = Searched.read(opened)
+        places = standings(opened.config, searched)
+        for rank, entry in enumerate(searched.ranking[: opened.config.retrain.top], start=1):
             rows.append(
                 {
                     "rank": rank,
@@ -104,6 +120,7 @@ def run_result(opened: Run) -> RunResult:
                     "macs": entry.macs,
                     "score": entry.value,
                     "score_error": entry.standard_error,
+                    "place": standing(places[rank - 1], searched.summary["scored"]) if places is not None else None,
                     "figures": [figure for found in figures for figure in found.get(str(rank), ())],
                 }
             )

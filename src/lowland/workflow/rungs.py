@@ -39,7 +39,7 @@ def require(config: Config) -> None:
                 f"search.promote={search.promote} has to judge trained networks by their outputs, and {part.name} does "
                 "not; choose accuracy, loss, perturbed_accuracy, flatness or another measure of the outputs"
             )
-    if search.finalist_epochs >= config.retrain.epochs:
+    if search.finalist_epochs is not None and search.finalist_epochs >= config.retrain.epochs:
         raise ConfigError(
             f"search.finalist_epochs={search.finalist_epochs:g} leaves nothing of the retraining, which has "
             f"retrain.epochs={config.retrain.epochs}; lower it, or raise retrain.epochs"
@@ -62,6 +62,8 @@ class Rung:
 def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
     """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
 
+    r₀ is a twelfth of the retraining unless it is set; so nine designs and η = 3 take about one retraining more.
+
     No rung is longer than half of the retraining: what goes on from it has yet to see the search split, and to learn at
     falling rates. The best of the last rung goes on alone.
 
@@ -69,7 +71,10 @@ def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
         The rungs, shortest first.
     """
     search, whole = config.search, total_steps(config, data)
-    steps = max(1, round(search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))))
+    steps = whole / 12
+    if search.finalist_epochs is not None:
+        steps = search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))
+    steps = max(1, round(steps))
     found: list[Rung] = []
     while designs > 1:
         if found and steps > whole // 2:

@@ -68,7 +68,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     shape = network_shape(config, data, genotype, rungs.usual_depth(config))
     body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
     job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
-    network_step = _timed(_step(job, compute))
+    network_step = _timed(step_of(job, compute))
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
     x_NCHW = exact.place(data.normalise(images_NCHW))
@@ -142,7 +142,7 @@ def _timed(work: Callable[[int], object], least: int = 1) -> float:
     return (time.perf_counter() - began) / done
 
 
-def _step(job: Job, compute: Compute) -> Callable[[int], object]:
+def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of that training, always on the same batch."""
     job.model.train()
     stepper = Stepper(job.model, job.recipe, compute, World())
@@ -161,7 +161,7 @@ def _step(job: Job, compute: Compute) -> Callable[[int], object]:
 
 def _supernet_step(config: Config, data: DataSet, compute: Compute) -> float:
     supernet = compute.prepare(supernet_training.initial(config, data)).train()
-    return _timed(_step(supernet_training.job(config, data, supernet, compute), compute))
+    return _timed(step_of(supernet_training.job(config, data, supernet, compute), compute))
 
 
 def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:

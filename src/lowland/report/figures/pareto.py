@@ -15,12 +15,14 @@ from matplotlib.ticker import MaxNLocator
 from lowland.evaluation.section import Estimate
 from lowland.report import text
 from lowland.report.figures.marks import Array, bars, deviation, legend, markers, reach, ring
-from lowland.report.figures.plots import MOST_POINTS
 from lowland.report.figures.svg import ACCENT, BLUE, GREY, INK, ORANGE, figure, inline, styled
 from lowland.report.search_facts import Objective, Pareto, Point
 
 FRONT_WIDTH, FRONT_HEIGHT = 912, 430
 """Size of the large plot, CSS pixels: the width of the page."""
+
+MOST_POINTS = 1500
+"""Candidates drawn in the large plot, besides the front."""
 
 FEW_POINTS = 400
 """Candidates drawn in a plot among pairs, besides the front."""

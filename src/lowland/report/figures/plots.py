@@ -12,7 +12,7 @@ from lowland.evaluation.section import Series
 from lowland.report.facts import Curve, Training
 from lowland.report.figures.marks import legend, ring
 from lowland.report.figures.svg import ACCENT, BLUE, GREY, ORANGE, PAPER, PURPLE, figure, inline, styled
-from lowland.report.search_facts import ScoredCandidate, Search
+from lowland.report.search_facts import MOST_CANDIDATES, ScoredCandidate, Search, sample
 from lowland.report.text import clean
 
 WIDTH, HEIGHT = 440, 300
@@ -21,47 +21,58 @@ WIDTH, HEIGHT = 440, 300
 ORIGINS = {"random": (GREY, "o"), "mutation": (BLUE, "^"), "crossover": (ORANGE, "s")}
 """Origin of a candidate → colour and marker; told apart without colour too."""
 
-MOST_POINTS = 1500
+MOST_POINTS = MOST_CANDIDATES
 """More candidates than this are thinned evenly (improvements and the winner always stay), to keep the page small."""
 
 
 def progress(search: Search) -> str:
-    """Score of each candidate in order of evaluation, and the best so far."""
+    """Score, or place, of each candidate in order of evaluation, and the best so far."""
     with styled():
         drawn = figure(WIDTH, HEIGHT)
         axes = drawn.subplots()
-        candidates = sorted(search.candidates, key=lambda candidate: candidate.index)
-        best = np.maximum.accumulate([candidate.score for candidate in candidates])
-        _points(axes, thinned(search), [candidate.index + 1 for candidate in thinned(search)])
-        steps = [candidate.index + 1 for candidate in candidates]
-        axes.step(steps, best, where="post", color=ACCENT, linewidth=2, label="best so far", zorder=4)
-        ring(axes, (winner(search).index + 1, winner(search).score), "winner")
-        below = _focus(axes, search)
+        kept = thinned(search)
+        steps = [candidate.index + 1 for candidate in kept]
+        best = np.maximum.accumulate([_height(candidate) for candidate in kept])
+        _points(axes, kept, steps)
+        # Every improvement is among those kept.
+        axes.step(
+            [*steps, search.count],
+            [*best, best[-1]],
+            where="post",
+            color=ACCENT,
+            linewidth=2,
+            label="best so far",
+            zorder=4,
+        )
+        ring(axes, (winner(search).index + 1, _height(winner(search))), MARKED[search.delivered])
+        below = _height_axis(axes, search, kept)
         axes.set_xlabel("candidate, in order of evaluation" + below)
-        axes.set_ylabel("score (greater is better)")
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(_grouped))
         legend(axes)
-        alt = f"Scores of {len(candidates)} candidates in order of evaluation; the best so far rises to {best[-1]:.4g}."
+        shown, final = ("Places", "") if search.ordered else ("Scores", f"; the best so far rises to {best[-1]:.4g}")
+        alt = f"{shown} of {search.count} candidates in order of evaluation{final}."
         return inline(drawn, "progress", alt)
 
 
 def size(search: Search) -> str:
-    """Score of each candidate against its number of parameters."""
+    """Score, or place, of each candidate against its number of parameters."""
     with styled():
         drawn = figure(WIDTH, HEIGHT)
         axes = drawn.subplots()
         kept = thinned(search)
         _points(axes, kept, [candidate.parameters / 1e6 for candidate in kept])
-        ring(axes, (winner(search).parameters / 1e6, winner(search).score), "winner")
-        below = _focus(axes, search)
+        ring(axes, (winner(search).parameters / 1e6, _height(winner(search))), MARKED[search.delivered])
+        below = _height_axis(axes, search, kept)
         axes.set_xlabel("parameters, millions" + below)
-        axes.set_ylabel("score (greater is better)")
         axes.xaxis.set_major_locator(MaxNLocator(6))
         legend(axes)
-        return inline(
-            drawn, "size", f"Scores of {len(search.candidates)} candidates against their number of parameters."
-        )
+        shown = "Places" if search.ordered else "Scores"
+        return inline(drawn, "size", f"{shown} of {search.count} candidates against their number of parameters.")
+
+
+MARKED = {True: "winner", False: "best of these"}
+"""What the ring marks, by whether it is the delivered network."""
 
 
 def winner(search: Search) -> ScoredCandidate:
@@ -70,18 +81,20 @@ def winner(search: Search) -> ScoredCandidate:
 
 
 def thinned(search: Search) -> list[ScoredCandidate]:
-    """At most about MOST_POINTS candidates: every improvement, the winner, and an even choice of the rest."""
+    """At most MOST_POINTS candidates: every improvement, the winner, and an even choice of the rest."""
     candidates = sorted(search.candidates, key=lambda candidate: candidate.index)
-    if len(candidates) <= MOST_POINTS:
-        return candidates
-    even = {int(place) for place in np.linspace(0, len(candidates) - 1, MOST_POINTS)}
-    best = -np.inf
-    kept = []
-    for place, candidate in enumerate(candidates):
-        if candidate.score > best or place in even or candidate.index == search.winner:
-            kept.append(candidate)
-        best = max(best, candidate.score)
-    return kept
+    heights_N = np.array([_height(candidate) for candidate in candidates])
+    first = next(place for place, candidate in enumerate(candidates) if candidate.index == search.winner)
+    return [candidates[place] for place in sample(heights_N, first, MOST_POINTS)]
+
+
+def _height(candidate: ScoredCandidate) -> float:
+    """How high a candidate is drawn: its score, or where that is only an order its place, the first one highest."""
+    return candidate.score if candidate.place is None else -float(candidate.place)
+
+
+def _grouped(value: float, _: object = None) -> str:
+    return f"{value:,.0f}"
 
 
 def landscape(curves: Sequence[Curve], name: str) -> str:
@@ -209,7 +222,7 @@ def _points(axes: Axes, candidates: Sequence[ScoredCandidate], x: Sequence[float
         if chosen:
             axes.plot(
                 [x[place] for place in chosen],
-                [candidates[place].score for place in chosen],
+                [_height(candidates[place]) for place in chosen],
                 color=shade,
                 marker=marker,
                 linestyle="none",
@@ -221,9 +234,21 @@ def _points(axes: Axes, candidates: Sequence[ScoredCandidate], x: Sequence[float
             )
 
 
-def _focus(axes: Axes, search: Search) -> str:
-    """Keep a few very low scores from flattening the rest; says how many lie below the axis."""
-    scores = np.array([candidate.score for candidate in search.candidates])
+def _height_axis(axes: Axes, search: Search, kept: Sequence[ScoredCandidate]) -> str:
+    """Name the axis of scores, or of places; says how many candidates lie below it."""
+    if not search.ordered:
+        axes.set_ylabel("score (greater is better)")
+        return _focus(axes, kept)
+    axes.set_ylabel("place by the measure (1 is best)")
+    axes.set_ylim(-1.04 * search.count, 0.04 * search.count - 1)
+    axes.set_yticks([-1.0, *(-search.count * part / 4 for part in (1, 2, 3, 4) if search.count >= 4)])
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: _grouped(-value)))
+    return ""
+
+
+def _focus(axes: Axes, kept: Sequence[ScoredCandidate]) -> str:
+    """Keep a few very low scores from flattening the rest; says how many of those drawn lie below the axis."""
+    scores = np.array([candidate.score for candidate in kept])
     low, high = np.quantile(scores, [0.05, 0.95])
     floor = low - 1.0 * (high - low)
     below = int((scores < floor).sum())

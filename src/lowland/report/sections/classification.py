@@ -14,16 +14,20 @@ from lowland.report.tiles import Tile
 
 
 def fill(facts: ReportFacts, judged: Judged) -> ReportFacts:
-    """The networks with their figures; and where test classes are unequal, a section on the recall of each."""
+    """The networks with their figures, what lies behind the best one's, and of unequal classes the recall of each."""
     results = ClassificationResults.from_json(judged.results)
-    networks = tuple(replace(each, test=results.networks.get(str(each.rank))) for each in facts.networks)
+    facts = replace(
+        facts,
+        networks=tuple(replace(each, test=results.networks.get(str(each.rank))) for each in facts.networks),
+        details=results.details.get("1"),
+        class_names=results.classes,
+    )
     tables = recall_tables(results)
     if not tables:
-        return replace(facts, networks=networks)
+        return facts
     # Shown as the sections of suites without a module are; its figures stand in the results table already.
     section = SuiteSection(title="Classes", tables=tables)
-    classes = replace(judged, suite="recall", section=section, figures={})
-    return replace(facts, networks=networks, judged=(*facts.judged, classes))
+    return replace(facts, judged=(*facts.judged, replace(judged, suite="recall", section=section, figures={})))
 
 
 def values(facts: ReportFacts) -> dict[str, Any]:

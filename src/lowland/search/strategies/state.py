@@ -72,7 +72,7 @@ class SearchState:
         self.problem = problem
         self.space = problem.space
         self.seed = problem.seed
-        self.limits = Limits(problem.space, problem, problem.cost, problem.seed)
+        self.limits = Limits(problem.space, problem, problem.cost, problem.seed, problem.sampling)
         self.proposed: dict[str, Genotype] = {}
         self.ranking: list[Candidate] = []
         self.exhausted = False
@@ -112,15 +112,18 @@ class SearchState:
         self.score_batch([Proposal(genotype, generation, origin) for genotype in genotypes], total)
 
     def score_batch(self, proposals: Sequence[Proposal], total: int) -> None:
-        """Score a batch of proposals, telling about each."""
+        """Score a batch of proposals, telling about each; ranks are given anew when all of it are scored."""
+        ranks, fresh = self.problem.combine != "sum", []
         for candidate in self._score(proposals):
             self._done += 1
-            if candidate.status == "scored":
+            if candidate.status == "scored" and ranks:
+                fresh.append(candidate)
+            elif candidate.status == "scored":
                 insort(self.ranking, candidate, key=attrgetter("rank"))
             self._raced_out += candidate.status == "raced"
             self.problem.report(self._done, total, candidate, self.ranking[0] if self.ranking else None)
-        if self.problem.combine != "sum":
-            self.ranking = aggregated(self.ranking, self.problem.combine)
+        if ranks:
+            self.ranking = aggregated([*self.ranking, *fresh], self.problem.combine)
 
     def result(self, strategy: str, generations: int) -> SearchResult:
         """The ranking and the summary."""

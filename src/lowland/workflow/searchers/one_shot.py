@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lowland import measures as measuring
-from lowland.core.amounts import millions
+from lowland.core.amounts import millions, standing
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
@@ -63,9 +63,10 @@ class OneShot(Searcher):
                 seed=config.seed,
                 max_params=config.search.max_params,
                 max_macs=config.search.max_macs,
+                sampling=config.search.sampling,
                 measure=config.measure,
                 combine=combination(config.measure),
-                report=following(session, evaluated),
+                report=following(session, evaluated, summed=combination(measured) == "sum"),
                 first_look=first_looks(session, archive, scorer),
                 check=monitor.check,
             )
@@ -76,7 +77,7 @@ class OneShot(Searcher):
             shortlist: dict[str, Mapping[str, Any]] = {}
             if config.search.shortlist:
                 final, shortlist = second_look.shortlisted(session, final, archive, scorer)
-            failed = archive.failed(identity)
+            failed = archive.where("measure = ? AND status = 'failed'", identity)
             places.keep(archive, places.finished(session.space, evaluated, final, failed))
         before = {each.key: place for place, each in enumerate(result.ranking, start=1)}
         ranking = [
@@ -111,20 +112,27 @@ def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
         part.require(asked)
 
 
-def following(session: Session, evaluated: list[Candidate]) -> Report:
+def following(session: Session, evaluated: list[Candidate], *, summed: bool) -> Report:
     """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
     monitor, space = session.monitor, session.space
-    summed = combination(session.config.measure) == "sum"
+    ordered = order.following(session.config) != "sum"
     began = False
+    leader: Candidate | None = None
+    among = 0
 
     def report(done: int, total: int, candidate: Candidate, best: Candidate | None) -> None:
-        nonlocal began
+        nonlocal began, leader, among
+        if best is not leader:  # all that were scored before have been put in order anew
+            leader, among = best, len(evaluated)
         if candidate.status == "scored":
             evaluated.append(candidate)
         if not began:
             monitor.start("search", total, "network", done - 1)
             began = True
-        found = {"best": best.value, "genotype": space.format(best.genotype)} if best is not None else {}
+        found: dict[str, Any] = {}
+        if best is not None:
+            found["best"] = standing(1, among) if ordered else best.value
+            found["genotype"] = space.format(best.genotype)
         text = space.format(candidate.genotype)
         scores = _scores(candidate, summed)
         monitor.advance(done, **found, candidate=text, **scores)
