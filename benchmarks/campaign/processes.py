@@ -110,7 +110,7 @@ def apart(
         left = ends - time.monotonic()
         if left <= 0:
             late = kill_after is None
-            os.killpg(child, signal.SIGKILL)
+            os.kill(child, signal.SIGKILL)
             break
         if select.select([reading], [], [], left)[0]:
             chunk = os.read(reading, 2**16)
@@ -154,6 +154,7 @@ def result(run: Path) -> dict[str, str]:
     for name in ("supernet/trained.safetensors", "network/network.safetensors"):
         found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()[:16]
     with closing(sqlite3.connect(run / "archive.sqlite")) as connection:
+        connection.text_factory = bytes  # a damaged text is another one, no error
         rows = connection.execute("SELECT measure, key, genes, status, value FROM candidates ORDER BY measure, key")
         found["archive"] = hashlib.sha256(repr(rows.fetchall()).encode()).hexdigest()[:16]
     found["search.json"] = hashlib.sha256((run / "search.json").read_bytes()).hexdigest()[:16]

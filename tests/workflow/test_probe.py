@@ -49,6 +49,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("default:weights of")
 def test_flatness_of_a_torchvision_model(colours: Path, tmp_path: Path, lowland: Command) -> None:
     torch.manual_seed(0)
     model = models.shufflenet_v2_x0_5(num_classes=2)

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -114,8 +114,7 @@ class Archive:
         self.read_only = read_only
         self._checked = False
         # SQLite would follow a link out of the run, and writes its log beside the file.
-        files = [f"{self.path.name}{suffix}" for suffix in database.SUFFIXES]
-        inside.require(self.path.parent, files)
+        inside.require(self.path.parent, [f"{self.path.name}{suffix}" for suffix in database.SUFFIXES])
         if read_only and not self.path.is_file():
             raise RunError(_NOT_YET.format(self.path))
         with self._explained():
@@ -310,21 +309,11 @@ class Archive:
             for new in set(identities.values()):
                 checksums.seal(self._connection, "WHERE measure = ?", [new])
 
-    def keep_places(self, labels: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write the order that a search ended with (`places.keep`)."""
+    @contextmanager
+    def open(self) -> Iterator[sqlite3.Connection]:
+        """Within, the connection itself; what SQLite refuses is one sentence, a RunError."""
         with self._explained():
-            view.keep(self._connection, labels, rows)
-
-    def promote(self, measure: str, keys: Sequence[str]) -> None:
-        """Put candidates first in the order that a search ended with (`view.promote`)."""
-        with self._explained():
-            view.promote(self._connection, measure, keys)
-
-    def query(self, question: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Names of columns and rows that a SELECT answers; raises RunError where the file is damaged."""
-        with self._explained():
-            found = self._connection.execute(question, values)
-            return [column[0] for column in found.description], found.fetchall()
+            yield self._connection
 
     def where(self, condition: str, *values: object) -> list[Candidate]:
         """The candidates for which a condition in SQL holds, as they were recorded."""

@@ -19,6 +19,7 @@ from lowland.search import view
 from lowland.search.aggregation import aggregated, labels
 from lowland.search.archive import Archive, Candidate
 from lowland.search.order import combined
+from lowland.search.record import Ranked
 from lowland.store.artifacts import Searched
 
 if TYPE_CHECKING:
@@ -120,7 +121,6 @@ def _computed(config: Config, searched: Searched, space: Space, archived: Mappin
     combine = combined(config, searched)
     ordered = sorted(found, key=attrgetter("rank")) if combine == "sum" else aggregated(found, combine)
     by_genes = {each.genotype.genes: each for each in ordered}
-    # What a person wrote by hand was never scored.
     first = {entry.genes: by_genes[entry.genes] for entry in searched.ranking if entry.genes in by_genes}
     known = searched.pareto is None and max(config.search.shortlist, config.search.finalists) <= len(first)
     rest = [each for each in ordered if each.genotype.genes not in first] if known else []
@@ -130,15 +130,49 @@ def _computed(config: Config, searched: Searched, space: Space, archived: Mappin
 
 def keep(archive: Archive, places: Sequence[Place]) -> None:
     """Write the places of a finished search into its archive, in place of all former ones, with the view `archive`."""
-    archive.keep_places(
-        list(dict.fromkeys(label for each in places for label in labels(each.candidate))), map(_row, places)
-    )
+    names = list(dict.fromkeys(label for each in places for label in labels(each.candidate)))
+    with archive.open() as connection:
+        view.keep(connection, names, map(_row, places))
+
+
+def reorder(archive: Archive, ranking: Sequence[Ranked]) -> None:
+    """Give the candidates of a finished search the ranks, and those with a shape of their own the sizes, of a ranking.
+
+    Args:
+        archive: With places, open for writing.
+        ranking: Best first. A genotype at several shapes counts where it first stands; a network that the search did
+            not evaluate, such as one written by hand, has no row and leaves no gap.
+    """
+    _, rows = query(archive, "SELECT candidate, genes, parameters, macs FROM places")
+    held = {_genes(genes): (number, parameters, macs) for number, genes, parameters, macs in rows}
+    found = []
+    for rank, entry in enumerate(_known(ranking, held), start=1):
+        number, parameters, macs = held[entry.genotype.genes]
+        size = (parameters, macs) if entry.shape is None else (entry.parameters, entry.macs)
+        found.append((rank, *size, number))
+    with archive.open() as connection:
+        view.reorder(connection, found)
+
+
+def _known(ranking: Sequence[Ranked], held: Mapping[tuple[int, ...], object]) -> list[Ranked]:
+    first: dict[tuple[int, ...], Ranked] = {}
+    for entry in ranking:
+        if entry.genotype.genes in held:
+            first.setdefault(entry.genotype.genes, entry)
+    return list(first.values())
+
+
+def query(archive: Archive, question: str, *values: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Names of columns and rows that a SELECT answers."""
+    with archive.open() as connection:
+        found = connection.execute(question, values)
+        return [column[0] for column in found.description], found.fetchall()
 
 
 def there(archive: Archive) -> bool:
     """Whether the archive holds the places of a finished search; those of before, and of a search under way, do not."""
-    _, tables = archive.query("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'")
-    return bool(tables and archive.query("SELECT 1 FROM places LIMIT 1")[1])
+    _, tables = query(archive, "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'places'")
+    return bool(tables and query(archive, "SELECT 1 FROM places LIMIT 1")[1])
 
 
 def kept(archive: Archive) -> list[dict[str, Any]]:
@@ -146,8 +180,8 @@ def kept(archive: Archive) -> list[dict[str, Any]]:
     if not there(archive):
         return []
     # Within a schema that is not trusted a view may not read JSON, so that its query is asked by itself.
-    ((made,),) = archive.query("SELECT sql FROM sqlite_master WHERE type = 'view'")[1]
-    names, rows = archive.query(view.body(made))
+    ((made,),) = query(archive, "SELECT sql FROM sqlite_master WHERE type = 'view'")[1]
+    names, rows = query(archive, view.body(made))
     with archive.sound_rows():
         found = [dict(zip(names, row, strict=True)) for row in rows]
         return [row | {"genes": _genes(row["genes"])} for row in found]
@@ -159,7 +193,7 @@ def evaluated(archive: Archive, numbers: Sequence[int]) -> list[Place]:
     for start in range(0, len(numbers), _TOGETHER):
         some = numbers[start : start + _TOGETHER]
         condition = f"evaluated IN ({', '.join('?' * len(some))})"
-        names, rows = archive.query(f"SELECT * FROM places WHERE {condition} ORDER BY candidate", *some)
+        names, rows = query(archive, f"SELECT * FROM places WHERE {condition} ORDER BY candidate", *some)
         scored = archive.where(f"candidates.id IN (SELECT candidate FROM places WHERE {condition})", *some)
         with archive.sound_rows():
             for row, each in zip(rows, scored, strict=True):

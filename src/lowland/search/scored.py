@@ -14,6 +14,8 @@ from lowland.search.archive import Archive
 from lowland.search.places import Place
 from lowland.store.artifacts import Searched
 
+_ALL = "SELECT value, parameters FROM places WHERE evaluated IS NOT NULL ORDER BY evaluated"
+
 
 @dataclass(frozen=True, eq=False)
 class ScoredCandidates:
@@ -44,8 +46,8 @@ def scored(config: Config, searched: Searched, archive: Archive) -> ScoredCandid
         The candidates; only values and sizes of all of them are in memory, where the archive has places.
     """
     if places.there(archive):
-        _, rows = archive.query("SELECT value, parameters FROM places WHERE evaluated IS NOT NULL ORDER BY evaluated")
-        _, first = archive.query("SELECT evaluated FROM places WHERE rank = 1")
+        _, rows = places.query(archive, _ALL)
+        _, first = places.query(archive, "SELECT evaluated FROM places WHERE rank = 1")
 
         def at(positions: Sequence[int]) -> list[Place]:
             return places.evaluated(archive, [position + 1 for position in positions])

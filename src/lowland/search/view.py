@@ -73,22 +73,12 @@ def keep(connection: sqlite3.Connection, labels: Sequence[str], rows: Iterable[t
         connection.execute(_statement([label for label in labels if '"' not in label]))
 
 
-def promote(connection: sqlite3.Connection, measure: str, keys: Sequence[str]) -> None:
-    """Put candidates first, in this order, and leave the others in theirs; keys that have no rank count for nothing."""
+def reorder(connection: sqlite3.Connection, rows: Iterable[tuple[int | None, int, int, int]]) -> None:
+    """Change ranks and sizes of places: (rank, parameters, MACs, candidate); all or nothing. Others have none."""
     connection.execute("BEGIN IMMEDIATE")
     with connection:
-        ranked = connection.execute(
-            "SELECT places.candidate, candidates.key FROM places JOIN candidates ON candidates.id = places.candidate "
-            "WHERE candidates.measure = ? AND places.rank IS NOT NULL ORDER BY places.rank",
-            (measure,),
-        ).fetchall()
-        wanted = {key: place for place, key in enumerate(keys)}
-        ranked.sort(key=lambda row: wanted.get(row[1], len(wanted)))  # stable
-        connection.execute("UPDATE places SET rank = -rank")  # ranks are unique at every moment
-        connection.executemany(
-            "UPDATE places SET rank = ? WHERE candidate = ?",
-            [(rank, candidate) for rank, (candidate, _) in enumerate(ranked, start=1)],
-        )
+        connection.execute("UPDATE places SET rank = NULL")
+        connection.executemany("UPDATE places SET rank = ?, parameters = ?, macs = ? WHERE candidate = ?", rows)
 
 
 def _statement(labels: Sequence[str]) -> str:

@@ -26,10 +26,9 @@ from lowland.core.monitor import Monitor
 from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
 from lowland.measures.combined import combination
-from lowland.search import Archive
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces import Single
-from lowland.store.run import ARCHIVE, Run
+from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import Job, fit
 from lowland.training.optimization import learning_rate, lengthened, steps_per_epoch
@@ -72,9 +71,6 @@ def halved(session: Session, found: SearchRecord) -> SearchRecord:
     for rank, design in enumerate(order[: session.config.retrain.top], start=1):
         halving.keep(design, rank)
     halving.drop(designs)
-    if found.measure is not None:
-        with Archive(session.run.path / ARCHIVE) as archive:
-            archive.promote(found.measure, [session.space.key(design.genotype) for design in order])
     rest = [each for each in found.ranking if each.genotype not in known]
     return replace(found, ranking=[*first, *rest], files=[*found.files, RUNGS])
 
@@ -197,6 +193,7 @@ class Halving:
             value=of.value if of is not None else None,
             standard_error=of.standard_error if of is not None else None,
             details=of.details if of is not None else {},
+            place=of.place if of is not None else None,
             shortlist=of.shortlist if of is not None else None,
             shape={"channels": design.shape.channels, "cells": design.shape.cells},
             finalist={"rungs": rows, "measure": self.session.config.search.promote, "name": design.name},

@@ -170,6 +170,7 @@ def _continued(
         barrier(world)  # every rank has now read the same manifest
         if world.main:
             data = reconfigure(opened, changes, restart) or data
+            _warn_of_damage(opened)
         barrier(world)
         session = Session(opened, monitor, world, given=data)
         asked = list(STAGES)[: list(STAGES).index(last) + 1]
@@ -282,6 +283,20 @@ def report(path: Path | str, out: Path | None = None) -> Path:
         else:
             STAGES["report"].run(session)
     return path / "report.html"
+
+
+def _warn_of_damage(run: Run) -> None:
+    """Say which files of finished stages are not what was written; a stage that needs one refuses to begin."""
+    finished = {file for name in STAGES if run.stage_done(name) for file in run.manifest["stages"][name]["files"]}
+    damaged = [file for file in run.verify() if file in finished]
+    if damaged:
+        others = f" and {len(damaged) - 1} other files of it are" if damaged[1:] else " is"
+        warnings.warn(
+            f"{run.path / damaged[0]}{others} damaged or missing, though the stage is finished; put back a good "
+            f"copy, or resume with --restart of the stage that made it",
+            LowlandWarning,
+            stacklevel=2,
+        )
 
 
 def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:

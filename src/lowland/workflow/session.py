@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,6 +29,22 @@ from lowland.workflow.placed import placed
 
 AUGMENTED_BATCH = 64
 """Images of a batch from which the public code re-estimates batch norm."""
+
+
+def data_facts(data: DataSet) -> dict[str, Any]:
+    """What a run notes of its data, to know them again."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "fingerprint": data.fingerprint,
+        "content": data.content,
+        "classes": list(data.classes),
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "train": len(data.train),
+        "search": len(data.search),
+        "test": len(data.test),
+    }
 
 
 @dataclass
@@ -58,25 +75,14 @@ class Session:
     def data(self) -> DataSet:
         """The data set, checked to be the one this run began with."""
         data = self.given or load(self.config.data, seed=self.config.seed, device=self.compute.device)
-        facts = {
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "content": data.content,
-            "classes": list(data.classes),
-            "image_size": data.image_size,
-            "in_channels": data.in_channels,
-            "train": len(data.train),
-            "search": len(data.search),
-            "test": len(data.test),
-        }
+        facts = data_facts(data)
         known = self.run.manifest.setdefault("data", facts)
         # Manifests of before have the fingerprint alone, which does not see every file.
         if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
-                "or start a new run with another --out"
+                "give its new place (`lowland resume RUN --data PLACE`), or start a new run with another --out"
             )
         return data
 

@@ -22,7 +22,12 @@ def flatness(
         str, typer.Argument(help="Run or network folder, timm:NAME, torchvision:NAME, or package.module:function.")
     ],
     weights: Annotated[
-        Path | None, typer.Option("--weights", help=".safetensors, or a .pt state dict.", show_default=False)
+        Path | None,
+        typer.Option("--weights", help=".safetensors, or a .pt state dict or checkpoint.", show_default=False),
+    ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option("--weights-key", help="Which of several weights in it, such as model_ema.", show_default=False),
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, search or test images.")] = "search",
     sigmas: Annotated[str, typer.Option("--sigmas", help="Noise levels, comma-separated.")] = "2e-3,1e-2,2e-2",
@@ -86,6 +91,7 @@ def flatness(
         assemble(*layers(given)),
         data_given=given["data"] is not None,
         weights=weights,
+        weights_key=weights_key,
         split=split,
         sigmas=_numbers("--sigmas", sigmas),
         alpha=alpha,

@@ -128,7 +128,7 @@ def report(
     console.say([f"report   {pipeline.report(run_directory, out_path)}"])
 
 
-@takes("plugins", "loggers")
+@takes("data", "data_root", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,
@@ -144,7 +144,12 @@ def resume(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Continue a stopped run to its end."""
+    """Continue a stopped run to its end; with --data where its data lie elsewhere now."""
+    if given["data"] is not None or given["data_root"] is not None:
+        from lowland.workflow.moved_data import move_data
+
+        move_data(run_directory, name=given["data"], root=given["data_root"])
+        given = given | {"data": None, "data_root": None}
     _continue(run_directory, given, last="report", restart=restart, quiet=quiet, verbose=verbose)
 
 

@@ -19,6 +19,7 @@ from lowland.core.errors import DataError
 from lowland.data.arrays import channels_first
 from lowland.data.corruptions.images import CorruptedImages, resized
 from lowland.data.corruptions.table import SEVERITIES
+from lowland.data.listing import unpack_first
 from lowland.data.naming import matched
 from lowland.data.splits import DataSet
 
@@ -50,7 +51,9 @@ class CorruptedFolder(CorruptedImages):
     ) -> None:
         if not folder.is_dir():
             raise DataError(
-                f"evaluate.options.{suite}.folder {folder} is not a folder; give one with <corruption>.npy files in it"
+                unpack_first(folder)
+                or f"evaluate.options.{suite}.folder {folder} is not a folder; give one with <corruption>.npy "
+                "files in it"
             )
         here = sorted(path.stem for path in folder.glob("*.npy"))
         for name in (LABELS, *names):

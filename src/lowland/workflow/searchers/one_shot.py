@@ -131,10 +131,9 @@ def following(session: Session, evaluated: list[Candidate], *, summed: bool) -> 
             began = True
         found: dict[str, Any] = {}
         if best is not None:
-            found["best"] = standing(1, among) if ordered else best.value
-            found["genotype"] = space.format(best.genotype)
+            found = {"best": standing(1, among) if ordered else best.value, "genotype": space.format(best.genotype)}
         text = space.format(candidate.genotype)
-        scores = _scores(candidate, summed)
+        scores = _scores(candidate, not ordered)
         monitor.advance(done, **found, candidate=text, **scores)
         size = f"{millions(candidate.parameters)} parameters, {millions(candidate.macs)} MACs"
         told = ", ".join(f"{name} {value:.4g}" for name, value in scores.items())

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from lowland.core.errors import LowlandError
+from lowland.search import Archive, places
 from lowland.search.record import SearchRecord
 from lowland.store.artifacts import Ranked, Searched
+from lowland.store.run import ARCHIVE
 from lowland.workflow import searchers
 from lowland.workflow.halving import halved
 from lowland.workflow.session import Session
@@ -31,6 +33,9 @@ def search_architectures(session: Session) -> None:
         session.monitor.note(found.summary.note)
     if config.search.finalists:
         found = halved(session, found)
+        if found.measure is not None and ARCHIVE in found.files:
+            with Archive(run.path / ARCHIVE) as archive:
+                places.reorder(archive, found.ranking)
     artifact = searched(session, found)
     artifact.write(run)
     counts = {name: artifact.summary[name] for name in ("proposed", "failed", "raced_out")}
