@@ -35,7 +35,7 @@ _REGISTRIES = {
 def _listing(verb: str, summary: str, options: str | None = None, *, inherited: bool = False) -> Callable[..., None]:
     """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
 
-    Where members inherit settings, the one shown is imported.
+    Where members inherit settings, they are imported for it.
 
     Returns:
         The verb.
@@ -47,7 +47,7 @@ def _listing(verb: str, summary: str, options: str | None = None, *, inherited: 
         from lowland.app.display import listing_lines, member_lines
         from lowland.core.errors import ConfigError
 
-        entries = registry.entries()
+        entries = [registry.described(each) for each in registry.names()] if inherited else registry.entries()
         if name is None and json_output:
             console.print_json([_plain(entry) for entry in entries])
             return
@@ -57,7 +57,7 @@ def _listing(verb: str, summary: str, options: str | None = None, *, inherited: 
         found = [entry for entry in entries if entry.name == name]
         if not found:
             raise ConfigError(registry.unknown(name))
-        shown = registry.described(name) if inherited else found[0]
+        shown = found[0]
         if json_output:
             console.print_json(_plain(shown))
             return
