@@ -51,6 +51,7 @@ def options(*extra: str) -> list[str]:
         "--seed": ("seed",),
         "--epochs": ("supernet.epochs",),
         "--retrain-epochs": ("retrain.epochs",),
+        "--suite": ("evaluate.suites",),
     }
     left_out = {key for option in extra for key in decided.get(option, ())}
     for section, values in TINY.items():
@@ -107,8 +108,8 @@ def results(run: Path, suite: str) -> dict[str, Any]:
     return found
 
 
-def content(folder: Path, but: Sequence[str] = (".lock",)) -> dict[str, bytes]:
-    """Every file of a folder by relative path."""
+def content(folder: Path, but: Sequence[str] = (".lock", "run.log")) -> dict[str, bytes]:
+    """Every file of a folder by relative path, but for the lock and the log, which tells of every call."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name not in but}
 

@@ -42,7 +42,7 @@ class Heard(Monitor):
 
 def content(folder: Path) -> dict[str, str]:
     """Every file and what is in it, without what comes and goes."""
-    passing = (".lock", "progress.json", f"{ARCHIVE}-wal", f"{ARCHIVE}-shm")
+    passing = (".lock", "run.log", "progress.json", f"{ARCHIVE}-wal", f"{ARCHIVE}-shm")
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in passing)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 

@@ -179,7 +179,6 @@ def test_losses_are_regrouped_by_the_epochs_of_more_images() -> None:
         ({"finalists": 3, "strategy": "pareto"}, "another strategy than pareto"),
         ({"finalists": 3, "promote": "angle"}, "search.promote=angle"),
         ({"finalists": 3, "promote": "accurac"}, "accuracy"),
-        ({"finalists": 3, "finalist_epochs": 6}, "retrain.epochs=6"),
     ],
 )
 def test_senseless_finalists_are_refused(change: dict[str, Any], words: str) -> None:

@@ -157,7 +157,9 @@ class SearchConfig(Section):
         "successive halving; 0: none",
     )
     finalist_epochs: Rate | None = Field(
-        None, description="finalists: epochs of the first rung, perhaps a fraction of one; default: retrain.epochs / 12"
+        None,
+        description="finalists: epochs of the first rung, perhaps a fraction of one; at most half of retrain.epochs, "
+        "default: a twelfth",
     )
     halving: Annotated[int, Field(ge=2)] = Field(
         3, description="finalists: at each rung one in so many goes on, to so many times the steps"

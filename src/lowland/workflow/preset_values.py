@@ -55,16 +55,20 @@ def _evolution(**settings: int) -> Values:
 
 _FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
 
+# Mixtures put light on what is dark and take the edge off contrast, which corruptions do as well; the last steps, on
+# images as they are, win back what mixing costs clean ones (docs/log.md, 2026-11-27).
+_MIXED: Values = {"mixup": 0.2, "mixed_share": 0.7}
+
 # Every run says whether its search was worth it, beside a network written by hand.
 _COMPARED: Values = {"suites": ["classification", "corruptions", "landscape", "references"]}
 
 QUICK: dict[str, Values] = {
     "nasbench201": {
-        "supernet": {"epochs": 28} | _SMALL_SUPERNET,
+        "supernet": {"epochs": 14} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"finalists": 8, "depths": [1, 2]},
+        "search": {"finalists": 8, "depths": [1, 2]} | _evolution(generations=3),
         "network": {"channels": "fit"},
-        "retrain": {"epochs": 15},
+        "retrain": {"epochs": 30} | _MIXED,
         "evaluate": _COMPARED,
     },
     "darts": {

@@ -29,7 +29,7 @@ def begun(rank: int) -> str:
 
 
 def require(config: Config) -> None:
-    """Raise ConfigError for rungs that cannot be: their measure, their lengths, their depths."""
+    """Raise ConfigError for a measure that cannot decide who goes on."""
     search = config.search
     if not search.finalists:
         return
@@ -39,11 +39,6 @@ def require(config: Config) -> None:
                 f"search.promote={search.promote} has to judge trained networks by their outputs, and {part.name} does "
                 "not; choose accuracy, loss, perturbed_accuracy, flatness or another measure of the outputs"
             )
-    if search.finalist_epochs is not None and search.finalist_epochs >= config.retrain.epochs:
-        raise ConfigError(
-            f"search.finalist_epochs={search.finalist_epochs:g} leaves nothing of the retraining, which has "
-            f"retrain.epochs={config.retrain.epochs}; lower it, or raise retrain.epochs"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)

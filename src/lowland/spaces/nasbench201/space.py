@@ -60,6 +60,7 @@ class NasBench201(Space):
     summary = "4-node cell, 6 edges, 5 operations: 15,625 genotypes, 6,466 distinct by the published rule"
     source = "Dong and Yang, NAS-Bench-201, ICLR 2020 (arXiv 2001.00326)"
     gene_names = GENE_NAMES
+    width_step = 1
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
     references = MappingProxyType(
