@@ -22,7 +22,14 @@ from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, rung
 from whole_runs import TINY, copied, made
 
 FIVE: dict[str, Any] = {
-    "search": {"finalists": 5, "finalist_epochs": 1, "halving": 2, "depths": [1, 2], "workers": 1},
+    "search": {
+        "finalists": 5,
+        "finalist_epochs": 1,
+        "halving": 2,
+        "depths": [1, 2],
+        "workers": 1,
+        "hand_written": True,
+    },
     "network": {"channels": "fit"},
     "retrain": {"epochs": 10},
 }

@@ -172,7 +172,7 @@ class SearchConfig(Section):
         (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
     )
     hand_written: bool = Field(
-        True, description="finalists: networks of the space written by hand are among them (at most half)"
+        False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
     workers: Positive | None = Field(
         None, description="processes that score on a CPU; default: one per core, 1: in the calling process"

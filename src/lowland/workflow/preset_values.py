@@ -66,7 +66,7 @@ QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"finalists": 8, "depths": [1, 2]} | _evolution(generations=3),
+        "search": {"finalists": 8, "depths": [1, 2], "hand_written": True} | _evolution(generations=3),
         "network": {"channels": "fit"},
         "retrain": {"epochs": 30} | _MIXED,
         "evaluate": _COMPARED,
@@ -281,6 +281,8 @@ PRESETS = {
 DEFAULT_SPACE = {"flatnas": "mobilenetv3-small"}
 """The space of a preset where none is named; for all other presets that of `Config`."""
 
+_UNMIXED: Values = {"mixup": 0.0, "mixed_share": 1.0}
+
 RECIPES: dict[str, Values] = {
     "quick": {},
     # DARTS' CIFAR recipe: 600 epochs, batch 96, cutout 16, auxiliary head 0.4, drop-path 0.2.
@@ -296,7 +298,8 @@ RECIPES: dict[str, Values] = {
         "cutout": 16,
         "drop_path": 0.2,
         "auxiliary_weight": 0.4,
-    },
+    }
+    | _UNMIXED,
     # GeNAS §7.
     "imagenet": {
         "epochs": 250,
@@ -310,7 +313,8 @@ RECIPES: dict[str, Values] = {
         "label_smoothing": 0.1,
         "auxiliary_weight": 0.4,
         "drop_path": 0.0,
-    },
+    }
+    | _UNMIXED,
     # NAS-Bench-201: 200 epochs, batch 256, Nesterov 0.9, lr 0.1, weight decay 5e-4.
     "nasbench201": {
         "epochs": 200,
@@ -320,5 +324,6 @@ RECIPES: dict[str, Values] = {
         "warmup_epochs": 0.0,
         "label_smoothing": 0.0,
         "clip": 0.0,
-    },
+    }
+    | _UNMIXED,
 }
