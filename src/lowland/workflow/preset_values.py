@@ -55,6 +55,9 @@ def _evolution(**settings: int) -> Values:
 
 _FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images": 250}}}
 
+# Early in a training accuracy under noise on the weights tells how networks will end, later their loss (docs/log.md).
+_PROMOTE = "loss+perturbed_accuracy(noise_images=500)"
+
 # Mixtures put light on what is dark and take the edge off contrast, which corruptions do as well; the last steps, on
 # images as they are, win back what mixing costs clean ones (docs/log.md, 2026-11-27).
 _MIXED: Values = {"mixup": 0.2, "mixed_share": 0.7}
@@ -66,7 +69,8 @@ QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"finalists": 8, "depths": [1, 2], "hand_written": True} | _evolution(generations=3),
+        "search": {"finalists": 8, "depths": [1, 2], "hand_written": True, "promote": _PROMOTE}
+        | _evolution(generations=3),
         "network": {"channels": "fit"},
         "retrain": {"epochs": 30} | _MIXED,
         "evaluate": _COMPARED,
