@@ -58,6 +58,10 @@ _FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images"
 # Early in a training accuracy under noise on the weights tells how networks will end, later their loss (docs/log.md).
 _PROMOTE = "loss+perturbed_accuracy(noise_images=500)"
 
+_TRAINED: Values = {"hand_written": True, "promote": _PROMOTE}
+
+_LONG_EVOLUTION: Values = _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25)
+
 # Mixtures put light on what is dark and take the edge off contrast, which corruptions do as well; the last steps, on
 # images as they are, win back what mixing costs clean ones (docs/log.md, 2026-11-27).
 _MIXED: Values = {"mixup": 0.2, "mixed_share": 0.7}
@@ -69,8 +73,7 @@ QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": {"finalists": 8, "depths": [1, 2], "hand_written": True, "promote": _PROMOTE}
-        | _evolution(generations=3),
+        "search": {"finalists": 8, "depths": [1, 2]} | _TRAINED | _evolution(generations=3),
         "network": {"channels": "fit"},
         "retrain": {"epochs": 30} | _MIXED,
         "evaluate": _COMPARED,
@@ -78,24 +81,26 @@ QUICK: dict[str, Values] = {
     "darts": {
         "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256, "options": _SMALL_DARTS},
-        "search": _evolution(generations=3),
+        "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
         "retrain": {"epochs": 12},
-        "evaluate": _FEW_CURVES,
+        "evaluate": _FEW_CURVES | _COMPARED,
     },
     "mobilenetv3": {
         "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
         "measure": {"images": 250, "calibration_images": 256} | _ELASTIC_MEASURE,
-        "search": _evolution(generations=3),
+        "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 12, "weight_decay": 5e-5},
-        "evaluate": _FEW_CURVES,
+        "evaluate": _FEW_CURVES | _COMPARED,
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 16} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
+        "search": {"finalists": 6} | _TRAINED,
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 20, "weight_decay": 5e-5},
+        "evaluate": _COMPARED,
     },
 }
 
@@ -103,30 +108,34 @@ STANDARD: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
-        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
+        "search": {"finalists": 9} | _TRAINED | _LONG_EVOLUTION,
         "network": {"cells": 5},
         "retrain": {"epochs": 100, "cutout": 0},
+        "evaluate": _COMPARED,
     },
     "darts": {
         "supernet": {"channels": 16, "cells": 5, "epochs": 60} | _SMALL_SUPERNET,
         "measure": {"options": _SMALL_DARTS},
-        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
+        "search": {"finalists": 9} | _TRAINED | _LONG_EVOLUTION,
         "network": {"channels": 16, "cells": 8},
         "retrain": {"epochs": 100, "learning_rate": 0.05, "weight_decay": 3e-4},
+        "evaluate": _COMPARED,
     },
     "mobilenetv3": {
         "supernet": {"epochs": 120} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
+        "search": {"finalists": 9} | _TRAINED | _LONG_EVOLUTION,
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
+        "evaluate": _COMPARED,
     },
     "mobilenetv3-small": {
         "supernet": {"epochs": 60} | _ELASTIC_SUPERNET,
         "measure": _ELASTIC_MEASURE,
-        "search": _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25),
+        "search": {"finalists": 9} | _TRAINED | _LONG_EVOLUTION,
         "network": _ELASTIC_NETWORK,
         "retrain": {"epochs": 100, "weight_decay": 5e-5},
+        "evaluate": _COMPARED,
     },
 }
 
@@ -249,7 +258,7 @@ COMPAT: dict[str, Values] = {"mobilenetv3": _FINETUNED, "mobilenetv3-small": _FI
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
     "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["flatnas(alpha=0.5)", "params"]}}},
-    "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True},
+    "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True, "mixup": 0.0, "mixed_share": 1.0},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
 _FLATNAS_SMALL: Values = {
