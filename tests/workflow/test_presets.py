@@ -348,7 +348,8 @@ def test_settings_that_were_dumped_are_not_changed_by_presets_again() -> None:
 @pytest.mark.parametrize(
     ("values", "measures"),
     [
-        ({"measure": {"name": "accuracy"}}, {"accuracy", "angle", "flatness"}),  # the preset sets the other two
+        # The preset sets angle and flatness, and promotes designs by the last two.
+        ({"measure": {"name": "accuracy"}}, {"accuracy", "angle", "flatness", "loss", "perturbed_accuracy"}),
         ({"measure": {"name": "flatnas"}, "preset": "paper"}, {"flatnas", "robustness"}),
         ({"search": {"shortlist": 3}, "preset": "paper"}, {"angle", "flatness", "perturbed_accuracy"}),
         (
