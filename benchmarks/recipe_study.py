@@ -64,6 +64,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     # Overlaps with the corruptions that it is judged by: brightness, contrast, sharpness.
     "trivial-all": {"augment": "trivial", "augment_operations": "all"},
     # Combinations.
+    "wsd": {"schedule": "wsd"},
+    "wsd+mixup": {"schedule": "wsd", "mixup": 0.2},
+    "mixup.7": {"mixup": 0.2, "mixed_share": 0.7},
+    "mixup.9": {"mixup": 0.2, "mixed_share": 0.9},
+    "mixup.5": {"mixup": 0.2, "mixed_share": 0.5},
+    "batch32+lr.05": {"batch_size": 32, "learning_rate": 0.05},
+    "smooth0+ema": {"label_smoothing": 0.0, "ema": 0.99},
+    "mixup.7+ema": {"mixup": 0.2, "mixed_share": 0.7, "ema": 0.98},
     "augmix+ema": {"augment": "augmix", "ema": 0.99},
     "augmix+mixup": {"augment": "augmix", "mixup": 0.2},
     "mixup.1": {"mixup": 0.1},
@@ -90,6 +98,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--epochs", type=int, help="other than the study's; its runs are kept apart")
+    parser.add_argument("--channels", type=int, default=16, help="width; runs of another than 16 are kept apart")
     parser.add_argument("--speed", action="store_true", help="measure augmentation alone")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -106,10 +115,11 @@ def main() -> None:
         for name in arguments.recipes:
             epochs = arguments.epochs or EPOCHS[arguments.data]
             key = f"{arguments.data}/{name}/{seed}" + (f"/{epochs}" if arguments.epochs else "")
+            key += f"/{arguments.channels} channels" if arguments.channels != 16 else ""
             if key in results["runs"]:
                 continue
             recipe = section(RetrainConfig, {"include_search_split": False} | changed(name, epochs))
-            found = trained(recipe, data, data.search, corrupted, compute, seed)
+            found = trained(recipe, data, data.search, corrupted, compute, seed, channels=arguments.channels)
             results = merge(read(RESULT) or results, {"runs": {key: found}})
             save(RESULT, results, compute)
             print(key, found["clean"], found["corrupted"], found["groups"], found["seconds"], flush=True)
@@ -146,11 +156,16 @@ def trained(
     compute: Compute,
     seed: int,
     network_genotype: str = RESNET,
+    channels: int = 16,
 ) -> dict[str, Any]:
     """Train once; percent of `clean` and `corrupted` images named rightly."""
     genotype = get("nasbench201").parse(network_genotype)
     shape = Shape(
-        in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, channels=16, cells=1
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        channels=channels,
+        cells=1,
     )
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     began = time.process_time()

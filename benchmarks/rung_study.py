@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import kendalltau
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -46,6 +47,7 @@ EPOCHS = {"embedded": 12, "cifar10": 10}
 EMA = 0.97
 NOISE_IMAGES, DRAWS = 250, 6
 SIGMAS = (2e-2, 4e-2)
+ENDS = ("clean", "corrupted")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "wsd": {"schedule": "wsd"},
@@ -76,7 +78,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="wsd")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="print rank correlations and measure nothing")
     arguments = parser.parse_args()
+    if arguments.report:
+        report()
+        return
     torch.set_num_threads(arguments.threads)
     compute = resolve(ComputeConfig(threads=arguments.threads))
     for seed in arguments.seeds:
@@ -93,6 +99,27 @@ def main() -> None:
             results = merge(read(RESULT) or results, {"runs": {key: found}, "settings": settings})
             save(RESULT, results, compute)
             print(key, found["clean"], found["corrupted"], found["seconds"], flush=True)
+
+
+def report() -> None:
+    """Kendall's τ-b over networks between each figure at a rung and the end, by data, size, recipe and seed."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for key, found in read(RESULT)["runs"].items():
+        groups.setdefault(key.rsplit("/", 2)[0], []).append(found)
+    for name, rows in groups.items():
+        print(f"{name}: {len(rows)} networks")
+        for epoch in rows[0]["rungs"]:
+            for kind in ("raw", "averaged"):
+                told = [row["rungs"][epoch][kind] for row in rows]
+                figures_there = [each for each in told[0] if all(each in other for other in told)]
+                taus = {
+                    each: [
+                        kendalltau([one[each] for one in told], [row[end] for row in rows]).statistic for end in ENDS
+                    ]
+                    for each in figures_there
+                }
+                shown = ", ".join(f"{each} {clean:.2f} {shifted:.2f}" for each, (clean, shifted) in taus.items())
+                print(f"  epoch {epoch}, {kind} (τ with clean, corrupted): {shown}")
 
 
 def source(name: str) -> str:

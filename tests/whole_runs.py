@@ -25,11 +25,12 @@ TINY: dict[str, Any] = {
     "seed": 3,
     "data": {"name": "digits", "limit": 400},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
-    "search": evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
+    "search": {"finalists": 0} | evolution(population=4, generations=2, parents=2, mutations=2, crossovers=2),
     "measure": {"calibration_images": 64, "images": 40},
     "network": {"channels": 4, "cells": 1},
     "retrain": {"epochs": 6, "batch_size": 32},
     "evaluate": {
+        "suites": ["classification", "corruptions", "landscape"],
         "options": {
             "corruptions": {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 60},
             "landscape": {"random_genotypes": 1, "sigmas": [0.0, 0.01], "draws": 2, "images": 60},
@@ -50,6 +51,7 @@ def options(*extra: str) -> list[str]:
         "--seed": ("seed",),
         "--epochs": ("supernet.epochs",),
         "--retrain-epochs": ("retrain.epochs",),
+        "--suite": ("evaluate.suites",),
     }
     left_out = {key for option in extra for key in decided.get(option, ())}
     for section, values in TINY.items():
@@ -106,8 +108,8 @@ def results(run: Path, suite: str) -> dict[str, Any]:
     return found
 
 
-def content(folder: Path, but: Sequence[str] = (".lock",)) -> dict[str, bytes]:
-    """Every file of a folder by relative path."""
+def content(folder: Path, but: Sequence[str] = (".lock", "run.log")) -> dict[str, bytes]:
+    """Every file of a folder by relative path, but for the lock and the log, which tells of every call."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name not in but}
 

@@ -5,9 +5,9 @@ The public table of contents. Everything here is imported on first use, so that 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lowland._version import __version__
+
+TYPE_CHECKING = False  # as of `typing`, whose import would be most of the time that this module takes
 
 _HOMES = {
     "Callback": "lowland.app.callbacks.callback",
@@ -25,6 +25,8 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from lowland import measures, spaces
     from lowland.app.callbacks.callback import Callback
     from lowland.app.python import resume, run, settings

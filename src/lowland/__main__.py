@@ -1,5 +1,23 @@
-"""`python -m lowland` is the command line."""
+"""`python -m lowland` and `lowland`: the command line, which Ctrl-C ends quietly from its first moment on."""
 
-from lowland.app.cli import main
+from __future__ import annotations
 
-main()
+import os
+import signal
+
+
+def main() -> None:
+    """Import the command line and give it the process."""
+    # While modules are imported nothing is kept yet, and a traceback from within them would tell nobody anything.
+    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    from lowland.app import cli
+
+    signal.signal(signal.SIGINT, before)
+    try:
+        cli.main()
+    except KeyboardInterrupt:
+        os._exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -55,7 +55,6 @@ from whole_runs import Command, content, made, options
         (["--max-params", "abc"], ["--max-params", "abc", "1.0M"]),
         (["--max-macs", "-5"], ["--max-macs"]),
         (["--max-params", "100"], ["at most 100 parameters", "raise search.max_params to"]),
-        (["--set", "network.channels=fit"], ["--max-params or --max-macs"]),
         (["--image-size", "2"], ["image_size"]),
         (["--device", "cuda:99"], ["cuda:99"]),
         (["--device", "toaster"], ["toaster"]),
@@ -256,6 +255,7 @@ def test_no_permission_to_write(
     monkeypatch.setattr(inside, "write_text", refuse)
     fault = lowland("train", finished, "--top", "2").fault
     assert "no permission to write" in fault
+    assert fault.endswith("or choose another folder: --out for what is new, a copy (cp -r) of a run that exists")
     assert content(finished) == before
 
 
@@ -330,7 +330,7 @@ def test_the_installed_command_speaks_one_sentence(tmp_path: Path) -> None:
             "no such option: --epoch (Possible options: --epochs, --retrain-epochs); `lowland run -h`",
         ),
         (("flatnes",), "no such command 'flatnes'. Did you mean 'flatness'? `lowland -h`"),
-        (("train",), "missing argument 'run_directory'; `lowland train -h`"),
+        (("train",), "train needs a run directory, or --genotype published:NAME for a new run"),
         (("run", "--seed", "x"), "invalid value for '--seed'"),
     ],
 )

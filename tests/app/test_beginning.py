@@ -73,6 +73,14 @@ def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: py
             "steps: 20 supernet, 72 to choose of 4 designs, 72 retraining",
         ),
         ({"supernet": {"epochs": 1000}}, "steps: 10,000 supernet, 72 retraining"),
+        (
+            {"supernet": {"min_steps": 95}, "retrain": {"min_steps": 70}},
+            "steps: 100 supernet (10 epochs, for supernet.min_steps=95), 72 retraining",
+        ),
+        (
+            {"search": {"finalists": 4, "finalist_epochs": 2}, "retrain": {"min_steps": 100}},
+            "steps: 20 supernet, 72 to choose of 4 designs, 108 retraining (9 epochs, for retrain.min_steps=100)",
+        ),
     ],
 )
 def test_the_plan_follows_the_settings(settings: dict[str, Any], words: str) -> None:
@@ -86,9 +94,9 @@ def test_few_steps_are_warned_of_with_the_epochs_that_are_enough() -> None:
     sentences = [str(each.message) for each in said]
     assert sentences == [
         "only 90 supernet steps (9 epochs of 320 images): its weights will be little trained; supernet.epochs=10 "
-        "makes 100",
+        "or supernet.min_steps=100 makes 100",
         "only 72 retraining steps (6 epochs of 400 images): its weights will be little trained; retrain.epochs=9 "
-        "makes 100",
+        "or retrain.min_steps=100 makes 100",
     ]
 
 
@@ -149,3 +157,31 @@ def test_status_as_json(pristine: Path, lowland: Command) -> None:
 def test_the_version(lowland: Command) -> None:
     said = lowland("--version")
     assert (said.code, said.out) == (0, f"lowland {package.__version__}\n")
+
+
+def test_the_fewest_steps_are_trained(tmp_path: Path) -> None:
+    heard = Heard()
+    least = {"supernet": {"min_steps": 25}, "retrain": {"min_steps": 80}}
+    pipeline.run(assemble(TINY, least), tmp_path / "run", monitor=heard, last="train")
+    assert (heard.totals["supernet"], heard.totals["train"]) == (30, 84)
+    assert len(package.load(tmp_path / "run").facts["loss"]) == 7
+
+
+def test_unequal_classes_are_warned_of_with_what_helps(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 255, (130, 8, 8), dtype=np.uint8)
+    np.savez(
+        tmp_path / "d.npz", x_train=x, y_train=np.repeat([0, 1], [110, 20]), x_test=x, y_test=np.repeat([0, 1], 65)
+    )
+    chosen = assemble(TINY, {"data": {"name": str(tmp_path / "d.npz"), "limit": None}})
+    with pytest.warns(LowlandWarning) as said:
+        pipeline.preview(chosen)
+    (sentence,) = [str(each.message) for each in said if "unequal" in str(each.message)]
+    assert sentence == (
+        "the classes are unequal, 20 to 110 pictures, and training takes them as they come: "
+        "retrain.class_balance=loss or sampling (also of supernet) makes them count alike; the results tell balanced "
+        "accuracy and the recall of each class"
+    )
+    with pytest.warns(LowlandWarning) as said:
+        pipeline.preview(assemble(chosen.model_dump(), {"retrain": {"class_balance": "loss"}}))
+    assert not any("unequal" in str(each.message) for each in said)

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lowland.app import completion
+from lowland.app.callbacks import READY
 from lowland.workflow.presets import PRESETS, RECIPES
 
 
@@ -50,3 +51,4 @@ def test_completion_can_be_installed() -> None:
 def test_names_written_out_are_those_there_are() -> None:
     assert {part for name in completion.PRESETS for part in name.split("+")} == {*PRESETS}
     assert set(completion.RECIPES) == {*RECIPES}
+    assert set(completion.LOGGERS) == {*READY}

@@ -123,3 +123,18 @@ def test_bytes_as_people_say_them() -> None:
     assert [storage(size) for size in (0, 999, 1000, 1_234_567, 999_600_000, 10**15)] == [
         "0 B", "999 B", "1 kB", "1.23 MB", "1 GB", "1e+03 TB",
     ]  # fmt: skip
+
+
+def test_a_report_of_a_run_that_goes_on(lowland: Command, runs: Path, tmp_path: Path) -> None:
+    run = runs / "deep" / "b"
+    with Run.open(run):
+        before = content(run, but=())
+        fault = lowland("report", run).fault
+        assert fault.startswith(f"{run} is in use by process ")
+        assert fault.endswith(f"elsewhere: `lowland report {run} --out report.html`")
+        said = lowland("report", run, "--out", tmp_path / "now.html")
+        assert said.code == 0, said.err
+        assert said.out == f"report   {tmp_path / 'now.html'}\n"
+        assert "<h2>Search</h2>" in (tmp_path / "now.html").read_text()
+        assert content(run, but=()) == before
+    assert "lies in the run itself" in lowland("report", run, "--out", run / "x.html").fault

@@ -11,7 +11,7 @@ from lowland.app.cli import app
 from lowland.app.options import OPTIONS, Given, layers, takes
 from lowland.core.config import Config
 from lowland.core.errors import ConfigError
-from lowland.core.registry import STRATEGIES, SUITES
+from lowland.core.registry import SEARCHERS, STRATEGIES, SUITES
 from lowland.core.settings import known_keys
 from lowland.workflow.presets import assemble
 
@@ -19,7 +19,7 @@ from lowland.workflow.presets import assemble
 @pytest.mark.parametrize("name", [name for name, option in OPTIONS.items() if option.setting])
 def test_an_option_decides_a_setting_that_there_is(name: str) -> None:
     known = known_keys(Config)
-    for registry, path in ((STRATEGIES, "search.options"), (SUITES, "evaluate.options")):
+    for registry, path in ((SEARCHERS, "search.options"), (STRATEGIES, "search.options"), (SUITES, "evaluate.options")):
         for entry in registry.built_in():
             known += [f"{path}.{entry.name}.{setting.name}" for setting in entry.settings]
     assert OPTIONS[name].setting in known

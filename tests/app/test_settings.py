@@ -15,7 +15,9 @@ from whole_runs import Command
 
 
 def test_every_setting_says_what_it_means() -> None:
-    assert [each.key for each in described(assemble()) if not each.description] == []
+    modules = {entry.name for registry in REGISTRIES for entry in registry.built_in()}
+    silent = [each.key.split(".") for each in described(assemble()) if not each.description]
+    assert [key for key in silent if len(key) < 4 or key[2] in modules] == []  # but for plugins of other tests
 
 
 def test_what_listings_read_from_source_text_says_what_it_means() -> None:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lowland.core.config import Config, DataConfig, MeasureConfig, OptimizationConfig, build
+from lowland.core.config import Config, DataConfig, MeasureConfig, build
 from lowland.core.errors import ConfigError
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.settings import assignment, count, dump, known_keys, merge, nested, parse, read
 
 

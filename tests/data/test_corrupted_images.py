@@ -152,12 +152,30 @@ FAULTS = {
         lambda f: np.save(f / "fog.npy", np.zeros((35, 432), np.uint8)),
         ["fog.npy", "(5 · N, H, W, 3)", "(35, 432)"],
     ),
-    "short": (lambda f: np.save(f / "fog.npy", np.zeros((34, 12, 12, 3), np.uint8)), ["34 images", "35 labels"]),
+    "short": (
+        lambda f: np.save(f / "fog.npy", np.zeros((34, 12, 12, 3), np.uint8)),
+        ["fog.npy has 34 images", "35 labels"],
+    ),
     "grey": (lambda f: np.save(f / "fog.npy", np.zeros((35, 12, 12), np.uint8)), ["1 channel(s)", "trained on 3"]),
-    "not 5 N": (lambda f: np.save(f / "labels.npy", np.zeros(34, np.int64)), ["labels.npy", "5 · N", "(34,)"]),
+    "not 5 N": (
+        lambda f: np.save(f / "labels.npy", np.zeros(34, np.int64)),
+        ["holds 34 labels", "has 35 images"],
+    ),
     "class 9": (lambda f: np.save(f / "labels.npy", np.full(35, 9)), ["holds the class 9", "0 to 1"]),
     "class -1": (lambda f: np.save(f / "labels.npy", np.full(35, -1)), ["holds the class -1"]),
-    "order": (lambda f: np.save(f / "labels.npy", np.arange(35) % 2), ["fifths differ"]),
+    "one severity": (
+        lambda f: np.save(f / "labels.npy", np.arange(7) % 2),
+        ["holds 7 labels, those of one severity", "35 images, of 5 severities", "np.tile(labels, 5)"],
+    ),
+    "both 34": (
+        lambda f: (
+            [np.save(f / f"{name}.npy", np.zeros((34, 12, 12, 3), np.uint8)) for name in NAMES]
+            and np.save(f / "labels.npy", np.zeros(34, np.int64))
+        ),
+        ["holds 34 labels", "not the same number at each of 5 severities"],
+    ),
+    "two severities": (lambda f: np.save(f / "labels.npy", np.zeros(10, np.int64)), ["10 labels", "has 35 images"]),
+    "order": (lambda f: np.save(f / "labels.npy", np.arange(35) % 2), ["the labels of the 5 severities", "differ"]),
     "pickle": (lambda f: np.save(f / "fog.npy", np.array([{}]), allow_pickle=True), ["fog.npy cannot be read"]),
     "text": (lambda f: (f / "fog.npy").write_text("fog"), ["fog.npy cannot be read"]),
     "nothing": (lambda f: (f / "fog.npy").write_bytes(b""), ["fog.npy cannot be read"]),

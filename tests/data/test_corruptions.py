@@ -244,6 +244,25 @@ def test_zoom_is_that_of_scipy():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_zoom_blur_rounds_its_factors_as_published():
+    """numpy.arange(1, 1.26, .01) ends in 1.2500000000000002, which makes 33 pixels of 32, cut in the middle."""
+    from scipy import ndimage
+
+    rng = np.random.default_rng(0)
+    image = rng.random((32, 32)) * 255
+    layers = [image]
+    for factor in np.arange(1, 1.26, 0.01):
+        part = int(np.ceil(32 / factor))
+        first = (32 - part) // 2
+        large = ndimage.zoom(image[first : first + part, first : first + part], factor, order=1)
+        cut = (len(large) - 32) // 2
+        layers.append(large[cut : cut + 32, cut : cut + 32])
+    assert len(large) == 33
+    zoom_blur = CORRUPTIONS["zoom_blur"]
+    found = zoom_blur.apply(image[None, None].astype(np.float32), zoom_blur.small[4], lambda place: rng)
+    np.testing.assert_allclose(found[0, 0], np.mean(layers, axis=0), atol=1e-2)
+
+
 @pytest.mark.parametrize(("edge", "mode"), [("half", "reflect"), ("whole", "mirror")])
 def test_sampling_is_that_of_scipy(edge, mode):
     from scipy import ndimage

@@ -3,6 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lowland.core.config import DataConfig
 from lowland.core.errors import DataError, LowlandWarning
@@ -167,3 +168,18 @@ def test_numbers_match_text_that_is_numbers(tmp_path, numbers_first):
     for i, label in enumerate(data.test.labels_N.tolist()):
         (place,) = (k for k in range(24) if (x[24 + k] == data.test.images(torch.tensor([i]))[0, 0].numpy()).all())
         assert y[place] == label
+
+
+@pytest.mark.parametrize("size", [(3, 8), (8, 3), (3, 3)])
+def test_what_is_too_small_in_a_folder_is_too_small_in_arrays(tmp_path, size):
+    """Pictures with a side below 4 pixels are refused alike, whatever holds them."""
+    height, width = size
+    images = np.zeros((8, height, width, 3), dtype=np.uint8)
+    np.savez(tmp_path / "small.npz", x_train=images, y_train=np.arange(8) % 2, x_test=images, y_test=np.arange(8) % 2)
+    for name in "ab":
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        for place in range(8):
+            Image.fromarray(images[0]).save(tmp_path / "folder" / name / f"{place}.png")
+    for where in (tmp_path / "small.npz", tmp_path / "folder"):
+        with pytest.raises(DataError, match="sides of at least 4"):
+            load(DataConfig(name=str(where)), seed=0)

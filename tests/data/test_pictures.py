@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from lowland.core.config import DataConfig
 from lowland.core.errors import DataError, LowlandWarning
-from lowland.data import DataSet, load, pixels
+from lowland.data import DataSet, load, pictures, pixels
 
 RNG = np.random.default_rng(0)
 
@@ -112,3 +113,15 @@ def test_an_inverted_cmyk_jpeg_has_its_colours(tmp_path: Path) -> None:
     Image.new("RGB", (16, 16), (220, 30, 60)).convert("CMYK").save(tmp_path / "c.jpg", quality=95)
     found = pixels(Image.open(tmp_path / "c.jpg"), 3, 16)[:, 8, 8]
     assert np.abs(found.astype(int) - (220, 30, 60)).max() <= 4
+
+
+def test_a_bomb_of_text_within_a_picture_is_called_so(tmp_path: Path) -> None:
+    notes = PngInfo()
+    notes.add_text("comment", "x" * 2_000_000, zip=True)
+    Image.new("RGB", (8, 8)).save(tmp_path / "bomb.png", pnginfo=notes)
+    with pytest.raises(DataError) as caught:
+        pictures.read_picture(tmp_path / "bomb.png", 3, 8, "crop")
+    assert str(caught.value) == (
+        f"image {tmp_path / 'bomb.png'} holds text beside the picture that unpacks to more than is safe to read; save "
+        "it anew without"
+    )

@@ -158,3 +158,22 @@ def test_seeds_are_drawn_by_purpose():
     torch.manual_seed(1)
     assert load(DataConfig(name="digits"), seed=5).fingerprint == first
     assert seeds.derive(5, "data", "train") != seeds.derive(5, "data", "test")
+
+
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        ("imagenet-a.tar", "tar xf"),
+        ("CIFAR-10-C.tar.gz", "tar xf"),
+        ("x.TGZ", "tar xf"),
+        ("pets.zip", "unzip"),
+        ("x.7z", "7z x"),
+    ],
+)
+def test_packed_data_say_how_to_unpack(tmp_path, name, command):
+    (tmp_path / name).write_bytes(b"packed")
+    sentence = f"{tmp_path / name} is packed; unpack it first: {command} {name}, and give the folder that this makes"
+    for config in (DataConfig(name=str(tmp_path / name)), DataConfig(name="cifar10", root=tmp_path / name)):
+        with pytest.raises(DataError) as caught:
+            load(config, seed=0)
+        assert str(caught.value) == sentence

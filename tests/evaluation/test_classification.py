@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -14,7 +15,9 @@ from torch import nn
 from lowland.core.device import Compute
 from lowland.core.errors import DataError, LowlandError
 from lowland.data import MemorySplit
-from lowland.evaluation.classification import classification, predict
+from lowland.evaluation.classification import ClassificationSuite, classification, predict
+from lowland.evaluation.recall import recall_tables
+from lowland.evaluation.results import Classification, ClassificationResults
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
 
@@ -154,3 +157,75 @@ def test_an_empty_split_is_an_error() -> None:
         predict(Net(), empty, scaled, CPU, 10)
     with pytest.raises(DataError, match="at least one image"):
         classification(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64))
+
+
+def test_recall_and_balanced_accuracy_by_hand() -> None:
+    """Class 0 right three times of four, class 1 once of one, class 2 has no image."""
+    labels = torch.tensor([0, 0, 0, 0, 1])
+    named = torch.tensor([0, 0, 0, 1, 1])
+    found = classification(nn.functional.one_hot(named, 3).float(), labels)
+    assert [each["value"] for each in found["recall"]] == [75.0, 100.0, None]
+    assert [each["n"] for each in found["recall"]] == [4, 1, 0]
+    assert found["recall"][0]["standard_error"] == pytest.approx(100 * math.sqrt(0.75 * 0.25 / 4))
+    assert (found["balanced"], found["balanced_standard_error"]) == (87.5, None)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(2, 200), st.integers(2, 8), st.integers(0, 2**31))
+def test_balanced_accuracy_is_that_of_scikit_learn(n: int, classes: int, seed: int) -> None:
+    from sklearn.metrics import balanced_accuracy_score
+
+    rng = np.random.default_rng(seed)
+    logits, labels = rng.normal(size=(n, classes)).astype(np.float32), rng.integers(classes, size=n) ** 2 % classes
+    found = classification(torch.from_numpy(logits), torch.from_numpy(labels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes that are named but not there
+        expected = balanced_accuracy_score(labels, logits.argmax(1))
+    assert found["balanced"] == pytest.approx(100 * expected)
+
+
+def test_the_standard_error_of_balanced_accuracy_is_its_spread() -> None:
+    rng = np.random.default_rng(0)
+    recall, sizes = np.array([0.9, 0.5, 0.2]), np.array([300, 60, 20])
+    labels = torch.from_numpy(np.repeat(np.arange(3), sizes))
+    found = []
+    for _ in range(400):
+        right = rng.random(len(labels)) < recall[labels]
+        named = torch.from_numpy(np.where(right, labels, (labels + 1) % 3))
+        found.append(classification(nn.functional.one_hot(named, 3).float(), labels))
+    spread = np.std([each["balanced"] for each in found])
+    assert np.mean([each["balanced_standard_error"] for each in found]) == pytest.approx(spread, rel=0.15)
+
+
+def results_of(*sizes: int) -> ClassificationResults:
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    found = Classification.from_json(classification(nn.functional.one_hot(labels, len(sizes)).float(), labels))
+    return ClassificationResults({"1": found}, classes=tuple(f"class {place}" for place in range(len(sizes))))
+
+
+def test_unequal_classes_are_told_of_and_equal_ones_not() -> None:
+    suite = ClassificationSuite(ClassificationSuite.Config())
+    equal, unequal = results_of(10, 10, 12), results_of(10, 40, 12)
+    assert [figure.label for figure in suite.figures(equal)["1"]] == ["test top-1"]
+    assert len(suite.section(equal).tables) == 1
+    assert [figure.label for figure in suite.figures(unequal)["1"]] == ["test top-1", "balanced"]
+    recall = suite.section(unequal).tables[1]
+    assert [name for name, _ in recall.rows] == ["balanced accuracy", "class 0", "class 1", "class 2"]
+    assert [cells[0] for _, cells in recall.rows] == [None, "10", "40", "12"]
+    assert ClassificationResults.from_json(unequal.to_json()) == unequal
+
+
+def test_results_that_were_kept_before_recall_are_read() -> None:
+    values = results_of(10, 40).to_json()
+    del values["classes"]
+    for name in ("balanced", "balanced_standard_error", "recall"):
+        del values["networks"]["1"][name]
+    found = ClassificationResults.from_json(values)
+    assert (found.networks["1"].recall, found.networks["1"].unequal) == ((), False)
+
+
+def test_of_many_classes_the_worst_are_shown() -> None:
+    sizes = [10 + place % 37 for place in range(100)]
+    (table,) = recall_tables(results_of(*sizes))
+    assert len(table.rows) == 41
+    assert "The 40 classes of the lowest recall, of 100." in table.note

@@ -42,7 +42,7 @@ class Heard(Monitor):
 
 def content(folder: Path) -> dict[str, str]:
     """Every file and what is in it, without what comes and goes."""
-    passing = (".lock", "progress.json", f"{ARCHIVE}-wal", f"{ARCHIVE}-shm")
+    passing = (".lock", "run.log", "progress.json", f"{ARCHIVE}-wal", f"{ARCHIVE}-shm")
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in passing)
     return {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
@@ -156,7 +156,7 @@ def test_a_report_makes_it_a_run_of_today(finished: Path) -> None:
     pipeline.report(finished)
     after = content(finished)
     changed = {name for name in after if after[name] != before.get(name)}
-    assert changed - {"report.html"} == {CONFIG, MANIFEST}
+    assert {file for file in changed if file != "report.html" and not file.endswith("/README.md")} == {CONFIG, MANIFEST}
     with Run.open(finished, read_only=True) as run:
         assert run.manifest["format"] == FORMAT
         assert run.manifest["renewed"] == {"format": 1, "precision": EXPECTED["made_with"]["precision"]}
@@ -231,7 +231,11 @@ def test_a_changed_search_takes_every_score_from_the_archive(name: str, tmp_path
     after = rows(copy / ARCHIVE)
     assert [row[1:] for row in after] == [row[1:] for row in before], "nothing was scored anew"
     assert all(json.loads(row[0])["precision"] == precision for row in after)
-    assert ranking(copy) == EXPECTED["runs"][name]["ranking"]
+    found, expected = ranking(copy), EXPECTED["runs"][name]["ranking"]
+    if name == "racing":  # its two finalists are trained as they are today
+        assert sorted(found[:2], key=str) == sorted(expected[:2], key=str)
+        found, expected = found[2:], expected[2:]
+    assert found == expected
 
 
 def test_an_interrupted_search_goes_on_to_the_expected_ranking(tmp_path: Path) -> None:

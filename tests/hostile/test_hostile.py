@@ -15,12 +15,13 @@ from cases import ARCHIVES, CASES, NETWORKS, make_outside
 
 import lowland as package
 from lowland.core.config import Config
-from lowland.core.errors import LowlandError, RunError
+from lowland.core.errors import LowlandError, LowlandWarning, RunError
 from lowland.core.files import write_text
 from lowland.delivery.description import digest
 from lowland.search import Archive
 from lowland.store import inside
 from lowland.store.run import Run
+from lowland.workflow import pipeline
 from whole_runs import Command
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs pipes, and links that anybody may make")
@@ -218,3 +219,10 @@ def test_settings_nested_without_end(value: str, run: Path, tmp_path: Path, lowl
     assert "nested too deeply" in lowland("run", "--set", f"seed={value}", "--out", tmp_path / "new").fault
     (run / "config.yaml").write_text(f"seed: {value}")
     assert "nested too deeply" in lowland("status", run).fault
+
+
+def test_a_resume_says_which_results_of_a_finished_run_are_damaged(run: Path) -> None:
+    file = run / "supernet" / "trained.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.warns(LowlandWarning, match=r"trained\.safetensors is damaged or missing, though"):
+        pipeline.resume(run)

@@ -40,7 +40,7 @@ OTHER_NOISE = ["adaptive_sharpness", "filter_noise", "flatnas", "perturbed_loss"
 BY_BATCH = "perturbed_accuracy"
 NOISY = [name for name in NAMES if name != CURVED and ("flatness" in name or name in [*OTHER_NOISE, BY_BATCH])]
 # What is flat around the weights says nothing of how good they are: a network that guesses is flat everywhere.
-FLAT_ONLY = ["adaptive_sharpness", "filter_noise", "hessian_trace", "robustness"]
+FLAT_ONLY = ["adaptive_sharpness", "filter_noise", "hessian_trace", "robustness", "top_eigenvalue"]
 # Whole images change sides where activations are rounded, and differences of losses keep the error of either.
 ROUNDING = {
     "flatnas": 5.0,

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from lowland.evaluation.details import Details, Mistake
+from lowland.evaluation.reliability import Reliability
 from lowland.report import (
     Asked,
     Classification,
@@ -86,6 +88,35 @@ def make_curve(label: str, kind: str, steep: float) -> Curve:
     )
 
 
+def make_details(classes: int, n: int) -> Details:
+    """Every class is right nine times out of ten, and else the next one; one grey pixel stands for every picture."""
+    wrong = n // 10
+    mistakes = tuple(
+        Mistake(
+            image=place,
+            label=place,
+            named=(place + 1) % classes,
+            probability=0.9,
+            label_probability=0.01,
+            picture=PIXEL,
+        )
+        for place in range(min(3, classes))
+    )
+    return Details(
+        n=(n,) * classes,
+        right=(n - wrong,) * classes,
+        confused=tuple((label, (label + 1) % classes, wrong) for label in range(classes)),
+        reliability=Reliability(confidence=(60.0, 95.0), accuracy=(50.0, 95.0), n=(n, n * (classes - 1))),
+        worst=mistakes,
+        surest=mistakes,
+    )
+
+
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCB1FZPZQAAAABJRU5ErkJggg=="
+)
+
+
 def make_facts() -> ReportFacts:
     """Facts of a run whose every stage is done."""
     names = ("gaussian_noise", "fog")
@@ -149,6 +180,8 @@ def make_facts() -> ReportFacts:
             *(make_curve(f"random {number}", "random", 40) for number in range(3)),
             make_curve("rank 1, retrained", "retrained", 5),
         ),
+        details=make_details(10, 120),
+        class_names=tuple(f"class {number}" for number in range(10)),
         training=Training(
             label="Rank 1",
             epochs=tuple(Epoch(epoch=epoch, loss=1 / epoch, accuracy=100 - 40 / epoch) for epoch in range(1, 6)),

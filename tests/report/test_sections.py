@@ -59,3 +59,16 @@ def test_a_suite_without_a_section_of_its_own_is_shown() -> None:
 
 def test_a_section_comes_back_from_json() -> None:
     assert SuiteSection.from_json(SECTION.to_json()) == SECTION
+
+
+@pytest.mark.parametrize(("sizes", "unequal"), [((90, 10), True), ((50, 40), False)])
+def test_unequal_test_classes_have_a_section_of_their_own(sizes: tuple[int, int], unequal: bool) -> None:
+    recall = [
+        {"value": 90.0, "standard_error": 3.0, "n": sizes[0]},
+        {"value": 41.25, "standard_error": 16.0, "n": sizes[1]},
+    ]
+    one = {"top1": 85.0, "nll": 1.0, "ece": 2.0, "n": 100, "balanced": 65.625, "recall": recall}
+    results = {"networks": {"1": one}, "classes": ["many", "few <i>"]}
+    page = render(classification.fill(make_facts(), Judged(suite="classification", results=results)))
+    for text in ("Recall of each class", "few &lt;i&gt;", "<td>41<small>\xa0±\xa016</small></td>", "Balanced accuracy"):
+        assert (text in page) == unequal, text

@@ -70,7 +70,7 @@ def test_operators_are_the_space_s_own_on_every_space(name) -> None:
     rng = np.random.default_rng(0)
     task = PredictedProblem(lambda genotypes: np.zeros((len(genotypes), 2)), lambda genotype: None, 2, SearchConfig())
     seeds = [space.sample(rng) for _ in range(3)]
-    sampled = GenotypeSampling(space, seeds)(task, 8, random_state=rng)
+    sampled = GenotypeSampling(space.sample, seeds)(task, 8, random_state=rng)
     assert [each.X[0] for each in sampled[:3]] == seeds
     pairs = np.array([[0, 1], [2, 3], [4, 5], [6, 7]])
     children = GenotypeCrossover(space)(task, sampled, pairs, random_state=rng)
@@ -78,7 +78,7 @@ def test_operators_are_the_space_s_own_on_every_space(name) -> None:
     assert len(children) == 8
     for each in children:
         space.validate(each.X[0])
-    assert len(GenotypeSampling(space, seeds)(task, 2, random_state=rng)) == 2
+    assert len(GenotypeSampling(space.sample, seeds)(task, 2, random_state=rng)) == 2
 
 
 def test_isomorphs_are_kept_once(toy) -> None:

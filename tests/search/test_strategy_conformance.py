@@ -33,6 +33,21 @@ class TestExhaustive(StrategySuite):
     name = "exhaustive"
 
 
+class TestRegularizedEvolution(StrategySuite):
+    name = "regularized-evolution"
+    options: ClassVar[dict[str, Any]] = {"candidates": 40}
+
+
+class TestLocal(StrategySuite):
+    name = "local"
+    options: ClassVar[dict[str, Any]] = {"candidates": 40}
+
+
+class TestNeighbourhood(StrategySuite):
+    name = "neighbourhood"
+    options: ClassVar[dict[str, Any]] = {"centres": 3}
+
+
 class TestPareto(StrategySuite):
     name = "pareto"
     options: ClassVar[dict[str, Any]] = {

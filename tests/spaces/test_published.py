@@ -10,9 +10,9 @@ SPACE = get("darts")
 NAMES = [network.name for network in published.networks()]
 
 
-def test_all_twelve_are_there_once() -> None:
-    assert len(NAMES) == len(set(NAMES)) == 12
-    assert len({network.genotype for network in published.networks()}) == 12
+def test_all_are_there_once() -> None:
+    assert len(NAMES) == len(set(NAMES)) == 18
+    assert len({network.genotype for network in published.networks()}) == 18
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,6 +57,31 @@ def test_one_runs_at_a_small_size() -> None:
     logits_NK = module(torch.randn(2, 3, 8, 8))
     assert logits_NK.shape == (2, 3)
     assert torch.isfinite(logits_NK).all()
+
+
+def test_short_names_of_data_sets() -> None:
+    assert published.get("genas-flatness-c100") == published.get("genas-flatness-cifar100")
+    assert published.get("genas-flatness-c10").searched_on == "CIFAR-10"
+    with pytest.raises(ConfigError, match="did you mean genas-flatness-cifar100"):
+        published.get("genas-flatnes-c100")
+
+
+CIFAR = {
+    "pc-darts-cifar10": (556.68, 3.635),
+    "p-darts-cifar10": (532.18, 3.434),
+    "darts-v2-cifar10": (528.36, 3.349),
+    "shapley-cifar10": (558.22, 3.603),
+    "dropnas-cifar10": (592.04, 3.839),
+}
+
+
+@pytest.mark.parametrize("name", CIFAR)
+def test_cost_at_the_size_for_cifar(name: str) -> None:
+    """20 cells, 36 channels, 10 classes; multiply-accumulates by the profiler, and weights, in millions."""
+    shape = Shape(image_size=32, num_classes=10, channels=36, cells=20)
+    cost = SPACE.cost(published.get(name).genotype, shape, classifier="profiler")
+    assert cost.macs / 1e6 == pytest.approx(CIFAR[name][0], abs=0.0051)
+    assert cost.parameters / 1e6 == pytest.approx(CIFAR[name][1], abs=0.00051)
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:

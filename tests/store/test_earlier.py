@@ -47,7 +47,8 @@ def train(run: Run, name: str, top: int = 1, *, until: str = "") -> None:
     if until == "incoming":
         return
     run.exchange([network_folder(rank) for rank in range(1, top + 1)])
-    files = [f"{network_folder(rank)}/network.{kind}" for rank in range(1, top + 1) for kind in ("safetensors", "json")]
+    folders = [network_folder(rank) for rank in range(1, top + 1)]
+    files = [f"{folder}/{file}" for folder in folders for file in delivery.files(run.path / folder)]
     run.finish_stage("train", files, {})
 
 

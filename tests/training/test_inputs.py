@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowland.core.config import OptimizationConfig, RetrainConfig
+from lowland.core.config import RetrainConfig
 from lowland.core.errors import ConfigError
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import torch_generator
 from lowland.core.settings import section
 from lowland.data import DataSet, MemorySplit, augment, balanced_order, batches, order

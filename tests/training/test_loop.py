@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import derive
 from lowland.data import Split, batches, order
 from lowland.training.loop import DivergedError, Job, fit

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import OptimizationConfig
 from lowland.training.objective import class_weights, cross_entropy, divergence, objective
 
 LABELS_N = torch.tensor([0, 0, 0, 0, 1, 1, 3])

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.config import RetrainConfig, SupernetConfig
+from lowland.core.recipe import OptimizationConfig
 from lowland.store.tensors import from_safetensors, to_safetensors
-from lowland.training.optimization import learning_rate, optimizer, pack, unpack
+from lowland.training.optimization import learning_rate, lengthened, optimizer, pack, steps_per_epoch, unpack
 
 STEPS = 10
 """Steps an epoch."""
@@ -147,3 +148,22 @@ def test_state_survives_a_file(name: Any) -> None:
 def test_a_fresh_optimizer_has_nothing_to_pack() -> None:
     model = nn.Linear(2, 2)
     assert pack(model, optimizer(model, recipe())) == ({}, {})
+
+
+@pytest.mark.parametrize("kind", [RetrainConfig, SupernetConfig])
+@pytest.mark.parametrize(
+    ("least", "images", "epochs"), [(0, 10, 5), (1, 640, 5), (50, 640, 5), (51, 640, 6), (300, 184, 150), (7, 3, 7)]
+)
+def test_epochs_are_raised_to_the_fewest_steps(kind: type[Any], least: int, images: int, epochs: int) -> None:
+    recipe = kind(epochs=5, batch_size=64, min_steps=least)
+    longer = lengthened(recipe, images)
+    assert longer.epochs == epochs
+    assert longer.epochs * steps_per_epoch(longer, images) >= least
+    assert (longer is recipe) == (epochs == 5)
+
+
+def test_the_fewest_steps_are_no_part_of_an_identity_where_they_are_off() -> None:
+    assert "min_steps" not in RetrainConfig().identity()
+    assert RetrainConfig(min_steps=9).identity()["min_steps"] == 9
+    assert "min_steps" not in RetrainConfig().compared()
+    assert RetrainConfig(min_steps=9).compared()["min_steps"] == 9

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lowland import spaces
-from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
+from lowland.core.recipe import OptimizationConfig
 from lowland.spaces import Shape, Space
 from lowland.training.loop import fit
 from lowland.training.optimization import pack

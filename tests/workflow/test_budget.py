@@ -71,13 +71,13 @@ def test_pieces_are_timed_on_this_machine(data: DataSet) -> None:
 
 
 def test_a_run_has_the_epochs_that_fit_and_its_settings_say_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lowland: Command
 ) -> None:
     monkeypatch.setattr(pipeline, "costs", lambda *_: PIECE)
     run = pipeline.run(assemble(TINY, {"budget": 30.0}), tmp_path / "run", last="supernet").path
     manifest: dict[str, Any] = json.loads((run / "manifest.json").read_text())
     assert manifest["plan"]["supernet"] > 2.0
-    said = command("run", "--budget", "2 weeks", "--out", str(tmp_path / "other"))
+    said = lowland("run", "--budget", "2 weeks", "--out", str(tmp_path / "other"))
     assert said.fault == "--budget '2 weeks' is not a time; write it like 90s, 20m or 1h30m"
     assert not (tmp_path / "other").exists()
 

@@ -22,7 +22,14 @@ from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, rung
 from whole_runs import TINY, copied, made
 
 FIVE: dict[str, Any] = {
-    "search": {"finalists": 5, "finalist_epochs": 1, "halving": 2, "depths": [1, 2], "workers": 1},
+    "search": {
+        "finalists": 5,
+        "finalist_epochs": 1,
+        "halving": 2,
+        "depths": [1, 2],
+        "workers": 1,
+        "hand_written": True,
+    },
     "network": {"channels": "fit"},
     "retrain": {"epochs": 10},
 }
@@ -179,7 +186,6 @@ def test_losses_are_regrouped_by_the_epochs_of_more_images() -> None:
         ({"finalists": 3, "strategy": "pareto"}, "another strategy than pareto"),
         ({"finalists": 3, "promote": "angle"}, "search.promote=angle"),
         ({"finalists": 3, "promote": "accurac"}, "accuracy"),
-        ({"finalists": 3, "finalist_epochs": 6}, "retrain.epochs=6"),
     ],
 )
 def test_senseless_finalists_are_refused(change: dict[str, Any], words: str) -> None:

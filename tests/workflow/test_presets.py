@@ -6,20 +6,24 @@ from typing import Any
 
 import pytest
 
+from lowland import spaces
 from lowland.core.config import Config, build
 from lowland.core.errors import ConfigError
 from lowland.core.registry import MEASURES
+from lowland.core.registry import SPACES as SPACES_REGISTRY
 from lowland.core.settings import Section, merge
 from lowland.measures.angle import Angle
 from lowland.measures.noise.flatness import Flatness
 from lowland.measures.noise.robustness import Robustness
 from lowland.search.strategies.strategy import chosen
+from lowland.testing.toys import ToySpace
 from lowland.workflow import presets
 from lowland.workflow.presets import PRESETS, RECIPES, assemble
 from whole_runs import evolution
 
 SPACES = ("nasbench201", "darts")
-SUMS = [*PRESETS, *("+".join(pair) for pair in permutations(PRESETS, 2))]
+BOTH = [name for name in PRESETS if name != "imagenet"]  # that one is of darts alone
+SUMS = [*BOTH, *("+".join(pair) for pair in permutations(BOTH, 2))]
 
 
 def made(space: str = "nasbench201", preset: str = "quick", **sections: Any) -> Config:
@@ -46,6 +50,64 @@ def test_every_preset_builds_in_every_space(space: str, preset: str) -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_every_recipe_builds(space: str, recipe: str) -> None:
     assert made(space, retrain={"recipe": recipe}).retrain.recipe == recipe
+
+
+@pytest.mark.parametrize("space", spaces.registered())
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_has_values_for_a_space_or_is_refused(space: str, preset: str) -> None:
+    """Never bare defaults under the name of a preset."""
+    if space in PRESETS[preset]:
+        assert PRESETS[preset][space]
+        assert made(space, preset) != assemble({"space": space}, Config().model_dump(exclude={"space"}, mode="json"))
+        return
+    with pytest.raises(ConfigError, match=f"preset {preset} has no values for space {space}: none are published or me"):
+        made(space, preset)
+
+
+def test_which_pairs_have_no_values() -> None:
+    missing = {(space, preset) for space in spaces.registered() for preset in PRESETS if space not in PRESETS[preset]}
+    elsewhere = {(space, "imagenet") for space in ("nasbench201", "mobilenetv3", "mobilenetv3-small")}
+    assert missing == {("mobilenetv3-small", "paper")} | elsewhere
+
+
+def test_a_space_of_ones_own_has_the_quick_preset_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SPACES_REGISTRY._classes, "toy", ToySpace)
+    assert assemble({"space": "toy"}).supernet == Config().supernet
+    for preset in ("standard", "paper", "flatnas", "quick+compat"):
+        with pytest.raises(ConfigError, match=r"no values for space toy: .*take quick, and set what"):
+            assemble({"space": "toy", "preset": preset})
+
+
+def test_flatnas_as_published() -> None:
+    """FlatNAS (arXiv 2402.19102) and MSuNAS (arXiv 2007.10396) for the inner search."""
+    config = made("mobilenetv3", "paper")
+    expect(
+        own(config), objectives=("flatnas(alpha=0.5)", "params"), initial=100, iterations=30, proposals=8,
+        crossover="two-point", mutation="polynomial", inner_population=40, inner_generations=20,
+    )  # fmt: skip
+    expect(Robustness(config.measure).options, sigma=0.05, draws=20)
+    expect(
+        config.finetune, epochs=6, optimizer="sgd+asam", sam_rho=2.0, learning_rate=0.1, momentum=0.9,
+        weight_decay=5e-4, batch_size=128, label_smoothing=0.1,
+    )  # fmt: skip
+    expect(config.search, strategy="pareto", sampling="genes", max_params=5_000_000)
+    assert config.retrain.inherit
+    compat = made("mobilenetv3", "paper+compat").finetune
+    assert (compat.weight_decay, compat.label_smoothing, compat.epochs) == (5e-5, 0.0, 6)
+
+
+def test_genas_on_imagenet() -> None:
+    """GeNAS and RLNAS, public code: 14 cells, widths for 600 M MACs, the template of the supernet."""
+    config = made("darts", "imagenet")
+    expect(config.network, channels="fit", cells=14, stem="imagenet")
+    expect(config.supernet, channels=48, cells=14, epochs=50, batch_size=512, schedule="linear", label_smoothing=0.1)
+    assert config.search.max_macs == 600_000_000
+    assert config.retrain == made("darts", retrain={"recipe": "imagenet"}).retrain
+
+
+def test_the_inner_search_of_elastic_spaces_is_the_published_one() -> None:
+    assert own(made("mobilenetv3-small", "flatnas")).mutation == "polynomial"
+    assert own(made("darts", "flatnas")).mutation == "space", "its genes have no order"
 
 
 def test_presets_name_only_what_exists() -> None:
@@ -77,7 +139,7 @@ def test_supernet_recipe_of_nasbench201() -> None:
     config = made("nasbench201", "paper")
     expect(
         config.supernet, epochs=250, batch_size=64, optimizer="sgd", learning_rate=0.025, final_learning_rate=1e-3,
-        schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=True, weight_decay=5e-4, clip=5.0,
+        schedule="cosine", warmup_epochs=0.0, momentum=0.9, nesterov=True, weight_decay=5e-4, clip=0.0,
         label_smoothing=0.0, cutout=0, zero_grad="none", channels=16, cells=5, path="per-cell", random_labels=False,
     )  # fmt: skip
     assert config.data.search_fraction == 0.5
@@ -146,15 +208,16 @@ def test_compat_is_the_public_code(space: str) -> None:
     """What the public GeNAS code does and the paper does not say; and without it nothing of that is on."""
     compat, paper = made(space, "paper+compat"), made(space, "paper")
     assert compat.supernet.zero_grad == "zeros"
-    expect(compat.measure, calibration="ema-14", noise="independent")
+    expect(compat.measure, calibration="ema-14-augmented", calibration_images=14 * 64, noise="independent")
     expect(flatness(compat), levels="incremental")
     expect(Angle(compat.measure).options, bn_scale="twice")
-    expect(own(compat), mutated_genes="first-half" if space == "darts" else "all")
+    varied = ("first-half", "repair") if space == "darts" else ("all", "space")
+    expect(own(compat), mutated_genes=varied[0], variation=varied[1])
     assert paper.supernet.zero_grad == "none"
     expect(paper.measure, calibration="cumulative", noise="shared")
     expect(flatness(paper), levels="absolute")
     expect(Angle(paper.measure).options, bn_scale="once")
-    expect(own(paper), mutated_genes="all")
+    expect(own(paper), mutated_genes="all", variation="space")
     assert compat.supernet.epochs == paper.supernet.epochs
     assert compat.retrain == paper.retrain
 
@@ -238,13 +301,13 @@ def test_the_quick_recipe_takes_back_a_presets_recipe() -> None:
     [
         (
             {"preset": "papr"},
-            "unknown preset 'papr'; choose from quick, standard, paper, compat, flatnas (did you mean paper?)",
+            "unknown preset 'papr'; choose from quick, standard, paper, imagenet, compat, flatnas (did you mean pap",
         ),
         (
             {"preset": "paper+compta"},
-            "unknown preset 'compta'; choose from quick, standard, paper, compat, flatnas (did you",
+            "unknown preset 'compta'; choose from quick, standard, paper, imagenet, compat, flatnas (did you",
         ),
-        ({"preset": "paper+"}, "unknown preset ''; choose from quick, standard, paper, compat"),
+        ({"preset": "paper+"}, "unknown preset ''; choose from quick, standard, paper, imagenet, compat"),
         ({"preset": 5}, "setting preset=5: input should be a valid string"),
         ({"space": ["darts"]}, "setting space=['darts']: input should be a valid string"),
         ({"retrain": {"recipe": "cifra"}}, "unknown retrain.recipe 'cifra'; choose from quick, cifar, imagenet, nas"),

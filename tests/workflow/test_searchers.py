@@ -145,6 +145,13 @@ class TestPDarts(RelaxedSuite):
     }
 
 
+class TestGiven(SearcherSuite):
+    name = "given"
+    settings: ClassVar[dict[str, Any]] = {
+        "search": {"options": {"given": {"genotypes": ["resnet-cell", "3,0,1,2,4,3"]}}}
+    }
+
+
 class TestSmallest(SearcherSuite):
     name = "smallest"
     settings = SMALLEST

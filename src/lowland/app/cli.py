@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+import time
 import warnings
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -86,7 +91,17 @@ def main() -> None:
 
 def _refuse(sentence: str) -> NoReturn:
     complain(f"error: {sentence}")
+    _tell_torchrun(sentence)
     sys.exit(2)
+
+
+def _tell_torchrun(sentence: str) -> None:
+    """Leave the reason where torchrun --log-dir looks for it: its own last words, after a traceback, then hold it."""
+    file = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if file:
+        facts = {"message": sentence, "extraInfo": {"timestamp": str(int(time.time()))}}
+        with suppress(OSError):
+            Path(file).write_text(json.dumps({"message": facts}), encoding="utf-8")
 
 
 def _called() -> str:

@@ -7,8 +7,9 @@ from typing import Any, get_args
 
 from lowland.core.registry import MEASURES, SPACES, STRATEGIES, SUITES, Registry
 
-PRESETS = ("quick", "standard", "paper", "flatnas", "quick+compat", "standard+compat", "paper+compat")
+PRESETS = ("quick", "standard", "paper", "imagenet", "flatnas", "quick+compat", "standard+compat", "paper+compat")
 RECIPES = ("quick", "cifar", "imagenet", "nasbench201")
+LOGGERS = ("tensorboard", "mlflow", "wandb")
 
 Completion = Callable[[str], list[str]]
 
@@ -71,7 +72,7 @@ def assignments(incomplete: str) -> list[str]:
 
 def optimizers(incomplete: str) -> list[str]:
     """Optimisers."""
-    from lowland.core.config import OptimizationConfig
+    from lowland.core.recipe import OptimizationConfig
 
     return beginning(get_args(OptimizationConfig.model_fields["optimizer"].annotation), incomplete)
 

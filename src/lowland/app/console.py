@@ -8,13 +8,25 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
 
 from lowland.core.errors import LowlandWarning
+from lowland.core.text import harmless
 
-out = Console()
-err = Console(stderr=True)
+
+class Harmless(Console):
+    """A console on which names and texts of strangers stand written out where they would do something to a terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The renderable's segments; what rich itself says to the terminal stays as it is."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=harmless(segment.text))
+
+
+out = Harmless()
+err = Harmless(stderr=True)
 
 
 def say(lines: Iterable[str | Text]) -> None:

@@ -116,6 +116,20 @@ class Searcher(Option):
         return [{"search": {"searcher": value}}]
 
 
+class Genotypes(Option):
+    """Genotypes in place of a search; those that name their space choose it."""
+
+    def layers(self, value: Any) -> Layers:
+        """The genotypes and, from the first that names one, the space; a `--space` that says otherwise prevails."""
+        from lowland.core.registry import SPACES
+        from lowland.core.settings import nested
+
+        kinds = [text.partition(":")[0] for text in value if ":" in text]
+        named = ["darts" if kind == "published" else kind for kind in kinds]
+        known = [space for space in named if space in SPACES.names()][:1]
+        return [*({"space": space} for space in known), nested(self.setting, list(value))]
+
+
 class Names(Option):
     """Names, given one by one or separated by commas."""
 
@@ -139,6 +153,14 @@ class Paths(Option):
 OPTIONS: Mapping[str, Option] = {
     "config": File("--config", "YAML file of settings.", type=Path),
     "data": Option("--data", "Data set name, image folder or .npz file.", "data.name", completed=completion.data),
+    "genotypes": Genotypes(
+        "--genotype",
+        "No search: train this genotype, published:NAME (`lowland published`), SPACE:GENOTYPE or one of --space. "
+        "Repeatable.",
+        "search.options.given.genotypes",
+        list[str],
+        implies=("searcher", "given"),
+    ),
     "space": Option("--space", "Search space (`lowland spaces`).", "space", completed=completion.spaces),
     "measure": Option(
         "--measure", "Measure or sum of measures (`lowland measures`).", "measure.name", completed=completion.measures
@@ -153,7 +175,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "preset": Option(
         "--preset",
-        "quick, standard, paper, flatnas; add +compat for the public code's quirks.",
+        "quick, standard, paper, imagenet, flatnas; add +compat for the public code's quirks.",
         "preset",
         completed=completion.among(*completion.PRESETS),
     ),
@@ -227,10 +249,11 @@ OPTIONS: Mapping[str, Option] = {
     "settings": Assignments(
         "--set", "Any setting: section.key=value. Repeatable.", type=list[str], completed=completion.assignments
     ),
-    "log": Option(
-        "--log",
+    "loggers": Option(
+        "--logger",
         "Also write curves, settings and figures for tensorboard, mlflow or wandb. Repeatable, or separated by commas.",
         type=list[str],
+        completed=completion.among(*completion.LOGGERS),
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
 }

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from lowland.core.recipe import LongConfig
 from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
@@ -37,12 +38,17 @@ class DataConfig(Section):
     flip: bool | None = Field(
         None, description="mirror training images left-right; default: where it makes sense (not for digits)"
     )
+    normalise: Literal["statistics", "none"] = Field(
+        "statistics",
+        description="by mean and deviation of the training images, or not at all: levels from 0 to 1, as weights of "
+        "the GeNAS code expect",
+    )
     crop_padding: Annotated[int, Field(ge=0)] | None = Field(
         None, description="random crop after padding by this many pixels; default: image_size / 8"
     )
 
 
-class SupernetConfig(OptimizationConfig):
+class SupernetConfig(LongConfig):
     """The weight-sharing network and how it is trained (SPOS; recipes of GeNAS)."""
 
     channels: Positive = Field(16, description="initial width of the supernet")
@@ -95,8 +101,10 @@ class MeasureConfig(Section):
     )
     images: Positive | None = Field(None, description="score on this many search-split images; default: all")
     batch_size: Positive = Field(125, description="images per forward pass; on CPUs larger ones outgrow the cache")
-    calibration: Literal["cumulative", "batch", "ema-14"] = Field(
-        "cumulative", description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1"
+    calibration: Literal["cumulative", "batch", "ema-14", "ema-14-augmented"] = Field(
+        "cumulative",
+        description="batch-norm statistics: mean over batches, one large batch, or 14 averages at 0.1; augmented: of "
+        "batches of 64, flipped and cropped as in training",
     )
     calibration_images: Positive = Field(512, description="training images behind batch-norm statistics")
     draws: Positive = Field(1, description="independent noise draws per σ")
@@ -130,6 +138,11 @@ class SearchConfig(Section):
     searcher: str = Field(
         "one-shot", description="what finds networks; one-shot: paths of a trained supernet are scored"
     )
+    sampling: Literal["networks", "genes"] = Field(
+        "networks",
+        description="random genotypes: uniform over all networks, or every decision uniform, as in the public code of "
+        "Once-for-All; the same but in elastic spaces, where few networks have shallow stages",
+    )
     strategy: str = Field("evolution", description="one-shot: what proposes candidates")
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
@@ -143,7 +156,11 @@ class SearchConfig(Section):
         description="how many designs begin their retraining, at the end of the search, and are put in order by "
         "successive halving; 0: none",
     )
-    finalist_epochs: Rate = Field(1.0, description="finalists: epochs of the first rung, perhaps a fraction of one")
+    finalist_epochs: Rate | None = Field(
+        None,
+        description="finalists: epochs of the first rung, perhaps a fraction of one; at most half of retrain.epochs, "
+        "default: a twelfth",
+    )
     halving: Annotated[int, Field(ge=2)] = Field(
         3, description="finalists: at each rung one in so many goes on, to so many times the steps"
     )
@@ -155,7 +172,7 @@ class SearchConfig(Section):
         (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
     )
     hand_written: bool = Field(
-        True, description="finalists: networks of the space written by hand are among them (at most half)"
+        False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
     workers: Positive | None = Field(
         None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
@@ -195,7 +212,7 @@ class NetworkConfig(Section):
     )
 
 
-class RetrainConfig(OptimizationConfig):
+class RetrainConfig(LongConfig):
     """How the winner is trained from scratch."""
 
     recipe: str = Field("quick", description="named defaults for this section: quick, cifar, imagenet, nasbench201")
@@ -222,6 +239,15 @@ class RetrainConfig(OptimizationConfig):
         description="early stopping: epochs without a better accuracy on the search split before training ends with "
         "the best epoch's weights; 0: off",
     )
+
+    def compared(self) -> dict[str, Any]:
+        """What comparisons keep of a recipe: everything but what came later and is off, so that older ones go on.
+
+        Returns:
+            Settings by name, as JSON.
+        """
+        off = set() if self.min_steps else {"min_steps"}
+        return self.model_dump(mode="json", exclude={"top", "recipe"} | off)
 
     @model_validator(mode="after")
     def _retraining(self) -> Self:

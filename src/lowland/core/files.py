@@ -33,7 +33,8 @@ def explained(path: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise RunError(
-                f"no permission to write {path}; choose a folder you may write to with --out, or change its permissions"
+                f"no permission to write {path}; change its permissions, or choose another folder: --out for "
+                "what is new, a copy (cp -r) of a run that exists"
             ) from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise RunError(f"{path} cannot be made because a file is in the way; choose another folder") from error

@@ -1,4 +1,4 @@
-"""Settings of a training: optimiser, schedule, augmentation; shared by supernet, fine-tuning and retraining."""
+"""How weights are learned: settings that supernet, fine-tuning and retraining share."""
 
 from __future__ import annotations
 
@@ -101,6 +101,15 @@ _LATER = frozenset(
         "class_balance",
         "consistency",
         "patience",
+        "min_steps",
     }
 )
 """Settings that format 1 did not have; their defaults are what it did."""
+
+
+class LongConfig(OptimizationConfig):
+    """How weights that a run is for are learned: those of the supernet and of the delivered networks."""
+
+    min_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="fewest training steps: with few images the epochs are raised until there are so many; 0: off"
+    )

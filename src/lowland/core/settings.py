@@ -50,6 +50,10 @@ Options = dict[str, dict[str, Any]]
 """Settings of members of a registry by their names, each as its own `Config` says (`core.options`)."""
 
 
+MOST_VALUES = 10_000
+"""Of settings, references written out; the complete settings of a run have a hundredth of it."""
+
+
 class NoSettings(Section):
     """Of a member that has no settings of its own."""
 
@@ -95,11 +99,13 @@ def assignment(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         raise ConfigError(f"--set {text!r} is not of the form section.key=value, such as retrain.epochs=30")
     try:
-        return nested(key.strip(), yaml.safe_load(value))
+        return nested(key.strip(), _loaded(value))
     except RecursionError:
         raise ConfigError(f"--set {text[:80]!r}: the value is nested too deeply") from None
+    except _Swollen as error:
+        raise ConfigError(f"--set {text[:80]!r}: the value {error}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
-        raise ConfigError(f"--set {text!r}: the value is not valid YAML") from error
+        raise ConfigError(f"--set {_short(text)}: the value is not valid YAML") from error
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:
@@ -175,9 +181,11 @@ def parse(text: str, where: str) -> dict[str, Any]:
         ConfigError: the text is not YAML or no mapping; the sentence begins with `where` it stands.
     """
     try:
-        content = yaml.safe_load(text)
+        content = _loaded(text)
     except RecursionError:
         raise ConfigError(f"{where} is nested too deeply") from None
+    except _Swollen as error:
+        raise ConfigError(f"{where} {error}") from None
     except (yaml.YAMLError, ValueError) as error:  # ValueError: a date or number that cannot be
         raise ConfigError(f"{where} is not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
@@ -185,6 +193,40 @@ def parse(text: str, where: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{where} must hold sections of `key: value` lines, not a {type(content).__name__}")
     return content
+
+
+class _Swollen(Exception):
+    """References in a YAML text make it endless, or much larger than settings are."""
+
+
+def _loaded(text: str) -> Any:
+    """The values of a YAML text, unless a few lines of it stand for millions."""
+    value = yaml.safe_load(text)
+    if "*" in text:
+        _written_out(value, {}, set())
+    return value
+
+
+def _written_out(value: Any, sizes: dict[int, int], above: set[int]) -> int:
+    """How many values stand in `value` once every reference is written out."""
+    if not isinstance(value, dict | list):
+        return 1
+    if id(value) in above:
+        raise _Swollen("refers to itself (*); write it out")
+    if id(value) not in sizes:
+        above.add(id(value))
+        inner = value.values() if isinstance(value, dict) else value
+        sizes[id(value)] = 1 + sum(_written_out(each, sizes, above) for each in inner)
+        above.remove(id(value))
+    if sizes[id(value)] > MOST_VALUES:
+        raise _Swollen(f"has more than {MOST_VALUES:,} values once its references (*) are written out; leave them out")
+    return sizes[id(value)]
+
+
+def _short(value: Any) -> str:
+    """A value as an error shows it: its beginning where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def section(kind: type[S], values: Mapping[str, Any], where: str = "", prefix: str = "") -> S:
@@ -218,7 +260,7 @@ def _sentence(error: ValidationError, kind: type[BaseModel], prefix: str) -> str
         return f"unknown setting {prefix + key!r}{_suggestion(key, kind, prefix)}"
     key = _key(first["loc"], kind)
     place = prefix + key if key else prefix.rstrip(".") or "settings"
-    shown = "" if isinstance(first["input"], dict) else f"={first['input']!r}"
+    shown = "" if isinstance(first["input"], dict) else f"={_short(first['input'])}"
     if first["type"] == "model_type":
         return f"setting {place}{shown} must be a section of `key: value` lines"
     # Where a setting may be one of several kinds, each kind has its own fault.

@@ -25,6 +25,7 @@ _HOMES = {
     "Split": "splits",
     "StreamedSplit": "splits",
     "Subset": "splits",
+    "affine": "splits",
     "augment": "batching",
     "balanced_order": "batching",
     "batches": "batching",
@@ -34,6 +35,7 @@ _HOMES = {
     "check_names": "corruptions.table",
     "concatenate": "splits",
     "corrupt": "corruptions.table",
+    "data_uris": "thumbnails",
     "describe": "description",
     "in_memory": "memory",
     "load": "sources",
@@ -58,7 +60,8 @@ if TYPE_CHECKING:
     from lowland.data.memory import Arrays, in_memory, save_arrays
     from lowland.data.pictures import pixels, read_picture
     from lowland.data.sources import load
-    from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, concatenate, normalise
+    from lowland.data.splits import DataSet, MemorySplit, Split, StreamedSplit, Subset, affine, concatenate, normalise
+    from lowland.data.thumbnails import data_uris
 
 __all__ = [
     "CORRUPTIONS",
@@ -77,6 +80,7 @@ __all__ = [
     "Split",
     "StreamedSplit",
     "Subset",
+    "affine",
     "augment",
     "balanced_order",
     "batches",
@@ -86,6 +90,7 @@ __all__ = [
     "check_names",
     "concatenate",
     "corrupt",
+    "data_uris",
     "describe",
     "in_memory",
     "load",

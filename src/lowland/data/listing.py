@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -55,8 +56,9 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
         The folders and the pictures, each sorted by name.
 
     Raises:
-        DataError: If the folder cannot be read, an entry is a link to nothing, or pictures are in a format that is
-            not read.
+        DataError: If the folder cannot be read, an entry is a link to nothing, a picture is no
+            file, or pictures are in a format that is not
+            read.
     """
     folders: list[str] = []
     pictures: list[str] = []
@@ -73,6 +75,8 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
                     )
                 elif entry.is_dir():
                     folders.append(entry.name)
+                elif suffix in SUFFIXES and not entry.is_file():
+                    raise DataError(f"{shown(entry.path)} is no file but a pipe, socket or device; remove it")
                 elif suffix in SUFFIXES:
                     pictures.append(entry.name)
                 elif suffix in FOREIGN:
@@ -89,6 +93,21 @@ def listing(folder: Path, survey: Survey) -> tuple[list[Path], list[Path]]:
             f"'*{_suffix(min(foreign))}', and remove the originals"
         )
     return [folder / name for name in sorted(folders)], [folder / name for name in sorted(pictures)]
+
+
+_TAR = re.compile(r"\.(tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz|zst))$")
+_ZIP = re.compile(r"\.(zip|7z|rar)$")
+
+
+def unpack_first(path: Path) -> str | None:
+    """One sentence that says how to unpack an archive; None for other files."""
+    name = path.name.lower()
+    command = (
+        "tar xf" if _TAR.search(name) else {"zip": "unzip", "7z": "7z x", "rar": "unrar x"}.get(name.rpartition(".")[2])
+    )
+    if command is None or not (_TAR.search(name) or _ZIP.search(name)):
+        return None
+    return f"{path} is packed; unpack it first: {command} {path.name}, and give the folder that this makes"
 
 
 def _suffix(name: str) -> str:

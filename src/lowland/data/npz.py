@@ -129,6 +129,11 @@ def _read(path: Path) -> tuple[dict[Part, dict[Kind, str]], dict[str, NDArray[An
         with archive:
             keys, unused = _keys(str(path), archive.files)
             arrays = {key: archive[key] for part in keys.values() for key in part.values()}
+    except MemoryError as error:
+        raise DataError(
+            f"the arrays of {path} do not fit in this machine's memory, or their headers are damaged; save fewer or "
+            f"smaller images"
+        ) from error
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as an .npz file of plain arrays ({' '.join(str(error).split())}); "

@@ -161,6 +161,8 @@ def _undecodable(name: str, error: Exception) -> str:
     if isinstance(error, Image.DecompressionBombError):
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         return f"{name} has more than {most:,} pixels, the most that is safe to decode; make it smaller or remove it"
+    if isinstance(error, ValueError) and "MAX_TEXT" in str(error):
+        return f"{name} holds text beside the picture that unpacks to more than is safe to read; save it anew without"
     if isinstance(error, UnidentifiedImageError):
         reason = "its content is of no known image format"
     elif isinstance(error, OSError) and error.strerror:

@@ -23,6 +23,7 @@ from lowland.data.fitting import Fit, choose, natural_side
 from lowland.data.folder import open_folder
 from lowland.data.images import Images, Look, Source
 from lowland.data.known import SETS, catalogue
+from lowland.data.listing import unpack_first
 from lowland.data.memory import Arrays
 from lowland.data.npz import open_arrays, open_npz
 from lowland.data.selection import Indices, groups, held_out, interleaved, limited
@@ -103,7 +104,9 @@ def load(config: DataConfig, *, seed: int, device: torch.device | str = "cpu", a
     if natural_size != size:
         read = partial(_read, homes["test"], chosen["test"], channels, natural_size, how)
         unresized = StreamedSplit(read, splits["test"].labels_N)
-    mean, std = _statistics(splits["train"], seed)
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    if config.normalise == "statistics":
+        mean, std = _statistics(splits["train"], seed)
     unwise = doubts(
         source, looks, how, {part: images.labels_N[chosen[part]] for part, images in homes.items()}, contents
     )
@@ -144,7 +147,9 @@ def _open(config: DataConfig) -> Source:
     if path.suffix.lower() == ".npz" and path.is_file():
         return open_npz(path)
     if path.exists():
-        raise DataError(f"{path} is neither a folder of images nor an .npz file; unpack or convert it first")
+        raise DataError(
+            unpack_first(path) or f"{path} is neither a folder of images nor an .npz file; convert it first"
+        )
     if path.suffix.lower() == ".npz" or os.sep in name or "/" in name:
         raise DataError(
             f"data {path} does not exist; check the path (the current folder is {Path.cwd()}), or, if it was moved "

@@ -160,7 +160,7 @@ class DataSet:
         search: Images held out of the training images, to score candidates.
         test: Images no weight and no choice has seen.
         classes: Class names, by label.
-        mean: Mean of each channel of the training images, 0 to 1.
+        mean: Mean of each channel of the training images, 0 to 1; 0 where they are not normalised, with `std` 1.
         std: Standard deviation of each channel of the training images, in the same unit, at least one grey level.
         in_channels: 1 (grey) or 3 (colour).
         image_size: Height and width, pixels.
@@ -208,18 +208,23 @@ class DataSet:
 
 def normalise(x_NCHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """(x / 255 − mean) / std of uint8 (N, C, H, W), as float32 in the same memory format on the same device."""
-    scale, shift = _affine(mean, std, x_NCHW.device)
+    # What is made while torch traces a program belongs to that program and holds no values: it must not be kept.
+    constants = affine if torch.compiler.is_compiling() else _kept
+    scale, shift = constants(mean, std, x_NCHW.device)
     return x_NCHW.to(torch.float32).mul_(scale).sub_(shift)
 
 
-@lru_cache(maxsize=16)
-def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Constants a, b with a·x − b = (x / 255 − mean) / std; kept, since copying them to a GPU would wait for it."""
+def affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Constants a, b of shape (C, 1, 1), float32, with a·x − b = (x / 255 − mean) / std."""
     mean_C = torch.tensor(mean, dtype=torch.float64)
     std_C = torch.tensor(std, dtype=torch.float64)
     scale = (1 / (255 * std_C)).to(device, torch.float32)
     shift = (mean_C / std_C).to(device, torch.float32)
     return scale[:, None, None], shift[:, None, None]
+
+
+_kept = lru_cache(maxsize=16)(affine)
+"""Kept, since copying them to a GPU would wait for it."""
 
 
 def _check_labels(labels_N: Tensor, length: int) -> None:

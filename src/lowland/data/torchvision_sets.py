@@ -12,6 +12,7 @@ from lowland.core.errors import DataError
 from lowland.data.arrays import channels_first
 from lowland.data.images import ArrayImages, Images, Source
 from lowland.data.known import SETS, TorchvisionSet
+from lowland.data.listing import unpack_first
 from lowland.data.pictures import FileImages
 from lowland.data.selection import Indices
 
@@ -35,6 +36,8 @@ def open_torchvision(name: str, root: Path | None, *, download: bool) -> Source:
             f"copy, and --download as well to fetch it into that folder"
         )
     root = root.expanduser()
+    if root.is_file():
+        raise DataError(unpack_first(root) or f"--data-root {root} is a file; give the folder that it lies in")
     train, class_names = _parts(name, entry, entry.train, root, download)
     test = _parts(name, entry, entry.test, root, download)[0] if entry.test else None
     classes = entry.classes or class_names or tuple(str(label) for label in range(int(train.labels_N.max()) + 1))

@@ -1,6 +1,7 @@
 """The found network as a folder that anyone can load, with its preprocessing.
 
-A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing).
+A network folder holds `network.safetensors` (weights) and `network.json` (genotype, shape, classes, preprocessing);
+`config.json` says the same to timm, and nothing here reads it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from lowland.core.errors import ConfigError, RunError
 from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet, Fit, normalise
+from lowland.delivery import timm_config
 from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, digest
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
 from lowland.store import inside
 from lowland.store.manifest import INCOMING, NETWORK
 from lowland.store.manifest_check import parsed
+
+FILES = (WEIGHTS, timm_config.FILE, FILE)
+"""What `save` writes, the description last."""
 
 BATCH = 125
 """Images that `predict` reads and classifies at a time; on CPUs larger batches outgrow the cache."""
@@ -183,6 +188,8 @@ def save(
     inside.make_root(folder)
     content = serialised({name: state[name].detach().cpu().contiguous() for name in wanted})
     inside.write_bytes(folder, WEIGHTS, content)
+    told = timm_config.config(genotype, shape, classes=data.classes, mean=data.mean, std=data.std, fit=data.fit)
+    inside.write_text(folder, timm_config.FILE, json_text(told))
     values = {
         "format": FORMAT,
         "space": genotype.space,
@@ -220,6 +227,11 @@ def with_facts(folder: Path, more: Mapping[str, Any]) -> str:
     values.pop("digest", None)
     values["facts"] = {**values["facts"], **more}
     return json_text(values | {"digest": digest(values)})
+
+
+def files(folder: Path) -> list[str]:
+    """Names of the files of a delivered network; a folder of an earlier version has none for timm."""
+    return [file for file in FILES if file != timm_config.FILE or (folder / file).is_file()]
 
 
 def facts(folder: Path) -> dict[str, Any]:

@@ -6,7 +6,8 @@ Tensor names: N images, B images of one batch, C channels, H height, W width, K 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 
 from lowland.core.errors import DataError, LowlandError
 from lowland.core.inference import evaluating, outputs
+from lowland.data import data_uris
+from lowland.evaluation.details import Details
+from lowland.evaluation.recall import recall_tables
 from lowland.evaluation.reliability import BINS
 from lowland.evaluation.results import Classification, ClassificationResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
@@ -100,6 +104,10 @@ def classification(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
         - `*_standard_error`: of each over the draw of test images, in the same unit: binomial for accuracies, s/√N for
           the likelihood, and for calibration that of the mean of ±(correct − confidence), each bin's sign held fixed
           (delta method; too large where bins are so well calibrated that their signs are chance). None where N = 1.
+        - `balanced`: balanced accuracy, the mean recall of the classes that have images, percent; its standard error is
+          √(Σ_k r_k(1 − r_k)/n_k)/K (None where a class has one image, whose spread is not known).
+        - `recall`: of each class, in the order of logits, `value` (share of its images that are named rightly, percent;
+          None where it has none), `standard_error` (binomial) and its images `n`.
         - `n`: number of images.
 
     Raises:
@@ -134,7 +142,13 @@ def classification(logits_NK: Tensor, labels_N: Tensor) -> dict[str, Any]:
     gap_J = torch.zeros(BINS, dtype=torch.float64).index_add_(0, bin_N, gap_N)
     signed_N = gap_N * gap_J.sign()[bin_N]
 
+    recall = _recall(rank_N == 0, labels_N, num_classes)
+    errors = [each["standard_error"] for each in recall if each["n"]]
+    known = [error for error in errors if error is not None]
     return {
+        "balanced": sum(each["value"] for each in recall if each["n"]) / len(errors),
+        "balanced_standard_error": math.hypot(*known) / len(errors) if len(known) == len(errors) else None,
+        "recall": recall,
         "top1": 100 * top1,
         "top1_standard_error": _binomial(top1, n),
         "top5": None if top5 is None else 100 * top5,
@@ -153,6 +167,20 @@ def standard_error(values_N: Tensor) -> float | None:
     return float(values_N.double().std()) / math.sqrt(n) if n > 1 else None
 
 
+def _recall(right_N: Tensor, labels_N: Tensor, classes: int) -> list[dict[str, Any]]:
+    """Recall of each class, as `classification` tells it."""
+    n_K = labels_N.bincount(minlength=classes)
+    right_K = labels_N[right_N].bincount(minlength=classes)
+    return [
+        {
+            "value": 100 * right / n if n else None,
+            "standard_error": _binomial(right / n, n) if n else None,
+            "n": n,
+        }
+        for right, n in zip(right_K.tolist(), n_K.tolist(), strict=True)
+    ]
+
+
 def _binomial(share: float, n: int) -> float | None:
     """100·√(p(1−p)/n), percent."""
     return 100 * math.sqrt(share * (1 - share) / n) if n > 1 else None
@@ -160,6 +188,11 @@ def _binomial(share: float, n: int) -> float | None:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
+
+
+def _pictures(split: Split, places: Sequence[int]) -> list[str]:
+    """Images of a split as `data:` URIs."""
+    return data_uris(split.images(torch.tensor(places)))
 
 
 @register
@@ -178,22 +211,19 @@ class ClassificationSuite(Suite[ClassificationResults]):
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ClassificationResults:
         """Judge networks as a person runs them after `lowland.load`."""
-        data, found = context.data, {}
+        data, found, details = context.data, {}, {}
         for rank, model in networks.items():
             judged = predict(model, data.test, data.normalise, context.exact, context.batch_size)
-            found[rank] = Classification(**classification(*judged))
-        return ClassificationResults(found)
+            found[rank] = Classification.from_json(classification(*judged))
+            details[rank] = Details.of(*judged)
+        best = next(iter(details), None)
+        if best is not None:  # the report shows the mistakes of the best network
+            details[best] = details[best].pictured(partial(_pictures, data.test))
+        return ClassificationResults(found, details, data.classes)
 
     def figures(self, results: ClassificationResults) -> dict[str, list[Figure]]:
-        """Top-1 accuracy."""
-        return {
-            rank: [
-                Figure(
-                    label="test top-1", value=found.top1, unit="%", standard_error=found.top1_standard_error, n=found.n
-                )
-            ]
-            for rank, found in results.networks.items()
-        }
+        """Top-1 accuracy; and where classes are unequal, balanced accuracy."""
+        return {rank: _figures(found) for rank, found in results.networks.items()}
 
     def section(self, results: ClassificationResults) -> SuiteSection:
         """One row for each network."""
@@ -214,4 +244,13 @@ class ClassificationSuite(Suite[ClassificationResults]):
         )
         sizes = sorted({found.n for found in results.networks.values()})
         note = f"On {', '.join(f'{n:,}' for n in sizes)} clean test images; ± is one standard error."
-        return SuiteSection(title="Clean test images", tables=(Table(columns=columns, rows=rows, note=note),))
+        tables = (Table(columns=columns, rows=rows, note=note), *recall_tables(results))
+        return SuiteSection(title="Clean test images", tables=tables)
+
+
+def _figures(found: Classification) -> list[Figure]:
+    top1 = Figure(label="test top-1", value=found.top1, unit="%", standard_error=found.top1_standard_error, n=found.n)
+    if not found.unequal or found.balanced is None:
+        return [top1]
+    error = found.balanced_standard_error
+    return [top1, Figure(label="balanced", value=found.balanced, unit="%", standard_error=error, n=found.n)]

@@ -130,7 +130,7 @@ class Training:
 
     def task(self, terms: Terms) -> str:
         """A digest of everything that decides the weights."""
-        recipe = terms.followed_by(self.reference).model_dump(mode="json", exclude={"top", "recipe"})
+        recipe = terms.followed_by(self.reference).compared()
         data, compute = terms.data, terms.compute
         parts = (recipe, self.shape, self.reference.text, data.fingerprint, str(compute.autocast_dtype), self.digest)
         return f"{derive(self.seed, 'contest', *parts):016x}"
@@ -253,6 +253,7 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
         InterruptedRun: the monitor asked for a stop; what is done is kept.
         LowlandError: a training diverged, or a file is damaged.
     """
+    inside.make_root(folder)
     for training in trainings:
         if training.delivered is None and training.facts(terms) is None:
             training.train(terms)

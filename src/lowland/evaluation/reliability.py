@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, Self
 
 from lowland.evaluation.section import Line
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BINS = 15
 """Confidence bins ((b−1)/15, b/15] of the expected calibration error (Guo et al. 2017, section 5)."""
@@ -40,9 +40,12 @@ class Reliability:
             The bins that hold images.
 
         Example:
+            >>> import torch
             >>> Reliability.of(torch.tensor([0.8, 0.2]).log().expand(4, 2), torch.tensor([0, 0, 0, 1]))
             Reliability(confidence=(80.0,), accuracy=(75.0,), n=(4,))
         """
+        import torch  # those who read what was found need none of it
+
         probability_NK = logits_NK.double().softmax(dim=1)
         confidence_N, named_N = probability_NK.max(dim=1)
         right_N = (named_N == labels_N).double()

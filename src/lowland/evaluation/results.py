@@ -9,16 +9,31 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Self
 
+from lowland.evaluation.details import Details
 from lowland.evaluation.section import Estimate
 
 CurveKind = Literal["winner", "random", "retrained"]
+
+
+UNEQUAL = 3
+"""Largest over smallest class of the test images from which on balanced accuracy is told beside accuracy."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recall:
+    """How many of a class's `n` test images are named rightly, percent; None where it has none."""
+
+    value: float | None
+    standard_error: float | None
+    n: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classification:
     """Figures of one network on clean test images (`evaluation.classification.classification` says how they are made).
 
-    Accuracies and calibration error in percent, likelihood in nats.
+    Accuracies and calibration error in percent, likelihood in nats. `recall` is that of each class, in the order of
+    logits; `balanced` its mean.
     """
 
     top1: float
@@ -30,6 +45,20 @@ class Classification:
     ece: float
     ece_standard_error: float | None = None
     n: int
+    balanced: float | None = None
+    balanced_standard_error: float | None = None
+    recall: tuple[Recall, ...] = ()
+
+    @property
+    def unequal(self) -> bool:
+        """Whether the largest class of the test images has at least `UNEQUAL` times as many as the smallest."""
+        sizes = [each.n for each in self.recall]
+        return bool(sizes) and max(sizes) >= UNEQUAL * min(sizes)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From its fields as JSON, also of runs judged before recall was kept."""
+        return cls(**{**values, "recall": tuple(Recall(**each) for each in values.get("recall", ()))})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,18 +196,34 @@ class Curve:
 
 @dataclass(frozen=True, slots=True)
 class ClassificationResults:
-    """Figures of every network on clean test images, by the network's rank."""
+    """Figures of every network on clean test images, by the network's rank.
+
+    Attributes:
+        networks: The figures.
+        details: What lies behind them; empty for runs judged before it was kept.
+        classes: Names of the classes in the order of their labels; empty as `details` are.
+    """
 
     networks: Mapping[str, Classification]
+    details: Mapping[str, Details] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """By rank, as JSON-like values."""
-        return {"networks": {rank: asdict(found) for rank, found in self.networks.items()}}
+        found: dict[str, Any] = {"networks": {rank: asdict(each) for rank, each in self.networks.items()}}
+        if self.details:
+            details = {rank: each.to_json() for rank, each in self.details.items()}
+            found["details"] = details
+        return found | {"classes": list(self.classes)}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
         """From `to_json`."""
-        return cls({rank: Classification(**found) for rank, found in values["networks"].items()})
+        return cls(
+            networks={rank: Classification.from_json(each) for rank, each in values["networks"].items()},
+            details={rank: Details.from_json(each) for rank, each in values.get("details", {}).items()},
+            classes=tuple(values.get("classes", ())),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,7 +136,7 @@ class LocalScorer:
                     f"the accelerator failed while scoring {genotype} ({_line(error)}); every earlier score is kept: "
                     f"resume the run"
                 ) from error
-            raise (Shortage if _memory_short(error) else ScoringFailure)(_line(error)) from error
+            raise (Shortage if memory_short(error) else ScoringFailure)(_line(error)) from error
         if not math.isfinite(value):
             raise ScoringFailure(f"the measure gave {value}")
         error_of = score.standard_error
@@ -178,7 +178,7 @@ _SHORT = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_
 """What torch's allocators and libraries say in a plain RuntimeError, in their own words."""
 
 
-def _memory_short(error: BaseException) -> bool:
+def memory_short(error: BaseException) -> bool:
     """Whether host or device had not enough memory."""
     import torch
 

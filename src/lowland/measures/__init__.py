@@ -5,14 +5,14 @@
 - robustness, flatnas: change of the accuracy under relative weight noise, and its sum with the error (FlatNAS).
 - perturbed_loss, adaptive_sharpness, filter_noise: the loss under absolute, relative and filter-normalised noise.
 - perturbed_accuracy: the accuracy under large relative noise.
-- hessian_trace: curvature of the loss.
+- hessian_trace, top_eigenvalue: curvature of the loss, in all directions and in the steepest.
 - training_speed: the loss over a few steps of training at a high learning rate.
 - angle: how far training turned the weights (RLNAS).
 - parameters, macs, naswot, synflow, grad_norm, snip, jacob_cov, zico, ntk, linear_regions, expressivity, progressivity,
   trainability, vkdnw, vkdnw_entropy, meco: of the untrained network (`untrained`).
 - latency: time for one image on the machine of the search.
 - combined: sums of these, such as `angle+flatness`.
-- landscape: flatness of any trained PyTorch model.
+- landscape: flatness of any trained PyTorch model, with the curvature, sharpness and slices of `surface`.
 
 They are served by candidate (one path, calibrated once), calibration (batch-norm statistics), per_image (losses, clean
 and under noise), perturbation (seeded weight noise), draws (several of them), hessian (products and eigenvectors) and

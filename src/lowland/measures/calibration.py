@@ -23,7 +23,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.inference import evaluating
 from lowland.spaces.space import Supernet
 
-Mode = Literal["cumulative", "batch", "ema-14"]
+Mode = Literal["cumulative", "batch", "ema-14", "ema-14-augmented"]
 
 EMA_STEPS = 14
 EMA_MOMENTUM = 0.1
@@ -44,7 +44,8 @@ def calibrate(
     - `cumulative`: mean over the batches of their means and unbiased variances, each batch weighted by its number of
       images (torch's `momentum=None` where all batches are equally large).
     - `batch`: mean and unbiased variance of all images as one batch.
-    - `ema-14`: 14 exponential averages with momentum 0.1 from mean 0 and variance 1, cycling over the batches.
+    - `ema-14`, `ema-14-augmented`: 14 exponential averages with momentum 0.1 from mean 0 and variance 1, cycling over
+      the batches; the caller augments the images.
 
     Only the running statistics change; momentum and training flags are put back, also after an exception. Modules
     other than `batch_norms` run in the mode the caller has set.
@@ -82,7 +83,7 @@ def calibrate(
 
 def _steps(images: Sequence[Tensor], mode: Mode) -> Iterator[tuple[Tensor, float]]:
     """The batches to run and the weight that each one's statistics get against those before it."""
-    if mode == "ema-14":
+    if mode.startswith("ema-14"):
         yield from ((x_NCHW, EMA_MOMENTUM) for x_NCHW in islice(cycle(images), EMA_STEPS))
         return
     batches = [torch.cat(list(images))] if mode == "batch" and len(images) > 1 else images

@@ -73,7 +73,7 @@ def flatness(
     adaptive: bool = False,
     slices: Sequence[Plane] = (),
     span: float | None = None,
-    points: int = 21,
+    points: int = 15,
     curvature_images: int | None = 256,
 ) -> Flatness:
     """Flatness of the minimum that a trained model lies in (GeNAS Eq. 4), and what else is asked of it, with errors.

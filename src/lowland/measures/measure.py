@@ -54,6 +54,7 @@ class Context:
         initial: The supernet's state before training (for the angle).
         compute: Where the arithmetic runs.
         seed: Run seed, from which the noise is derived.
+        augmented: Batches for batch norm that are augmented as in training; empty unless `measure.calibration` asks.
     """
 
     space: Space
@@ -62,6 +63,7 @@ class Context:
     initial: Mapping[str, Tensor]
     compute: Compute
     seed: int
+    augmented: Batches = ()
 
 
 class Measure(ABC):

@@ -134,7 +134,8 @@ def calibrated_subnet(
         with evaluating(network):
             yield Subnet(network, genotype, context, supernet)
         return
-    images = [x_NCHW for x_NCHW, _ in context.calibration]
+    batches = context.augmented if shared.calibration == "ema-14-augmented" else context.calibration
+    images = [x_NCHW for x_NCHW, _ in batches]
     with calibrated(network, genotype, images, shared.calibration, context.compute):
         yield Subnet(network, genotype, context, supernet)
 

@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lowland.evaluation.details import Details
 from lowland.evaluation.results import Classification, Curve, Shift, ShiftGroup
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report.halving_facts import HalvingFacts
 from lowland.report.search_facts import Pareto, Relaxed, Search
 
 if TYPE_CHECKING:
@@ -181,11 +183,12 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Commands:
-    """The command that makes what is missing, one for each stage."""
+    """The command that makes what is missing, one for each stage; `details` where only these are."""
 
     search: str
     retrain: str
     evaluate: str
+    details: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,11 +206,14 @@ class ReportFacts:
         stages: Stages run so far.
         search: The search, or None.
         pareto: What it found, where it had several objectives, or None.
+        halving: The rungs of successive halving, or None.
         relaxed: The epochs of a gradient search, or None.
         cells: The winner's cells.
         networks: The best genotypes by rank; the first is the winner.
         curves: Loss against weight noise.
         judged: What further suites found, which no field above tells.
+        details: What lies behind the best network's accuracy, or None.
+        class_names: Names of the classes in the order of their labels, where `details` are there.
         training: Training curves of the retrained network.
         loading: Python code that loads the delivered network, or empty.
     """
@@ -222,10 +228,13 @@ class ReportFacts:
     stages: tuple[Stage, ...] = ()
     search: Search | None = None
     pareto: Pareto | None = None
+    halving: HalvingFacts | None = None
     relaxed: Relaxed | None = None
     cells: tuple[CellGraph, ...] = ()
     networks: tuple[Network, ...] = ()
     curves: tuple[Curve, ...] = ()
     judged: tuple[Judged, ...] = ()
+    details: Details | None = None
+    class_names: tuple[str, ...] = ()
     training: Training | None = None
     loading: str = field(default="")

@@ -75,4 +75,4 @@ def _tiles(found: Flatness) -> list[Tile]:
 
 def _tile(label: str, value: float, error: float | None, note: str) -> Tile:
     shown, sign, rest = with_error(value, error).partition(" ± ")
-    return Tile(label, shown, f"± {rest}" if sign else "", note)
+    return Tile(label, shown, "", f"± {rest}; {note}" if sign else note)

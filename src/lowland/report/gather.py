@@ -26,13 +26,14 @@ from lowland.report.facts import (
     Standing,
     Training,
 )
+from lowland.report.halving_facts import halving
 from lowland.report.search_facts import MOST_CANDIDATES, Pareto, Relaxed, ScoredCandidate, Search, sample
-from lowland.report.sections import of_suite
+from lowland.report.sections import exports, generic, of_suite
 from lowland.search import Archive, order
 from lowland.search.places import Place
 from lowland.search.scored import order_of, scored
 from lowland.search.strategies import strategy as strategies
-from lowland.store.artifacts import Searched, SuiteRecord, Trained, evaluated
+from lowland.store.artifacts import Exports, Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
 
 
@@ -84,6 +85,7 @@ def gather(run: Run) -> ReportFacts:
             search=f"lowland search {run.path}",
             retrain=f"lowland train {run.path}",
             evaluate=f"lowland evaluate {run.path}",
+            details=f"lowland resume {run.path} --restart evaluate",
         ),
         config_yaml=dump(config),
         environment=_environment(records[0].environment if records else manifest.get("environment", {})),
@@ -99,6 +101,7 @@ def gather(run: Run) -> ReportFacts:
         ),
         search=search,
         pareto=pareto,
+        halving=halving(searched, run.config) if searched is not None and config.search.finalists else None,
         relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
         cells=tuple(space.graphs(best)) if best is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
@@ -107,7 +110,8 @@ def gather(run: Run) -> ReportFacts:
     )
     for record in records:
         facts = of_suite(record.suite).fill(facts, _judged(record))
-    return facts
+    exported = Exports.read(run)
+    return facts if exported is None else generic.fill(facts, exports.judged(exported.forms))
 
 
 def _judged(record: SuiteRecord) -> Judged:
@@ -192,6 +196,7 @@ def _search(run: Run, searched: Searched) -> Search:
         noise=(judged["sigma"], judged["draws"]) if judged is not None else None,
         scored=len(found.values_N),
         ordered=ordered,
+        delivered=best.finalist is None or best.finalist.get("name") is None,
     )
 
 

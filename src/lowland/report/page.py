@@ -10,7 +10,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, S
 from lowland.core.files import write_text
 from lowland.report import text
 from lowland.report.facts import Asked, Network, ReportFacts
-from lowland.report.sections import classification, corruptions, generic, landscape, own, pareto
+from lowland.report.sections import classification, corruptions, details, generic, landscape, own, pareto
 from lowland.report.tiles import Tile
 
 MOST_CLASSES = 12
@@ -34,7 +34,7 @@ def render(facts: ReportFacts) -> str:
     winner = facts.networks[0] if facts.networks else None
     # A section of a suite stands where the page has a place for it, or else behind the others.
     further = {judged.suite: module for judged in facts.judged if (module := own(judged.suite)) is not None}
-    sections: dict[str, Any] = {}
+    sections = details.values(facts)
     for module in (landscape, corruptions, generic, *further.values()):
         sections |= module.values(facts)
     return filled(

@@ -57,6 +57,7 @@ class Search:
         noise: Relative weight noise σ and the number of draws behind the candidates' R, or None.
         scored: How many have a score; None: as many as `candidates`.
         ordered: Whether scores are only an order, so that places are shown and no values.
+        delivered: Whether the winner is the delivered network, which else was written by hand and never scored.
     """
 
     candidates: tuple[ScoredCandidate, ...]
@@ -67,6 +68,7 @@ class Search:
     noise: tuple[float, int] | None = None
     scored: int | None = None
     ordered: bool = False
+    delivered: bool = True
 
     @property
     def count(self) -> int:

@@ -45,3 +45,21 @@ def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]
         for candidate, value in zip(candidates, values_N, strict=True)
     )
     return sorted(found, key=attrgetter("rank"))
+
+
+def neighbourhood_mean(values: Sequence[float | None]) -> float:
+    """Mean of the scores of a genotype and its neighbours (Neighborhood-Aware NAS, arXiv 2105.06369).
+
+    Args:
+        values: Of the genotype and each neighbour; None where one could not be scored or is beyond the limits.
+
+    Returns:
+        Mean of those there are.
+
+    Raises:
+        ValueError: there are none.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        raise ValueError("none of a genotype and its neighbours has a score")
+    return sum(known) / len(known)

@@ -114,8 +114,7 @@ class Archive:
         self.read_only = read_only
         self._checked = False
         # SQLite would follow a link out of the run, and writes its log beside the file.
-        files = [f"{self.path.name}{suffix}" for suffix in database.SUFFIXES]
-        inside.require(self.path.parent, files)
+        inside.require(self.path.parent, [f"{self.path.name}{suffix}" for suffix in database.SUFFIXES])
         if read_only and not self.path.is_file():
             raise RunError(_NOT_YET.format(self.path))
         with self._explained():

@@ -41,6 +41,11 @@ class SizeLimits(Protocol):
         """Most multiply-accumulates for one image; None: any number."""
 
 
+def sampler(space: Space, sampling: str) -> Callable[[np.random.Generator], Genotype]:
+    """How random genotypes are drawn: `networks`, uniform over all, or `genes`, every decision uniform."""
+    return space.sample_genes if sampling == "genes" else space.sample
+
+
 class Limits:
     """The limits `search.max_params` and `search.max_macs` on the delivered network of a genotype.
 
@@ -49,10 +54,19 @@ class Limits:
         limits: Holds the limits; either may be absent.
         cost: Size of the delivered network of a genotype.
         seed: Run seed.
+        sampling: What draws are uniform over (`sampler`).
     """
 
-    def __init__(self, space: Space, limits: SizeLimits, cost: Callable[[Genotype], Cost], seed: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        limits: SizeLimits,
+        cost: Callable[[Genotype], Cost],
+        seed: int,
+        sampling: str = "networks",
+    ) -> None:
         self.space = space
+        self._draw = sampler(space, sampling)
         self.max_params = limits.max_params
         self.max_macs = limits.max_macs
         self._cost = cost
@@ -79,7 +93,7 @@ class Limits:
     def sample(self, accept: Callable[[Genotype], bool], seen: Collection[str], *keys: object) -> Genotype | None:
         """Draw a genotype within the limits whose isomorphism key is not in `seen`.
 
-        Uniform over such genotypes, by rejection from the space's uniform draw. Where 1000 draws in a row are refused
+        Uniform over such genotypes (or as `sampling` says), by rejection. Where 1000 draws in a row are refused
         (the limits are near the smallest network, or most genotypes were seen), the draw turns, for the rest of the
         search, to a second method: a space of at most 100,000 genotypes is listed and the draw stays exactly uniform;
         in a larger one it is the end of a random walk of mutations that starts at the smallest network and never leaves
@@ -99,7 +113,7 @@ class Limits:
         """
         if not self._rare:
             for attempt in range(UNIFORM_ATTEMPTS):
-                genotype = self.space.sample(numpy_rng(self._seed, "search", *keys, "uniform", attempt))
+                genotype = self._draw(numpy_rng(self._seed, "search", *keys, "uniform", attempt))
                 if accept(genotype):
                     return genotype
             self._rare = True

@@ -53,6 +53,7 @@ class SearchProblem:
         seed: Run seed, of which all draws are a function.
         max_params: Most parameters of the delivered network; None: any number.
         max_macs: Most multiply-accumulates of the delivered network; None: any number.
+        sampling: What random genotypes are uniform over, `networks` or `genes` (every decision).
         measure: Settings of measures, from which a strategy with several objectives takes theirs.
         combine: How the parts of a sum are combined (`measure.combine`).
         report: Hears of every candidate; may raise, to stop the search.
@@ -66,6 +67,7 @@ class SearchProblem:
     seed: int
     max_params: int | None = None
     max_macs: int | None = None
+    sampling: str = "networks"
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     combine: str = "sum"
     report: Report = unreported

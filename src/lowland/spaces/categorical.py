@@ -14,6 +14,7 @@ import numpy as np
 from lowland.core.errors import GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.spaces.space import Space
+from lowland.spaces.values import with_gene
 
 
 class CategoricalSpace(Space):
@@ -70,6 +71,12 @@ class CategoricalSpace(Space):
         self.validate(first)
         self.validate(second)
         return self._of(np.where(rng.random(len(self.gene_names)) < 0.5, first.genes, second.genes))
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Those with another operation as one gene."""
+        self.validate(genotype)
+        for place, gene in enumerate(genotype.genes):
+            yield from (with_gene(genotype, place, other) for other in range(len(self.operations)) if other != gene)
 
     def all(self) -> Iterator[Genotype]:
         """Every genotype, the last gene varying fastest; ConfigError for more than 100,000."""

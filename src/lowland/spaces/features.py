@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import cast
 
 from torch import Tensor, nn
 
@@ -60,6 +61,13 @@ class FeatureNetwork(nn.Module, ABC):
         maps: list[Tensor] = []
         self.trunk(x_NCHW, maps)
         return maps
+
+    def embedding(self, x_NCHW: Tensor) -> Tensor:
+        """What the classifier gets: the last map (N, C, H, W) → (N, F). A head that is no Sequential must say it."""
+        *layers, _ = cast(nn.Sequential, self.head)
+        for layer in layers:
+            x_NCHW = layer(x_NCHW)
+        return x_NCHW
 
     def forward(self, x_NCHW: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """(N, C, H, W) → logits (N, K); in training mode with an auxiliary head, (logits, auxiliary logits)."""

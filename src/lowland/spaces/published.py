@@ -7,6 +7,7 @@ MACs follow the papers' profiler: convolutions, and the classifier as (2·in −
 from __future__ import annotations
 
 import difflib
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -24,10 +25,11 @@ class PublishedNetwork:
         name: Short name, `<method>-<data set searched on>`.
         genotype: Its genotype.
         channels: Initial width C of the ImageNet network.
-        mmacs: Published multiply-accumulates for one image, millions (profiler convention).
-        mparams: Published number of weights, millions, without auxiliary head.
+        mmacs: Multiply-accumulates for one image, millions, by the papers' profiler.
+        mparams: Number of weights, millions, without auxiliary head.
         top1: Published ImageNet top-1 accuracy, percent.
         source: The paper that found it.
+        note: What is to be known of these figures.
     """
 
     name: str
@@ -37,6 +39,12 @@ class PublishedNetwork:
     mparams: float
     top1: float
     source: str
+    note: str = ""
+
+    @property
+    def searched_on(self) -> str:
+        """The data set it was searched on, as the last part of its name says."""
+        return {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet": "ImageNet"}[self.name.rpartition("-")[2]]
 
     @property
     def shape(self) -> Shape:
@@ -47,6 +55,10 @@ class PublishedNetwork:
 _GENAS = "Jeong et al., GeNAS, IJCAI 2023 (arXiv 2305.08611)"
 _RLNAS = "Zhang et al., RLNAS, CVPR 2021 (arXiv 2101.11834)"
 _SDARTS = "Chen and Hsieh, SDARTS, ICML 2020 (arXiv 2002.05283)"
+
+_PC_DARTS = "Xu et al., PC-DARTS, ICLR 2020 (arXiv 1907.05737)"
+_DROPNAS = "Hong et al., DropNAS, IJCAI 2020 (arXiv 2201.10493)"
+_SHAPLEY = "Xiao et al., Shapley-NAS, CVPR 2022 (arXiv 2206.09811)"
 
 _SHORT = {
     "mx": "max_pool_3x3",
@@ -89,7 +101,7 @@ _TABLE: tuple[tuple[str, str, int, float, float, float, str], ...] = (
     (
         "pc-darts-cifar100",
         "d5,1 d3,0 d5,1 mx,0 d3,0 s3,3 s3,0 s3,2 ; mx,0 mx,1 mx,0 sk,2 s5,2 sk,1 s3,0 s3,2",
-        *(50, 587.03, 5.28, 74.8, "Xu et al., PC-DARTS, ICLR 2020 (arXiv 1907.05737)"),
+        *(50, 587.03, 5.28, 74.8, _PC_DARTS),
     ),
     (
         "p-darts-cifar10",
@@ -109,7 +121,7 @@ _TABLE: tuple[tuple[str, str, int, float, float, float, str], ...] = (
     (
         "dropnas-cifar100",
         "sk,0 s3,1 s3,1 mx,2 s3,1 s5,2 s5,0 s5,1 ; mx,0 s5,1 d5,2 s5,1 d5,2 d5,3 d5,2 d5,4",
-        *(46, 571.16, 5.13, 75.1, "Hong et al., DropNAS, IJCAI 2020 (arXiv 2201.10493)"),
+        *(46, 571.16, 5.13, 75.1, _DROPNAS),
     ),
     (
         "darts-v2-cifar10",
@@ -121,7 +133,47 @@ _TABLE: tuple[tuple[str, str, int, float, float, float, str], ...] = (
         "s5,0 s3,1 d3,0 s5,2 s3,0 d5,3 d5,1 d3,2 ; s5,0 d3,1 s3,0 s5,2 d3,1 s3,3 mx,1 s5,2",
         *(46, 580.55, 5.26, 75.7, _RLNAS),
     ),
+    (
+        "pc-darts-cifar10",
+        "s3,1 sk,0 s3,0 d3,1 s5,0 s3,1 av,0 d3,1 ; s5,1 mx,0 s5,1 s5,2 s3,0 s3,3 s3,1 s3,2",
+        *(48, 571.90, 5.271, 74.9, _PC_DARTS),
+    ),
+    (
+        "pc-darts-imagenet",
+        "sk,1 s3,0 s3,0 sk,1 s3,1 s3,3 s3,1 d5,4 ; s3,0 sk,1 d5,2 mx,1 s3,2 s3,1 s5,0 s3,3",
+        *(48, 582.39, 5.342, 75.8, _PC_DARTS),
+    ),
+    (
+        "dropnas-cifar10",
+        "s3,1 sk,0 s3,1 s3,0 s3,1 s3,0 d5,4 d3,1 ; mx,0 s5,1 d5,2 s5,1 d5,3 d5,2 d5,3 d5,4",
+        *(48, 597.80, 5.433, 76.0, _DROPNAS),
+    ),
+    (
+        "shapley-cifar10",
+        "s3,0 s3,1 s3,1 d3,0 d3,2 sk,3 s3,1 d5,3 ; s3,1 mx,0 d5,2 s3,0 s3,2 mx,0 d3,3 sk,2",
+        *(48, 566.28, 5.139, 75.7, _SHAPLEY),
+    ),
+    (
+        "shapley-imagenet",
+        "s3,1 s5,0 d5,2 sk,1 s3,2 s5,0 s3,1 sk,2 ; s3,1 d3,0 av,2 s5,1 s3,3 sk,1 s3,2 s3,4",
+        *(48, 598.80, 5.424, 76.1, _SHAPLEY),
+    ),
+    (
+        "rlnas-imagenet",
+        "s3,0 s3,1 sk,1 s3,2 s3,1 s3,2 sk,0 s3,4 ; s3,0 mx,1 s3,0 sk,1 s3,0 d3,1 sk,0 s3,1",
+        *(48, 596.75, 5.464, 75.9, _RLNAS),
+    ),
 )
+
+_OUTPUTS_TOO = "the paper prints {} M MACs, which count 2 for each batch-norm and 1 for each ReLU output besides"
+_UNCHECKED = "the accuracy was not checked against the paper"
+_NOTES = {
+    "pc-darts-cifar10": _OUTPUTS_TOO.format(586),
+    "pc-darts-imagenet": _OUTPUTS_TOO.format(597),
+    "p-darts-cifar10": _OUTPUTS_TOO.format(557),
+    "darts-v2-cifar10": "the paper prints 574 M MACs, which no way of counting explains",
+    "rlnas-imagenet": _UNCHECKED,
+}
 
 
 @lru_cache(maxsize=1)
@@ -136,18 +188,20 @@ def networks() -> tuple[PublishedNetwork, ...]:
             mparams=mparams,
             top1=top1,
             source=source,
+            note=_NOTES.get(name, ""),
         )
         for name, text, channels, mmacs, mparams, top1, source in _TABLE
     )
 
 
 def get(name: str) -> PublishedNetwork:
-    """The published network called `name`; raises ConfigError naming the known ones."""
+    """The published network called `name`, also with `c10` and `c100` for the CIFARs; ConfigError names the known."""
+    whole = re.sub(r"-c(100?)$", r"-cifar\1", name)
     for network in networks():
-        if network.name == name:
+        if network.name == whole:
             return network
     known = [network.name for network in networks()]
-    near = difflib.get_close_matches(name, known, n=1)
+    near = difflib.get_close_matches(whole, known, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
     raise ConfigError(f"unknown published network {name!r}{guess}; known ones: {', '.join(known)}")
 

@@ -6,7 +6,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -179,6 +179,58 @@ class Space(ABC):
     @abstractmethod
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
         """A legal genotype that takes each independent decision from either parent with probability 1/2."""
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Every legal genotype that differs from `genotype` by one decision, each once.
+
+        Raises:
+            ConfigError: the space does not say which these are.
+        """
+        del genotype
+        raise ConfigError(
+            f"space {self.name} does not list the neighbours of a genotype; use --strategy evolution or random"
+        )
+
+    @property
+    def gene_options(self) -> tuple[int, ...]:
+        """How many values, from 0, each gene may be drawn from where a repair follows.
+
+        Raises:
+            ConfigError: the space's genes are not varied so.
+        """
+        raise ConfigError(f"genes of {self.name} are not drawn one by one; use the space's own variation")
+
+    def repaired(self, genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+        """Make genes legal that were exchanged or drawn one by one; by default they are.
+
+        Returns:
+            A legal genotype; of legal genes, they themselves.
+
+        Raises:
+            GenotypeError: they are not, and the space knows no repair.
+        """
+        del rng
+        genotype = Genotype(self.name, tuple(genes))
+        self.validate(genotype)
+        return genotype
+
+    def mutate_near(
+        self, genotype: Genotype, rng: np.random.Generator, probability: float, step: Callable[[int, int], int]
+    ) -> Genotype:
+        """Every gene that is a number changes with `probability`: `step`(value, how many there are) → value.
+
+        Raises:
+            ConfigError: genes of the space are kinds, not numbers with an order.
+        """
+        del genotype, rng, probability, step
+        raise ConfigError(
+            f"genes of {self.name} are kinds of operations, which have no order for a polynomial mutation; use the "
+            "space's own mutation"
+        )
+
+    def sample_genes(self, rng: np.random.Generator) -> Genotype:
+        """One legal genotype with every decision uniform; where decisions are independent, as `sample`."""
+        return self.sample(rng)
 
     def all(self) -> Iterator[Genotype]:
         """Every legal genotype, once; raises ConfigError where there are too many to enumerate."""

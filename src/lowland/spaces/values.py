@@ -5,6 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lowland.core.genotype import Genotype
+
+
+def with_gene(genotype: Genotype, gene: int, value: int) -> Genotype:
+    """The genotype with one gene replaced; whether that is legal is the space's to know."""
+    genes = genotype.genes
+    return Genotype(genotype.space, (*genes[:gene], value, *genes[gene + 1 :]))
+
+
 Stem = Literal["auto", "cifar", "imagenet"]
 ClassifierCount = Literal["in*out", "profiler"]
 

@@ -21,6 +21,7 @@ TRAINED = "supernet/trained.safetensors"
 HISTORY = "supernet/history.json"
 SEARCH = "search.json"
 TRAINING = "training.json"
+EXPORTS = "exports.json"
 EVALUATION = "evaluation"
 """Folder of the suites' results; `evaluation.json` in format 1."""
 
@@ -147,6 +148,34 @@ class Trained:
         """How the networks of `run` were trained; RunError where it is missing, damaged or of a later format."""
         values = _read(run, TRAINING)
         return cls(networks=values["networks"] if "format" in values else values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exports:
+    """In which forms the first network has left the run, and how each was found to agree with it.
+
+    It belongs to no stage: it holds for the network it names, whatever is done again.
+
+    Attributes:
+        network: SHA-256 of the network's weights.
+        forms: By name of the form, an outcome as `delivery.agreement.Outcome` reads it, and what it was found on.
+    """
+
+    network: str
+    forms: Mapping[str, Mapping[str, Any]]
+
+    def write(self, run: Run) -> None:
+        """Keep it in the run directory."""
+        run.write_json(EXPORTS, {"format": FORMAT} | asdict(self))
+
+    @classmethod
+    def read(cls, run: Run) -> Self | None:
+        """What is noted of the network that `run` has now; None where nothing is."""
+        if EXPORTS not in run.manifest["files"]:
+            return None
+        values = _read(run, EXPORTS)
+        current = run.manifest["files"].get(f"{network_folder(1)}/network.safetensors")
+        return cls(network=values["network"], forms=values["forms"]) if values["network"] == current else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

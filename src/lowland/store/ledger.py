@@ -10,9 +10,8 @@ from typing import Any, Self
 
 from lowland.core.config import Config
 from lowland.core.errors import RunError
-from lowland.core.files import json_text
 from lowland.store import inside, lock
-from lowland.store.manifest import CONFIG, FORMAT, MANIFEST, STAGES, renewal
+from lowland.store.manifest import CONFIG, FORMAT, MANIFEST, STAGES, manifest_text, renewal
 
 
 class Ledger:
@@ -80,7 +79,7 @@ class Ledger:
         """Make a run of an earlier format one of today, before anything else is written."""
         if self.manifest["format"] != FORMAT:
             self.manifest |= renewal(self.path, self.manifest, self.config)
-            inside.write_text(self.path, MANIFEST, json_text(self.manifest))
+            inside.write_text(self.path, MANIFEST, manifest_text(self.manifest))
             self._finish_settings()
 
     def _finish_settings(self) -> None:
@@ -97,7 +96,7 @@ class Ledger:
         if self._running is not None:
             spent = time.monotonic() - self._resumed
             self.manifest["stages"][self._running]["seconds"] = round(self._earlier_seconds + spent, 3)
-        inside.write_text(self.path, MANIFEST, json_text(self.manifest))
+        inside.write_text(self.path, MANIFEST, manifest_text(self.manifest))
 
     def _note(self, relative: str, digest: str) -> None:
         self.manifest["files"][relative] = digest

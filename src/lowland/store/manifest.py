@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -88,8 +89,13 @@ def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None
         "checkpoints": {},
         "files": {name: inside.sha256(path, name) for name in made},
     }
-    inside.write_text(path, MANIFEST, json_text(manifest))
+    inside.write_text(path, MANIFEST, manifest_text(manifest))
     return manifest
+
+
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """The manifest as it is written: with `sha256`, of its text without it. Those of before had none."""
+    return json_text(dict(manifest) | {"sha256": hashlib.sha256(json_text(dict(manifest)).encode()).hexdigest()})
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -120,6 +126,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for name, kind in (("created", str), ("lowland", str), ("stages", dict), ("checkpoints", dict), ("files", dict)):
         if not isinstance(manifest.get(name), kind):
             raise RunError(f"{file} is damaged: its {name!r} is missing; put back a good copy, or start the run again")
+    written = manifest.pop("sha256", None)
+    if written is not None and json.loads(manifest_text(manifest))["sha256"] != written:
+        raise RunError(f"{file} is damaged: it is not what the run wrote; put back a good copy, or start the run again")
     try:
         require_sound(manifest, STAGES, CHECKPOINTS)
     except Fault as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lowland.core.files import checked_json
 from lowland.store import inside
+from lowland.store.database import row_digest
 from lowland.store.manifest import PROGRESS, STAGES, now
 from lowland.store.manifest_check import Fault, parsed
 
@@ -50,7 +51,7 @@ class ProgressFile:
         known_rate = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
         value = {"stage": stage, "done": done, "total": total, "rate": known_rate, "best": best, "lull": lull}
         value["updated"] = now()
-        text = checked_json(value, f"the progress of stage {stage}")
+        text = checked_json(value | {"check": _check(value)}, f"the progress of stage {stage}")
         inside.write_text(self.root, PROGRESS, text, durable=False)
         self._written, self._stage = clock, stage
 
@@ -60,7 +61,14 @@ class ProgressFile:
             value = parsed(inside.read(self.root, PROGRESS, MOST_BYTES))
         except (OSError, Fault):
             return None
+        if isinstance(value, dict) and value.pop("check", None) not in (None, _check(value)):
+            return None
         return value if _sound(value) else None
+
+
+def _check(value: Mapping[str, Any]) -> str:
+    """A checksum of what is told; files of before had none."""
+    return row_digest(value.items())
 
 
 def _sound(value: Any) -> bool:

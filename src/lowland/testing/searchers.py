@@ -32,6 +32,7 @@ TINY: dict[str, Any] = {
     "data": {"name": "digits", "limit": 400},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
     "measure": {"calibration_images": 64, "images": 40},
+    "search": {"finalists": 0},
     "network": {"channels": 4, "cells": 1},
     "retrain": {"epochs": 1, "batch_size": 32},
     "compute": {"threads": 1},

@@ -48,6 +48,12 @@ class ToySpace(Space):
                 values[i] = (values[i] + int(rng.integers(1, self.choices))) % self.choices
         return self.make(*values)
 
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        for i, gene in enumerate(genotype.genes):
+            for other in range(self.choices):
+                if other != gene:
+                    yield self.make(*genotype.genes[:i], other, *genotype.genes[i + 1 :])
+
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
         pick = rng.integers(2, size=self.length)
         return self.make(*(b if p else a for a, b, p in zip(first.genes, second.genes, pick, strict=True)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import numpy_rng, torch_generator
 from lowland.data import DataSet, Split, augment, balanced_order, batches, order
 from lowland.data.augmentation import POLICIES, erased, mixed, resized_crops

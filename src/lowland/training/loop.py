@@ -17,10 +17,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
 from lowland.core.monitor import STEP, Monitor
+from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import derive
 from lowland.data import DataSet, Split
 from lowland.training.inputs import Inputs

@@ -16,6 +16,7 @@ from lowland.data import DataSet, concatenate
 from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit
 from lowland.training.loop import Job
 from lowland.training.objective import divergence, objective
+from lowland.training.optimization import lengthened, steps_per_epoch
 
 VIEWS = 3
 """Of an image whose predictions are to agree: as it is, and two AugMix views."""
@@ -80,7 +81,8 @@ def job(
 ) -> Job:
     """The network's training, ready for `fit`. Test images take no part."""
     split = concatenate(data.train, data.search) if recipe.include_search_split else data.train
-    steps = recipe.epochs * max(1, len(split) // recipe.batch_size)
+    recipe = lengthened(recipe, len(split))
+    steps = recipe.epochs * steps_per_epoch(recipe, len(split))
     truth = objective(recipe, split.labels_N, data.num_classes)
 
     def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import OptimizationConfig
 
 
 def class_weights(labels_N: Tensor, classes: int) -> Tensor:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import LongConfig, OptimizationConfig
+
+R = TypeVar("R", bound=LongConfig)
 
 
 def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optimizer:
@@ -30,6 +32,16 @@ def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optim
 def steps_per_epoch(recipe: OptimizationConfig, images: int) -> int:
     """Whole global batches in so many images, at least one."""
     return max(1, images // recipe.batch_size)
+
+
+def lengthened(recipe: R, images: int) -> R:
+    """The recipe with as many epochs as `min_steps` asks for on so many images, at least its own.
+
+    Returns:
+        The same recipe where its own epochs are enough, or nothing is asked.
+    """
+    epochs = math.ceil(recipe.min_steps / steps_per_epoch(recipe, images))
+    return recipe.model_copy(update={"epochs": epochs}) if epochs > recipe.epochs else recipe
 
 
 def learning_rate(recipe: OptimizationConfig, step: int, steps_per_epoch: int) -> float:

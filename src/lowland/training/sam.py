@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lowland.core.config import OptimizationConfig
+from lowland.core.recipe import OptimizationConfig
 
 RHO = {"sam": 0.05, "asam": 2.0}
 """Default radius: SAM on CIFAR (Foret et al., §3.1); FlatNAS's adaptive one, element-wise with squared weights."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from lowland.core.config import OptimizationConfig
 from lowland.core.device import Compute
+from lowland.core.recipe import OptimizationConfig
 from lowland.training.optimization import optimizer
 from lowland.training.parallel import World, average_gradients
 from lowland.training.sam import ascent, frozen_statistics

@@ -15,6 +15,7 @@ from lowland.spaces import Shape, Supernet, SupernetPath, get
 from lowland.spaces.mobilenetv3.checkpoint import load_ofa
 from lowland.training.loop import Job
 from lowland.training.objective import objective
+from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.training.paths import sorts_channels, step_paths
 from lowland.training.shape import on
 from lowland.training.step import Losses
@@ -60,11 +61,11 @@ def job(config: Config, data: DataSet, supernet: Supernet, compute: Compute) -> 
     Returns:
         Model, optimiser, schedule and loss of the training.
     """
-    space, settings = get(config.space), config.supernet
-    split: Split = data.train
+    space, split = get(config.space), data.train
+    settings = lengthened(config.supernet, len(split))
     if settings.random_labels:
         split = RandomLabels(split, data.num_classes, config.seed)
-    steps = settings.epochs * max(1, len(split) // settings.batch_size)
+    steps = settings.epochs * steps_per_epoch(settings, len(split))
     truth = objective(settings, split.labels_N, data.num_classes)
 
     def logits(model: nn.Module, x_NCHW: Tensor, path: SupernetPath) -> Tensor:

@@ -59,8 +59,8 @@ def within(config: Config, data: DataSet, piece: Costs, last: str) -> Config:
 def scaled(config: Config, share: float) -> Config:
     """The settings with that share of their epochs, at least the shortest."""
     retrain = max(min(SHORTEST["retrain"], config.retrain.epochs), round(share * config.retrain.epochs))
-    changes: dict[str, Any] = {"retrain": {"epochs": retrain}}
-    if config.search.finalists:
+    changes: dict[str, Any] = {"retrain": {"epochs": retrain, "min_steps": 0}}
+    if config.search.finalists and config.search.finalist_epochs is not None:
         longer = retrain / config.retrain.epochs
         changes["search"] = {"finalist_epochs": config.search.finalist_epochs * longer}
     if config.retrain.warmup_epochs:
@@ -68,5 +68,9 @@ def scaled(config: Config, share: float) -> Config:
     if searchers.chosen(config.search).supernet:
         least = min(SHORTEST["supernet"], config.supernet.epochs)
         epochs = max(least, round(share * config.supernet.epochs))
-        changes["supernet"] = {"epochs": epochs, "warmup_epochs": min(config.supernet.warmup_epochs, epochs / 4)}
+        changes["supernet"] = {
+            "epochs": epochs,
+            "min_steps": 0,
+            "warmup_epochs": min(config.supernet.warmup_epochs, epochs / 4),
+        }
     return Config.model_validate(merge(config.model_dump(), changes))

@@ -96,7 +96,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
         "format": FORMAT,
         "network": met.digest,
         "data": data.fingerprint,
-        "recipe": config.retrain.model_dump(mode="json", exclude={"top", "recipe"}),
+        "recipe": config.retrain.compared(),
         "budget": asdict(budget) if request.fit else None,
     }
     lock = _opened(out, fixed)

@@ -31,10 +31,17 @@ from lowland.spaces import Single
 from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.loop import Job, fit
-from lowland.training.optimization import learning_rate, steps_per_epoch
+from lowland.training.optimization import learning_rate, lengthened, steps_per_epoch
 from lowland.workflow.designs import Design, entrants
 from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, total_steps, trained_images
 from lowland.workflow.session import Session
+
+JUDGED_EMA = 0.97
+"""Decay of the averaged weights that are judged at a rung, where the recipe has none.
+
+At a high learning rate the weights themselves are judged by where their last step led, averaged ones nearly as after
+the rate has fallen (docs/log.md).
+"""
 
 RUNGS = "rungs.json"
 """What every design was worth at every rung; part of the search stage."""
@@ -86,6 +93,7 @@ class Halving:
             initial={},
             compute=session.compute,
             seed=session.config.seed,
+            augmented=session.augmented,
         )
         self.known: dict[str, list[dict[str, Any]]] = self._recorded(session.run)
         self.reached: dict[str, int] = {}
@@ -165,9 +173,13 @@ class Halving:
         config, data = self.session.config, self.session.data
         whole = steps_per_epoch(config.retrain, trained_images(config, data))
         epochs = math.ceil(total_steps(config, data) / steps_per_epoch(config.retrain, len(data.train)))
-        recipe = config.retrain.model_copy(update={"epochs": epochs, "include_search_split": False, "patience": 0})
+        schedule = lengthened(config.retrain, trained_images(config, data))
+        recipe = schedule.model_copy(
+            update={"epochs": epochs, "min_steps": 0, "include_search_split": False, "patience": 0}
+        )
         job = network_training.job(design.genotype, body, recipe, data, self.session.compute, config.seed)
-        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(config.retrain, step, whole))
+        job = replace(job, ema=job.ema or JUDGED_EMA)
+        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(schedule, step, whole))
 
     def entry(self, design: Design) -> Ranked:
         """A design's row in the ranking."""

@@ -16,16 +16,17 @@ from lowland.spaces import Shape
 from lowland.spaces.width import fitted
 from lowland.training.shape import on
 
-PARAMETERS_PER_IMAGE = 60
+PARAMETERS_PER_IMAGE = 20
 """Size of a network that no limit decides; see `natural_parameters`."""
 
-LEAST, MOST = 100_000, 3_000_000
+LEAST, MOST = 50_000, 3_000_000
 
 
 def natural_parameters(images: int) -> int:
-    """The size of a network where `channels: fit` has no limit to fit: 60 parameters for every training image.
+    """The size of a network where `channels: fit` has no limit to fit: 20 parameters for every training image.
 
-    At least 0.1 M and at most 3 M. On 5,000 images it is 0.3 M (docs/log.md).
+    At least 0.05 M and at most 3 M. On 5,000 images 0.1 M, trained for twice the epochs, are better than the 0.3 M that
+    take the same time (docs/log.md).
 
     Args:
         images: Images it learns from.

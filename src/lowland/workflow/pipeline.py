@@ -6,17 +6,22 @@ import datetime
 import os
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.device import environment, resolve
-from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandError, LowlandWarning, RunError
 from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
+from lowland.execution.outcome import memory_short
+from lowland.report import write
+from lowland.report.gather import gather
+from lowland.store import lock
+from lowland.store.manifest import LOCK
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, barrier, join
 from lowland.workflow import plugins
@@ -30,7 +35,7 @@ from lowland.workflow.recorded import Recorded
 from lowland.workflow.result import RunResult, run_result
 from lowland.workflow.session import Session
 from lowland.workflow.stages.table import STAGES, Stage
-from lowland.workflow.threads import choose_threads, rates
+from lowland.workflow.threads import choose_threads, rates, with_threads
 from lowland.workflow.timing import Costs, costs
 
 
@@ -70,16 +75,14 @@ def run(
             folder = folder or new_run_folder(config, "data")
             config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
         data = check(config, arrays)
-        piece = timed(config, data, world)
-        if piece is not None:
-            config = within(config, data, piece, last)
+        config, piece, times = prepared(config, data, last, world)
         folder = folder or new_run_folder(config, data.name)
         logged.say(describe(data))
         if world.main:
             kept = None if arrays is None else partial(save_arrays, arrays)
             Run.create(folder, with_absolute_paths(complete(config)), kept).close()
         barrier(world)
-        return _continued(folder, logged, last=last, data=data, new=True, piece=piece)
+        return _continued(folder, logged, last=last, data=data, new=True, piece=piece, times=times)
 
 
 @settings_kept()
@@ -96,9 +99,10 @@ def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], C
     if config.data.download:
         raise ConfigError("a dry run writes nothing, so that it cannot download data; leave data.download out")
     data = check(config)
-    piece = timed(config, data, World())
-    if piece is not None:
-        config = within(config, data, piece, last)
+    if config.budget is None:
+        piece = None  # nothing is timed
+    else:
+        config, piece, _ = prepared(config, data, last, World())
     planned = plan(config, data, resolve(config.compute), last, piece)
     _warn(planned)
     return (describe(data), str(planned)), with_absolute_paths(complete(config))
@@ -155,6 +159,7 @@ def _continued(
     data: DataSet | None = None,
     new: bool = False,
     piece: Costs | None = None,
+    times: Mapping[int, float] | None = None,
 ) -> RunResult:
     """See `resume`; of a `new` run the plan is said once its number of threads is known."""
     world = join()
@@ -165,12 +170,13 @@ def _continued(
         barrier(world)  # every rank has now read the same manifest
         if world.main:
             data = reconfigure(opened, changes, restart) or data
+            _warn_of_damage(opened)
         barrier(world)
         session = Session(opened, monitor, world, given=data)
         asked = list(STAGES)[: list(STAGES).index(last) + 1]
         if world.main:
             monitor.keep(opened.path)
-            times = choose_threads(session)
+            times = times or choose_threads(session)
             planned = _say_plan(session, last, piece) if new else ""
             if times:
                 monitor.note(rates(times, session.compute.threads))
@@ -185,24 +191,28 @@ def _continued(
         return result
 
 
-def timed(config: Config, data: DataSet, world: World) -> Costs | None:
-    """What single pieces of work take, where the settings leave it to this machine how a run is done.
-
-    That is, where they name no number of threads, or a time budget.
+def prepared(
+    config: Config, data: DataSet, last: str, world: World
+) -> tuple[Config, Costs | None, Mapping[int, float]]:
+    """What a new run leaves to this machine: the number of threads, and with a budget the length of its trainings.
 
     Returns:
-        The times; None where they play no part.
+        The settings with both; what single pieces of work take, None where nothing was left to be known; and seconds of
+        a training step by number of threads, empty where none were tried.
 
     Raises:
         ConfigError: there is a budget, under torchrun.
+        BudgetError: even the shortest trainings take longer.
     """
     if world.size > 1:
         if config.budget is not None:
             raise ConfigError("budget is measured on one process; under torchrun set the epochs instead")
-        return None
+        return config, None, {}
     if config.budget is None and config.compute.threads is not None:
-        return None
-    return costs(config, data, resolve(config.compute))
+        return config, None, {}
+    config, times = with_threads(config, data)
+    piece = costs(config, data, resolve(config.compute))
+    return within(config, data, piece, last), piece, times
 
 
 def _say_plan(session: Session, last: str, piece: Costs | None) -> str:
@@ -237,8 +247,32 @@ def _warn(planned: Plan) -> None:
 
 
 @settings_kept()
-def report(path: Path | str) -> Path:
-    """Write report.html from whatever stages of the run at `path` are done."""
+def report(path: Path | str, out: Path | None = None) -> Path:
+    """Write a report from whatever stages of the run at `path` are done.
+
+    Args:
+        path: Run directory.
+        out: File outside the run to write; the run is then only read, also while it goes on. None: report.html in it.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: the run is damaged; or another process writes it, and no `out` is given; or `out` lies within it.
+    """
+    path = Path(path)
+    if out is not None:
+        if path.resolve() in out.resolve().parents:
+            raise RunError(f"--out {out} lies in the run itself, which is only read; choose a file outside {path}")
+        with Run.open(path, read_only=True) as opened:
+            plugins.require(opened)
+            write(gather(opened), out)
+        return out
+    if lock.held(path / LOCK):
+        raise RunError(
+            f"{path} is in use by {lock.owner(path / LOCK) or 'another process'}: wait until it has finished, or write "
+            f"a report of what there is now elsewhere: `lowland report {path} --out report.html`"
+        )
     with Run.open(path) as opened:
         plugins.require(opened)
         if opened.stage_done("report"):
@@ -248,7 +282,21 @@ def report(path: Path | str) -> Path:
             run_stage(session, STAGES["report"], Monitor())
         else:
             STAGES["report"].run(session)
-    return Path(path) / "report.html"
+    return path / "report.html"
+
+
+def _warn_of_damage(run: Run) -> None:
+    """Say which files of finished stages are not what was written; a stage that needs one refuses to begin."""
+    finished = {file for name in STAGES if run.stage_done(name) for file in run.manifest["stages"][name]["files"]}
+    damaged = [file for file in run.verify() if file in finished]
+    if damaged:
+        others = f" and {len(damaged) - 1} other files of it are" if damaged[1:] else " is"
+        warnings.warn(
+            f"{run.path / damaged[0]}{others} damaged or missing, though the stage is finished; put back a good "
+            f"copy, or resume with --restart of the stage that made it",
+            LowlandWarning,
+            stacklevel=2,
+        )
 
 
 def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
@@ -268,7 +316,15 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
         session.monitor = Recorded(session.run, monitor, stage.name)
         monitor.enter(stage.name)
     if world.main or stage.ranks == "all":
-        stage.run(session)
+        try:
+            stage.run(session)
+        except (RuntimeError, MemoryError, OSError) as error:
+            if isinstance(error, LowlandError) or not memory_short(error):
+                raise
+            raise RunError(
+                f"memory ran short in stage {stage.name} of {session.run.path} ({' '.join(str(error).split())[:150]}); "
+                f"everything saved before is intact: free memory, or lower its batch_size, and resume"
+            ) from error
     if world.main and session.run.stage_done(stage.name):
         monitor.leave(stage.name, session.run.manifest["stages"][stage.name]["seconds"])
 

@@ -10,15 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from lowland.core.config import Config, OptimizationConfig
+from lowland.core.config import Config
 from lowland.core.device import Compute
+from lowland.core.recipe import LongConfig, OptimizationConfig
 from lowland.data import DataSet
-from lowland.training.optimization import steps_per_epoch
+from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.workflow import rungs, searchers
 from lowland.workflow.timing import Costs, seconds
 
 FEW = 100
 """Fewer training steps than this are warned of."""
+
+UNEQUAL = 3
+"""Largest over smallest class from which on classes are called unequal."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Training:
         images: It learns from so many.
         networks: It is done so many times.
         setting: The setting of its epochs.
+        least: The setting of its fewest steps; empty where it has none.
+        raised: Those fewest steps, where they raised the epochs; 0: they did not.
     """
 
     name: str
@@ -38,6 +44,8 @@ class Training:
     images: int
     networks: int
     setting: str
+    least: str = ""
+    raised: int = 0
 
     @property
     def steps(self) -> int:
@@ -46,17 +54,20 @@ class Training:
 
     def __str__(self) -> str:
         several = f"{self.networks:,} × " if self.networks > 1 else ""
-        return f"{several}{self.steps:,} {self.name}"
+        why = f" ({self.recipe.epochs:,} epochs, for {self.least}={self.raised:,})" if self.raised else ""
+        return f"{several}{self.steps:,} {self.name}{why}"
 
     @property
     def doubt(self) -> str | None:
         """A sentence where the steps are few."""
         if self.steps >= FEW:
             return None
+        other = f" or {self.least}={FEW}" if self.least else ""
         enough = math.ceil(FEW / steps_per_epoch(self.recipe, self.images))
         return (
             f"only {self.steps:,} {self.name} step{'' if self.steps == 1 else 's'} ({self.recipe.epochs:,} epochs of "
-            f"{self.images:,} images): its weights will be little trained; {self.setting}={enough:,} makes {FEW}"
+            f"{self.images:,} images): its weights will be little trained; {self.setting}={enough:,}{other} makes "
+            f"{FEW}"
         )
 
 
@@ -86,12 +97,14 @@ class Plan:
         compute: Where.
         chosen: Whether the number of threads is settled.
         seconds: Of every stage, where single pieces of work were timed.
+        unequal: A sentence on classes of unequal size that training takes as they come; None: they are not.
     """
 
     trainings: tuple[Training | Rungs, ...]
     compute: Compute
     chosen: bool = True
     seconds: Mapping[str, float] = field(default_factory=dict)
+    unequal: str | None = None
 
     def __str__(self) -> str:
         """One line, such as "steps: 84 supernet, 30 retraining; 2 threads; bf16; about 4 min (supernet 3 min, …)"."""
@@ -110,7 +123,8 @@ class Plan:
     @property
     def doubts(self) -> tuple[str, ...]:
         """What is unwise about it, one sentence each."""
-        return tuple(each.doubt for each in self.trainings if each.doubt is not None)
+        doubts = (*(each.doubt for each in self.trainings), self.unequal)
+        return tuple(doubt for doubt in doubts if doubt is not None)
 
 
 def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Costs | None = None) -> Plan:
@@ -119,19 +133,47 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Cost
     images, all_images = len(data.train), len(data.train) + len(data.search)
     searcher = searchers.chosen(config.search)
     if searcher.supernet:
-        trainings.append(Training("supernet", config.supernet, images, 1, "supernet.epochs"))
+        trainings.append(_lengthened("supernet", config.supernet, images, 1, "supernet"))
     if last != "supernet":
         planned = searcher.planned(config, data)
-        trainings += [Training(name, recipe, seen, 1, "supernet.epochs") for name, recipe, seen in planned]
+        trainings += [_lengthened(name, recipe, seen, 1, "supernet") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
         extra = rungs.extra_steps(config, data, config.search.finalists)
         trainings.append(Rungs(designs=config.search.finalists, steps=extra))
     if last not in ("supernet", "search"):
         seen = all_images if config.retrain.include_search_split else images
-        trainings.append(Training("retraining", config.retrain, seen, config.retrain.top, "retrain.epochs"))
+        trainings.append(_lengthened("retraining", config.retrain, seen, config.retrain.top, "retrain"))
     chosen = config.compute.threads is not None
     times = {} if piece is None else seconds(config, data, piece, last)
-    return Plan(trainings=tuple(trainings), compute=compute, chosen=chosen, seconds=times)
+    return Plan(
+        trainings=tuple(trainings),
+        compute=compute,
+        chosen=chosen,
+        seconds=times,
+        unequal=_unequal(config, data, last),
+    )
+
+
+def _lengthened(name: str, recipe: LongConfig, images: int, networks: int, section: str) -> Training:
+    longer = lengthened(recipe, images)
+    raised = recipe.min_steps if longer.epochs > recipe.epochs else 0
+    return Training(name, longer, images, networks, f"{section}.epochs", f"{section}.min_steps", raised)
+
+
+def _unequal(config: Config, data: DataSet, last: str) -> str | None:
+    """A sentence where some classes have far fewer pictures, and training takes them as they come."""
+    if last in ("supernet", "search") or config.retrain.class_balance != "none":
+        return None
+    sizes = data.train.labels_N.bincount(minlength=data.num_classes).cpu()
+    sizes = sizes + data.search.labels_N.bincount(minlength=data.num_classes).cpu()
+    low, high = int(sizes.min()), int(sizes.max())
+    if high < UNEQUAL * low:
+        return None
+    return (
+        f"the classes are unequal, {low:,} to {high:,} pictures, and training takes them as they come: "
+        "retrain.class_balance=loss or sampling (also of supernet) makes them count alike; the results tell balanced "
+        "accuracy and the recall of each class"
+    )
 
 
 def _roughly(seconds: float) -> str:

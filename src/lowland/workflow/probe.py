@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import nn
 
 from lowland.core.config import Config, DataConfig
 from lowland.core.device import resolve
-from lowland.core.errors import ConfigError, DataError, RunError
+from lowland.core.errors import ConfigError, DataError, LowlandWarning, RunError
 from lowland.core.torch_settings import settings_kept
+from lowland.core.weights import read_weights
 from lowland.data import DataSet, batches, load, order
 from lowland.delivery import network as export
 from lowland.measures.landscape import Flatness, flatness
@@ -33,6 +32,7 @@ def flatness_of(
     *,
     data_given: bool,
     weights: Path | None,
+    weights_key: str | None = None,
     split: str,
     sigmas: tuple[float, ...],
     alpha: float,
@@ -47,7 +47,8 @@ def flatness_of(
         model: A run or network folder, `timm:NAME`, `torchvision:NAME`, or `package.module:function` that makes one.
         config: Data, seed and device; the data set of the run itself is used where none was given.
         data_given: Whether the person named a data set.
-        weights: State dict to load into the model, `.safetensors` or a `torch.load(weights_only=True)` file.
+        weights: What to load into the model, `.safetensors` or a file of `torch.save` (`core.weights`).
+        weights_key: Which of several sets of weights in it.
         split: train, search or test.
         sigmas: Noise levels.
         alpha: Weight of the depth term.
@@ -78,7 +79,7 @@ def flatness_of(
             config = run.config.model_copy(update={"compute": config.compute})
     compute = resolve(config.compute)
     data = load(config.data, seed=config.seed, device=compute.device)
-    module = export.load(folder, compute.device) if own else _named(model, data, weights)
+    module = export.load(folder, compute.device) if own else _named(model, data, weights, weights_key)
     if own:
         _fits(module, data, config.data)
     chosen = getattr(data, split)
@@ -113,7 +114,7 @@ def _fits(network: nn.Module, data: DataSet, settings: DataConfig) -> None:
         )
 
 
-def _named(model: str, data: DataSet, weights: Path | None) -> nn.Module:
+def _named(model: str, data: DataSet, weights: Path | None, key: str | None) -> nn.Module:
     kind, colon, name = model.partition(":")
     if not colon:
         raise ConfigError(
@@ -122,7 +123,7 @@ def _named(model: str, data: DataSet, weights: Path | None) -> nn.Module:
         )
     module = _make(kind, name, data)
     if weights is not None:
-        _fill(module, weights)
+        _fill(module, weights, key)
     elif kind in ("timm", "torchvision"):
         raise ConfigError(f"{model} needs trained weights: add --weights FILE.safetensors")
     return module
@@ -164,21 +165,13 @@ def _current_folder_first() -> Iterator[None]:
         sys.path.pop(0)
 
 
-def _fill(module: nn.Module, weights: Path) -> None:
+def _fill(module: nn.Module, weights: Path, key: str | None) -> None:
+    state, taken = read_weights(weights, module.state_dict().keys(), key)
     try:
-        state = (
-            load_file(weights)
-            if weights.suffix == ".safetensors"
-            else torch.load(weights, map_location="cpu", weights_only=True)
-        )
-        if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-            state = state["state_dict"]
         module.load_state_dict(state)
-    except FileNotFoundError as error:
-        raise RunError(f"weights file {weights} does not exist") from error
-    except (SafetensorError, OSError, RuntimeError, ValueError, TypeError, KeyError, EOFError) as error:
+    except (RuntimeError, ValueError, TypeError, KeyError) as error:
         raise RunError(
             f"weights file {weights} cannot be loaded into the model: {' '.join(str(error).split())[:300]}"
         ) from error
-    except Exception as error:  # torch.load raises pickle.UnpicklingError for files that would run code
-        raise RunError(f"weights file {weights} is not a plain state dict; save it as .safetensors") from error
+    if taken:
+        warnings.warn(f"weights of {weights}: {taken}", LowlandWarning, stacklevel=2)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from lowland.core.amounts import estimate, measured, millions, standing
 from lowland.core.errors import RunError
 from lowland.evaluation.suite import figures_of
+from lowland.report.gather import gather
+from lowland.report.plots import Plot, plots
 from lowland.search.order import standings
 from lowland.store.artifacts import Searched, evaluated, network_folder
 from lowland.store.run import STAGES, Run
@@ -59,6 +61,12 @@ class RunResult:
     def archive(self) -> Any:
         """Every candidate of the search, as `lowland.archive` gives them."""
         return archive(self.path)
+
+    @property
+    def plots(self) -> dict[str, Plot]:
+        """The report's figures by name, from what the run directory holds now; a notebook shows each as an image."""
+        with Run.open(self.path, read_only=True) as opened:
+            return plots(gather(opened))
 
     def __repr__(self) -> str:
         lines = [f"run {str(self.path)!r}: {', '.join(self.stages) or 'nothing'} done"]

@@ -17,7 +17,7 @@ from lowland.data import DataSet
 from lowland.measures.combined import parts_of
 from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import Run
-from lowland.training.optimization import steps_per_epoch
+from lowland.training.optimization import lengthened, steps_per_epoch
 
 BEGUN = "begun"
 """Folder of the states from which trainings that began in the rungs go on."""
@@ -29,7 +29,7 @@ def begun(rank: int) -> str:
 
 
 def require(config: Config) -> None:
-    """Raise ConfigError for rungs that cannot be: their measure, their lengths, their depths."""
+    """Raise ConfigError for a measure that cannot decide who goes on."""
     search = config.search
     if not search.finalists:
         return
@@ -39,11 +39,6 @@ def require(config: Config) -> None:
                 f"search.promote={search.promote} has to judge trained networks by their outputs, and {part.name} does "
                 "not; choose accuracy, loss, perturbed_accuracy, flatness or another measure of the outputs"
             )
-    if search.finalist_epochs >= config.retrain.epochs:
-        raise ConfigError(
-            f"search.finalist_epochs={search.finalist_epochs:g} leaves nothing of the retraining, which has "
-            f"retrain.epochs={config.retrain.epochs}; lower it, or raise retrain.epochs"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +57,8 @@ class Rung:
 def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
     """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
 
+    r₀ is a twelfth of the retraining unless it is set; so nine designs and η = 3 take about one retraining more.
+
     No rung is longer than half of the retraining: what goes on from it has yet to see the search split, and to learn at
     falling rates. The best of the last rung goes on alone.
 
@@ -69,7 +66,10 @@ def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
         The rungs, shortest first.
     """
     search, whole = config.search, total_steps(config, data)
-    steps = max(1, round(search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))))
+    steps = whole / 12
+    if search.finalist_epochs is not None:
+        steps = search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))
+    steps = max(1, round(steps))
     found: list[Rung] = []
     while designs > 1:
         if found and steps > whole // 2:
@@ -92,7 +92,8 @@ def trained_images(config: Config, data: DataSet) -> int:
 
 def total_steps(config: Config, data: DataSet) -> int:
     """Steps of the whole retraining."""
-    return config.retrain.epochs * steps_per_epoch(config.retrain, trained_images(config, data))
+    images = trained_images(config, data)
+    return lengthened(config.retrain, images).epochs * steps_per_epoch(config.retrain, images)
 
 
 def extra_steps(config: Config, data: DataSet, designs: int) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from lowland import spaces
@@ -14,7 +16,8 @@ from lowland.core.device import Compute, resolve
 from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
-from lowland.data import DataSet, Split, load, order
+from lowland.core.seeds import torch_generator
+from lowland.data import DataSet, Split, augment, load, order
 from lowland.measures import Context
 from lowland.spaces import Cost, Shape, Space, Supernet
 from lowland.store.artifacts import INITIAL, TRAINED, Ranked, Searched, supernet_digest
@@ -23,6 +26,25 @@ from lowland.training import supernet as supernet_training
 from lowland.training.parallel import World
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
+
+AUGMENTED_BATCH = 64
+"""Images of a batch from which the public code re-estimates batch norm."""
+
+
+def data_facts(data: DataSet) -> dict[str, Any]:
+    """What a run notes of its data, to know them again."""
+    return {
+        "name": data.name,
+        "source": data.source,
+        "fingerprint": data.fingerprint,
+        "content": data.content,
+        "classes": list(data.classes),
+        "image_size": data.image_size,
+        "in_channels": data.in_channels,
+        "train": len(data.train),
+        "search": len(data.search),
+        "test": len(data.test),
+    }
 
 
 @dataclass
@@ -53,25 +75,14 @@ class Session:
     def data(self) -> DataSet:
         """The data set, checked to be the one this run began with."""
         data = self.given or load(self.config.data, seed=self.config.seed, device=self.compute.device)
-        facts = {
-            "name": data.name,
-            "source": data.source,
-            "fingerprint": data.fingerprint,
-            "content": data.content,
-            "classes": list(data.classes),
-            "image_size": data.image_size,
-            "in_channels": data.in_channels,
-            "train": len(data.train),
-            "search": len(data.search),
-            "test": len(data.test),
-        }
+        facts = data_facts(data)
         known = self.run.manifest.setdefault("data", facts)
         # Manifests of before have the fingerprint alone, which does not see every file.
         if known["fingerprint"] != data.fingerprint or known.setdefault("content", data.content) != data.content:
             decoded = ", or holds JPEGs that lowland then decoded coarsely" if "renewed" in self.run.manifest else ""
             raise DataError(
                 f"data set {self.config.data.name} has changed since {self.run.path} was started{decoded}; restore it, "
-                "or start a new run with another --out"
+                "give its new place (`lowland resume RUN --data PLACE`), or start a new run with another --out"
             )
         return data
 
@@ -97,14 +108,33 @@ class Session:
             initial=self.run.load_tensors(INITIAL)[0],
             compute=self.compute,
             seed=self.config.seed,
+            augmented=self.augmented,
         )
 
     @cached_property
-    def calibration(self) -> Sequence[tuple[Tensor, Tensor]]:
-        """Training images for batch-norm statistics, as batches."""
-        measure = self.config.measure
+    def calibration_indices(self) -> Tensor:
+        """Training images for batch-norm statistics."""
         chosen = order(len(self.data.train), seed=self.config.seed, keys=("calibration",))
-        return self.placed(self.data.train, chosen[: measure.calibration_images], measure.batch_size)
+        return chosen[: self.config.measure.calibration_images]
+
+    @cached_property
+    def calibration(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """These images as batches."""
+        return self.placed(self.data.train, self.calibration_indices, self.config.measure.batch_size)
+
+    @cached_property
+    def augmented(self) -> Sequence[tuple[Tensor, Tensor]]:
+        """These images flipped and cropped as in training, in batches of 64 (code of RLNAS, GeNAS), where asked for."""
+        if self.config.measure.calibration != "ema-14-augmented":
+            return ()
+        data, found = self.data, []
+        parts = torch.split(self.calibration_indices, AUGMENTED_BATCH)
+        for number, part in enumerate(parts):
+            generator = torch_generator(self.config.seed, "calibration", "augment", number)
+            x_NCHW = augment(data.train.images(part), generator, flip=data.flip, padding=data.crop_padding)
+            labels_N = data.train.labels_N[part.to(data.train.device)]
+            found.append((self.compute.place(data.normalise(x_NCHW)), labels_N))
+        return found
 
     @property
     def scored_images(self) -> int:

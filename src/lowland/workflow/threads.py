@@ -3,44 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from lowland.core.config import Config
 from lowland.core.device import Compute, resolve
-from lowland.core.seeds import derive
 from lowland.core.threads import fastest, time_threads
-from lowland.data import DataSet, order
+from lowland.data import DataSet
+from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
-from lowland.training.parallel import World
-from lowland.training.step import Stepper
+from lowland.workflow import searchers
+from lowland.workflow.network_size import network_shape
 from lowland.workflow.session import Session
+from lowland.workflow.timing import step_of, typical
 
 
 def choose_threads(session: Session) -> Mapping[int, float]:
-    """Set `compute.threads` of a new run on a CPU to the number with which its training steps are fastest.
+    """Set `compute.threads` of a run that has not begun, as `with_threads`, and keep it.
 
-    Sums are taken in another order with another number of threads. So the number is written into the run's settings
-    before its first step, and a resumed run goes on with it. A run that has begun without a number keeps all threads
-    that it may use. Where one thread is all there is, nothing is timed.
+    A run that has begun without a number keeps all threads that it may use.
 
     Returns:
         Seconds that a training step takes, by number of threads; empty where nothing was timed.
     """
     run, config = session.run, session.run.config
-    times: Mapping[int, float] = {}
-    if config.compute.threads is not None or run.manifest["stages"]:
-        return times
+    if run.manifest["stages"]:
+        return {}
+    chosen, times = with_threads(config, session.data)
+    if chosen is not config:
+        run.reconfigure(chosen, None)
+        session.compute = resolve(run.config.compute)
+    return times
+
+
+def with_threads(config: Config, data: DataSet) -> tuple[Config, Mapping[int, float]]:
+    """Choose on a CPU the number of threads with which training steps are fastest, where the settings name none.
+
+    Sums are taken in another order with another number of threads. So the number is written into the run's settings
+    before its first step, and a resumed run goes on with it. Where one thread is all there is, nothing is timed.
+
+    Returns:
+        The settings; and seconds that a training step takes, by number of threads, empty where nothing was timed.
+    """
+    if config.compute.threads is not None:
+        return config, {}
     compute = resolve(config.compute)
     if compute.device.type != "cpu":
-        return times
-    chosen = compute.threads
+        return config, {}
+    chosen, times = compute.threads, dict[int, float]()
     if chosen > 1:
-        times = time_threads(training_step(config, session.data, compute), chosen)
+        times = dict(time_threads(training_step(config, data, compute), chosen))
         chosen = fastest(times)
     threads = config.compute.model_copy(update={"threads": chosen})
-    run.reconfigure(config.model_copy(update={"compute": threads}), None)
-    session.compute = resolve(run.config.compute)
-    return times
+    return config.model_copy(update={"compute": threads}), times
 
 
 def rates(times: Mapping[int, float], chosen: int) -> str:
@@ -50,16 +63,11 @@ def rates(times: Mapping[int, float], chosen: int) -> str:
 
 
 def training_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
-    """(step) → that step of the supernet's training, on a throw-away supernet and always on the same batch."""
-    supernet = compute.prepare(supernet_training.initial(config, data)).train()
-    job = supernet_training.job(config, data, supernet, compute)
-    stepper = Stepper(job.model, job.recipe, compute, World())
-    chosen = order(len(job.split), seed=config.seed, keys=(job.name, "order", 0))[: job.recipe.batch_size]
-    x_NCHW = compute.place(data.normalise(job.split.images(chosen)))
-    labels_N = job.split.labels_N[chosen.to(job.split.labels_N.device)]
-
-    def step(number: int) -> object:
-        loss = partial(job.loss, job.model, x_NCHW, labels_N, number % job.total_steps())
-        return stepper.step(loss, 0.0, derive(config.seed, job.name, "step", number))
-
-    return step
+    """(step) → that step of the run's first training, of a throw-away supernet or network, always on the same batch."""
+    if searchers.chosen(config.search).supernet:
+        supernet = compute.prepare(supernet_training.initial(config, data)).train()
+        return step_of(supernet_training.job(config, data, supernet, compute), compute)
+    genotype = typical(config)
+    body = network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
+    body = compute.prepare(body).train()
+    return step_of(network_training.job(genotype, body, config.retrain, data, compute, config.seed), compute)

@@ -29,6 +29,7 @@ from lowland.search.strategies import strategy as strategies
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.loop import Job
+from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.training.parallel import World
 from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
@@ -67,7 +68,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     shape = network_shape(config, data, genotype, rungs.usual_depth(config))
     body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
     job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
-    network_step = _timed(_step(job, compute))
+    network_step = _timed(step_of(job, compute))
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
     x_NCHW = exact.place(data.normalise(images_NCHW))
@@ -104,7 +105,8 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
     found: dict[str, float] = {}
     searcher = searchers.chosen(config.search)
     if searcher.supernet and piece.supernet_step is not None:
-        steps = config.supernet.epochs * max(1, len(data.train) // config.supernet.batch_size)
+        longer = lengthened(config.supernet, len(data.train))
+        steps = longer.epochs * steps_per_epoch(longer, len(data.train))
         found["supernet"] = steps * piece.supernet_step
     if last != "supernet":
         extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0
@@ -140,7 +142,7 @@ def _timed(work: Callable[[int], object], least: int = 1) -> float:
     return (time.perf_counter() - began) / done
 
 
-def _step(job: Job, compute: Compute) -> Callable[[int], object]:
+def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of that training, always on the same batch."""
     job.model.train()
     stepper = Stepper(job.model, job.recipe, compute, World())
@@ -159,7 +161,7 @@ def _step(job: Job, compute: Compute) -> Callable[[int], object]:
 
 def _supernet_step(config: Config, data: DataSet, compute: Compute) -> float:
     supernet = compute.prepare(supernet_training.initial(config, data)).train()
-    return _timed(_step(supernet_training.job(config, data, supernet, compute), compute))
+    return _timed(step_of(supernet_training.job(config, data, supernet, compute), compute))
 
 
 def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:

@@ -159,9 +159,9 @@ def test_a_missing_extra_is_one_sentence_before_anything_is_done(
         raise ModuleNotFoundError(f"No module named {name!r}")
 
     monkeypatch.setattr(ready, "import_module", missing)
-    said = lowland("run", *options("--out", str(tmp_path / "run"), "--log", f"{name}"))
+    said = lowland("run", *options("--out", str(tmp_path / "run"), "--logger", f"{name}"))
     assert said.fault == (
-        f"--log {name} needs packages that are not installed (No module named {name!r}); install them with "
+        f"--logger {name} needs packages that are not installed (No module named {name!r}); install them with "
         f"`pip install 'lowland[{name}]'`"
     )
     assert not (tmp_path / "run").exists()

@@ -91,7 +91,7 @@ def test_a_link_in_the_run_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_curves_of_a_run_are_those_of_its_files(tmp_path: Path, lowland: Command) -> None:
     run = tmp_path / "run"
-    assert lowland("run", *options("--out", str(run), "--log", "tensorboard", "--quiet")).code == 0
+    assert lowland("run", *options("--out", str(run), "--logger", "tensorboard", "--quiet")).code == 0
     result = package.resume(run, quiet=True)
     folder = run / "tensorboard"
     losses = curve(folder / "supernet", "loss")

@@ -45,13 +45,13 @@ def chosen(asked: Sequence[Callback | str]) -> list[Callback]:
 def made(name: str) -> Callback:
     """The ready callback called `name`; raises ConfigError where there is none, or its extra is not installed."""
     if name not in READY:
-        raise ConfigError(f"--log {name!r} is not known; it can be {', '.join(READY)}")
+        raise ConfigError(f"--logger {name!r} is not known; it can be {', '.join(READY)}")
     module, kind = READY[name]
     try:
         callback: Callback = getattr(import_module(module), kind)()
     except ImportError as error:
         raise ConfigError(
-            f"--log {name} needs packages that are not installed ({error}); install them with "
+            f"--logger {name} needs packages that are not installed ({error}); install them with "
             f"`pip install 'lowland[{name}]'`"
         ) from error
     return callback

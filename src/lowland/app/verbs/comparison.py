@@ -43,7 +43,6 @@ def compare(
     """Compare the delivered network with hand-written ones of equal size, by the same recipe."""
     from lowland.app.display import stoppable
     from lowland.app.shown import shown
-    from lowland.core.monitor import Monitor
     from lowland.core.settings import count
     from lowland.workflow import compare as comparison
 
@@ -55,7 +54,7 @@ def compare(
         max_params=None if max_params is None else count("--max-params", max_params),
         max_macs=None if max_macs is None else count("--max-macs", max_macs),
     )
-    display = Monitor() if json_output else shown(console.out)
+    display = shown(console.out, "none" if json_output else "auto")
     with stoppable(display):
         document = comparison.compare(run_directory, out_path, request, monitor=display)
     if json_output:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -34,7 +35,7 @@ _REGISTRIES = {
 def _listing(verb: str, summary: str, options: str | None = None, *, inherited: bool = False) -> Callable[..., None]:
     """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
 
-    Where members inherit settings, the one shown is imported.
+    Where members inherit settings, they are imported for it.
 
     Returns:
         The verb.
@@ -46,7 +47,7 @@ def _listing(verb: str, summary: str, options: str | None = None, *, inherited: 
         from lowland.app.display import listing_lines, member_lines
         from lowland.core.errors import ConfigError
 
-        entries = registry.entries()
+        entries = [registry.described(each) for each in registry.names()] if inherited else registry.entries()
         if name is None and json_output:
             console.print_json([_plain(entry) for entry in entries])
             return
@@ -56,7 +57,7 @@ def _listing(verb: str, summary: str, options: str | None = None, *, inherited: 
         found = [entry for entry in entries if entry.name == name]
         if not found:
             raise ConfigError(registry.unknown(name))
-        shown = registry.described(name) if inherited else found[0]
+        shown = found[0]
         if json_output:
             console.print_json(_plain(shown))
             return
@@ -86,6 +87,50 @@ def data(json_output: JsonOutput = False) -> None:
     console.say(["Also by path: an image folder (CLASS/*.png, or train/ and test/ of such), or an .npz file."])
 
 
+def published(
+    json_output: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the networks of the literature, which --genotype and --with take as published:NAME."""
+    from lowland.app.tables import table, wrapped
+    from lowland.spaces import get
+    from lowland.spaces.published import networks
+
+    rows, found = [], []
+    for each in networks():
+        space = get(each.genotype.space)
+        ours = space.cost(each.genotype, each.shape)
+        profiler = space.cost(each.genotype, each.shape, classifier="profiler").macs
+        sizes = [f"{count / 1e6:.2f} M" for count in (ours.parameters, ours.macs, profiler)]
+        rows.append([each.name, each.searched_on, str(each.channels), *sizes, f"{each.top1:.2f}"])
+        found.append(
+            {
+                "name": each.name,
+                "space": space.name,
+                "searched_on": each.searched_on,
+                "channels": each.channels,
+                "parameters": ours.parameters,
+                "macs": ours.macs,
+                "macs_by_profiler": profiler,
+                "imagenet_top1": each.top1,
+                "source": each.source,
+                "note": each.note,
+                "genotype": space.format(each.genotype),
+            }
+        )
+    if json_output:
+        typer.echo(json.dumps(found))
+        return
+    header = ["name", "searched on", "C", "params", "MACs", "profiler", "top-1"]
+    about = (
+        "Networks of 14 cells on 224 pixels, 1,000 classes; MACs count the classifier as in·out, profiler as "
+        "(2·in − 1)·out; top-1: ImageNet, percent, as published. --json: with papers and genotypes."
+    )
+    notes = [f"{each.name}: {each.note}." for each in networks() if each.note]
+    width = console.out.width
+    below = [line for text in (about, *notes) for line in wrapped(text, width)]
+    console.say([*table(header, rows, width), "", *below])
+
+
 VERBS = (
     _listing("spaces", "List the search spaces."),
     _listing("measures", "List the measures; sums such as angle+flatness combine them.", "measure.options"),
@@ -94,5 +139,6 @@ VERBS = (
     _listing("suites", "List the tests that delivered networks are put to.", "evaluate.options"),
     _listing("executors", "List the ways to spread scoring over processes."),
     data,
+    published,
 )
-"""One verb for each registry, and one for data sets."""
+"""One verb for each registry, one for data sets, and one for networks of the literature."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lowland.app import console
 from lowland.app.options import IMAGES, Given, JsonOutput, layers, takes
+
+if TYPE_CHECKING:
+    from lowland.delivery.agreement import Outcome
 
 
 @takes(*IMAGES, "plugins")
@@ -18,7 +22,12 @@ def flatness(
         str, typer.Argument(help="Run or network folder, timm:NAME, torchvision:NAME, or package.module:function.")
     ],
     weights: Annotated[
-        Path | None, typer.Option("--weights", help=".safetensors, or a .pt state dict.", show_default=False)
+        Path | None,
+        typer.Option("--weights", help=".safetensors, or a .pt state dict or checkpoint.", show_default=False),
+    ] = None,
+    weights_key: Annotated[
+        str | None,
+        typer.Option("--weights-key", help="Which of several weights in it, such as model_ema.", show_default=False),
     ] = None,
     split: Annotated[str, typer.Option("--split", help="train, search or test images.")] = "search",
     sigmas: Annotated[str, typer.Option("--sigmas", help="Noise levels, comma-separated.")] = "2e-3,1e-2,2e-2",
@@ -48,7 +57,7 @@ def flatness(
         float | None,
         typer.Option("--slice-span", help="Its reach; 1 filter norm, or .5 along eigenvectors.", show_default=False),
     ] = None,
-    points: Annotated[int, typer.Option("--slice-points", help="Its points in each direction, odd.")] = 21,
+    points: Annotated[int, typer.Option("--slice-points", help="Its points in each direction, odd.")] = 15,
     curvature_images: Annotated[
         int, typer.Option("--curvature-images", help="Most images of curvature, sharpness and slices.")
     ] = 256,
@@ -82,6 +91,7 @@ def flatness(
         assemble(*layers(given)),
         data_given=given["data"] is not None,
         weights=weights,
+        weights_key=weights_key,
         split=split,
         sigmas=_numbers("--sigmas", sigmas),
         alpha=alpha,
@@ -103,19 +113,83 @@ def flatness(
             console.say([f"written  {out_path}"])
 
 
-@takes("plugins")
+@takes("data", "data_root", "plugins")
 def export(
     given: Given,
     run_directory: Annotated[Path, typer.Argument(help="Run or network folder.")],
-    form: Annotated[str, typer.Option("--format", help="pt2 (torch.export) or onnx.")] = "pt2",
-    out_path: Annotated[Path | None, typer.Option("--out", help="File to write.", show_default=False)] = None,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="safetensors, pt2 (torch.export), onnx, onnx-int8. Repeatable, or separated by commas; pt2 where none "
+            "is given.",
+            show_default=False,
+        ),
+    ] = None,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write; of several formats the folder.", show_default=False),
+    ] = None,
+    normalise: Annotated[
+        bool,
+        typer.Option(help="Programs take uint8 images and normalise them, or take float images normalised already."),
+    ] = True,
+    check: Annotated[bool, typer.Option(help="Compare each file with the network on test images, and time it.")] = True,
+    images: Annotated[int, typer.Option("--images", help="Most test images to compare on.")] = 1000,
+    calibration_images: Annotated[
+        int, typer.Option("--calibration-images", help="Training images that int8 is calibrated on.")
+    ] = 512,
 ) -> None:
-    """Write a delivered network as a torch.export program or as ONNX."""
-    from lowland.delivery.export import export as write
+    """Write a delivered network in other forms: safetensors, torch.export, ONNX, int8; each is checked and timed."""
+    from lowland.app.tables import table
+    from lowland.workflow.exporting import export_network
+    from lowland.workflow.presets import assemble
 
-    path = out_path or Path(f"network.{form}")
-    write(run_directory, form, path)
-    console.say([f"written  {path}"])
+    names = [name.strip() for text in form or ["pt2"] for name in text.split(",") if name.strip()]
+    done = export_network(
+        run_directory,
+        assemble(*layers(given)),
+        names=names,
+        out=out_path,
+        data_given=given["data"] is not None,
+        normalise=normalise,
+        checked=check,
+        images=images,
+        calibration_images=calibration_images,
+    )
+    console.say([f"written  {file.path}" for file in done.files])
+    outcomes = [file.outcome for file in done.files if file.outcome is not None]
+    if outcomes:
+        console.say(table(*export_rows(outcomes), console.out.width))
+        console.say(
+            [
+                f"share: of the fp32 weights; top-1 (%) and differences from PyTorch on "
+                f"{outcomes[0].agreement.images:,} test images; × is time relative to PyTorch, one thread"
+            ]
+        )
+    if done.unnoted:
+        console.complain(done.unnoted)
+
+
+def export_rows(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]]:
+    """What the terminal shows: sizes, differences, and times of one image and of sixteen with one thread."""
+    header = ["format", "MB", "share", "logits ±", "top-1", "change", "1 image", "16 images"]
+    rows = []
+    for each in outcomes:
+        found = each.agreement
+        single = [latency for latency in each.latency if latency.threads == 1]
+        rows.append(
+            [
+                each.form,
+                f"{each.bytes / 1e6:.2f}",
+                f"{each.share:.2f}",
+                f"{found.largest_difference:.1e}",
+                f"{found.top1:.1f}",
+                f"{found.top1_change:+.1f}",
+                *(f"{latency.milliseconds:.2f} ms ×{latency.ratio:.2f}" for latency in single),
+            ]
+        )
+    return header, rows
 
 
 def _numbers(option: str, text: str) -> tuple[float, ...]:

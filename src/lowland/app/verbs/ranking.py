@@ -73,7 +73,6 @@ def rank(
     """Compare how measures rank architectures with how full training ranks them."""
     from lowland.app.display import ranking_lines, stoppable
     from lowland.app.shown import shown
-    from lowland.core.monitor import Monitor
     from lowland.workflow.rank import RankingRequest
     from lowland.workflow.rank import rank as compare
 
@@ -88,7 +87,7 @@ def rank(
         shift_column=shift_column,
         resamples=resamples,
     )
-    display = Monitor() if json_output else shown(console.out)
+    display = shown(console.out, "none" if json_output else "auto")
     with stoppable(display):
         document = compare(request, out_path, layers(given), supernets=supernets or (), monitor=display)
     if json_output:

@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowland.app import completion, console
-from lowland.app.options import Given, JsonOutput, RunDirectory, layers, takes
+from lowland.app.options import OPTIONS, Given, JsonOutput, RunDirectory, layers, takes
 
 if TYPE_CHECKING:
     from lowland.app.shown import Mode
     from lowland.core.monitor import Monitor
     from lowland.workflow.result import RunResult
+
+OF_NEW_RUNS = ("genotypes", "data", "space", "preset", "seed", "image_size", "data_root", "download", "out_path")
+"""Options of `train` that a run which exists already has decided."""
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print nothing but the run directory, errors and warnings.")]
 Verbose = Annotated[
@@ -29,9 +32,9 @@ Verbose = Annotated[
 
 
 @takes(
-    *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
-    *("recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
-    *("download", "device", "plugins", "config", "settings", "log", "out_path"),
+    *("data", "space", "measure", "genotypes", "searcher", "strategy", "objectives", "max_params", "max_macs"),
+    *("budget", "preset", "recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size"),
+    *("data_root", "download", "device", "plugins", "config", "settings", "loggers", "out_path"),
 )
 def run(
     given: Given,
@@ -51,7 +54,7 @@ def run(
 @takes(
     *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
     *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
-    *("settings", "log", "out_path"),
+    *("settings", "loggers", "out_path"),
 )
 def search(
     given: Given,
@@ -66,19 +69,40 @@ def search(
         _continue(run_directory, given, last="search", quiet=quiet, verbose=verbose)
 
 
-@takes("plugins", "log")
+@takes("plugins", "loggers")
 def supernet(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Train the supernet of a run, and stop there."""
     _continue(run_directory, given, last="supernet", quiet=quiet, verbose=verbose)
 
 
-@takes("top", "recipe", "optimizer", "retrain_epochs", "plugins", "settings", "log")
-def train(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Train the best genotypes of a run (after supernet and search, if those are missing)."""
+@takes(
+    *("genotypes", "data", "space", "max_params", "max_macs", "preset", "recipe", "optimizer", "top"),
+    *("retrain_epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("settings", "loggers", "out_path"),
+)
+def train(
+    given: Given,
+    run_directory: Annotated[
+        Path | None, typer.Argument(help="Existing run directory; with --genotype instead a new run.")
+    ] = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Train the best genotypes of a run (after supernet and search, if those are missing), or a genotype given."""
+    from lowland.core.errors import ConfigError
+
+    if run_directory is None:
+        if not given["genotypes"]:
+            raise ConfigError("train needs a run directory, or --genotype published:NAME for a new run")
+        _new(given, last="train", quiet=quiet, verbose=verbose)
+        return
+    begun = [OPTIONS[name].flag for name in OF_NEW_RUNS if given[name]]
+    if begun:
+        raise ConfigError(f"{begun[0]} is of new runs, and {run_directory} is given: leave one of the two out")
     _continue(run_directory, given, last="train", quiet=quiet, verbose=verbose)
 
 
-@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "log")
+@takes("suites", "published", "ood", "corrupted", "plugins", "settings", "loggers")
 def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Judge the delivered networks of a run on its test images, or on published sets (docs/guide/shift.md)."""
     if given["ood"]:
@@ -90,14 +114,21 @@ def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, ve
 
 
 @takes("plugins")
-def report(given: Given, run_directory: RunDirectory) -> None:
-    """Write report.html from whatever stages of a run are done."""
+def report(
+    given: Given,
+    run_directory: RunDirectory,
+    out_path: Annotated[
+        Path | None,
+        typer.Option("--out", help="File to write instead; the run is then only read.", show_default=False),
+    ] = None,
+) -> None:
+    """Write report.html from whatever stages of a run are done; with --out also while it goes on."""
     from lowland.workflow import pipeline
 
-    console.say([f"report   {pipeline.report(run_directory)}"])
+    console.say([f"report   {pipeline.report(run_directory, out_path)}"])
 
 
-@takes("plugins", "log")
+@takes("data", "data_root", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,
@@ -113,7 +144,12 @@ def resume(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Continue a stopped run to its end."""
+    """Continue a stopped run to its end; with --data where its data lie elsewhere now."""
+    if given["data"] is not None or given["data_root"] is not None:
+        from lowland.workflow.moved_data import move_data
+
+        move_data(run_directory, name=given["data"], root=given["data_root"])
+        given = given | {"data": None, "data_root": None}
     _continue(run_directory, given, last="report", restart=restart, quiet=quiet, verbose=verbose)
 
 
@@ -172,7 +208,7 @@ def _watched(given: Given, quiet: bool, verbose: bool) -> Iterator[Monitor]:
         raise ConfigError("--quiet prints nothing and --verbose more; leave one of the two out")
     mode: Mode = "none" if quiet else "auto"
     with (
-        watched(console.out, mode, verbose=verbose, callbacks=given["log"] or ()) as monitor,
+        watched(console.out, mode, verbose=verbose, callbacks=given["loggers"] or ()) as monitor,
         console.all_warnings() if verbose else nullcontext(),
     ):
         yield monitor

@@ -104,9 +104,16 @@ def motion_blur(x: UInt8, constants: tuple[int, float], draw: Draw) -> Levels:
 
 
 def zoom_blur(x: UInt8, constants: tuple[int, float], draw: Draw) -> Levels:
-    """The mean of the image, once more, and of itself zoomed by 1, 1 + step, … `count` times."""
+    """The mean of the image, once more, and of itself zoomed by 1, 1 + step, … `count` times.
+
+    The factors are rounded as in the published code, whose `np.arange(1, end, step)` goes on by (1 + step) − 1: its
+    1.2500000000000002 makes 33 pixels of 32, where 1.25 would make 32.
+
+    Returns:
+        The blurred images.
+    """
     count, step = constants
-    factors = tuple(1 + step * np.arange(count))
+    factors = tuple(1 + ((1 + step) - 1) * np.arange(count))
     levels = x.astype(np.float32)
     zoomed = apply(zoom(*x.shape[2:], factors), levels)
     result: Levels = (levels + np.float32(count) * zoomed).astype(np.float32) / np.float32(count + 1)

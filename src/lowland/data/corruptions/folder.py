@@ -6,7 +6,7 @@ the N test images at severity 1, then at 2, and so on; and `labels.npy`, their 5
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from lowland.core.errors import DataError
 from lowland.data.arrays import channels_first
 from lowland.data.corruptions.images import CorruptedImages, resized
 from lowland.data.corruptions.table import SEVERITIES
+from lowland.data.listing import unpack_first
 from lowland.data.naming import matched
 from lowland.data.splits import DataSet
 
@@ -50,7 +51,9 @@ class CorruptedFolder(CorruptedImages):
     ) -> None:
         if not folder.is_dir():
             raise DataError(
-                f"evaluate.options.{suite}.folder {folder} is not a folder; give one with <corruption>.npy files in it"
+                unpack_first(folder)
+                or f"evaluate.options.{suite}.folder {folder} is not a folder; give one with <corruption>.npy "
+                "files in it"
             )
         here = sorted(path.stem for path in folder.glob("*.npy"))
         for name in (LABELS, *names):
@@ -64,8 +67,9 @@ class CorruptedFolder(CorruptedImages):
                     )
                 )
         self._size, self._fit = data.image_size, data.fit
-        self.labels_N = _labels(folder / f"{LABELS}.npy", data, index)
-        self._arrays = {name: _images(folder / f"{name}.npy", len(self), data) for name in names}
+        self._arrays = {name: _images(folder / f"{name}.npy", data) for name in names}
+        counts = {name: len(array) for name, array in self._arrays.items()}
+        self.labels_N = _labels(folder / f"{LABELS}.npy", data, counts, index)
 
     def images(self, name: str, severity: int, start: int, stop: int) -> Tensor:
         """Images `start` to `stop` under one corruption and severity; see `CorruptedImages.images`."""
@@ -74,20 +78,51 @@ class CorruptedFolder(CorruptedImages):
         return resized(torch.from_numpy(part), self._size, self._fit)
 
 
-def _labels(path: Path, data: DataSet, index: Sequence[int] | None) -> Tensor:
-    """The class index of each of the N images: by `index`, or else matched by name or number (`naming.matched`)."""
+def _labels(path: Path, data: DataSet, counts: Mapping[str, int], index: Sequence[int] | None) -> Tensor:
+    """The class index of each of the N images: by `index`, or else matched by name or number (`naming.matched`).
+
+    Args:
+        path: The file of 5 · N labels.
+        data: The data set the networks were trained on.
+        counts: Images of each file of a corruption.
+        index: Class of the data set for each class of the file, where that is known.
+
+    Returns:
+        Class indices (N,).
+
+    Raises:
+        DataError: The file is unfit, or does not belong to the images.
+    """
     labels = plain_array(path)
-    if labels.ndim != 1 or labels.dtype.kind not in "iuU" or not len(labels) or len(labels) % len(SEVERITIES):
+    severities = len(SEVERITIES)
+    if labels.ndim != 1 or labels.dtype.kind not in "iuU" or not len(labels):
         raise DataError(
             f"{path} must hold 5 · N whole numbers or class names, the classes of N images at each of 5 severities, "
             f"not {labels.dtype} of shape {labels.shape}; unpack or download it again"
         )
-    blocks = labels.reshape(len(SEVERITIES), -1)
+    for name, count in counts.items():
+        if count == severities * len(labels):
+            raise DataError(
+                f"{path} holds {len(labels):,} labels, those of one severity, but {name}.npy has {count:,} images, of "
+                f"{severities} severities; repeat the labels: np.save('{LABELS}.npy', np.tile(labels, {severities}))"
+            )
+        if count != len(labels):
+            raise DataError(
+                f"{path} holds {len(labels):,} labels, but {name}.npy has {count:,} images; each image needs one "
+                "label, so the two do not belong together: unpack or download both again"
+            )
+    if len(labels) % severities:
+        raise DataError(
+            f"{path} holds {len(labels):,} labels, which are not the same number at each of {severities} severities; "
+            "unpack or download the set again"
+        )
+    blocks = labels.reshape(severities, -1)
     known = data.classes if index is None else tuple(map(str, range(len(index))))
     indices = matched(blocks[0], known, str(path))
     if (blocks != blocks[0]).any():
         raise DataError(
-            f"{path}: the five fifths differ, but each severity must show the same images in the same order"
+            f"{path}: the labels of the 5 severities, one fifth of the file each, differ, but each severity must show "
+            "the same images in the same order"
         )
     if index is not None:
         return torch.tensor(index)[torch.from_numpy(indices)]
@@ -102,7 +137,7 @@ def _labels(path: Path, data: DataSet, index: Sequence[int] | None) -> Tensor:
     return torch.from_numpy(indices)
 
 
-def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:
+def _images(path: Path, data: DataSet) -> NDArray[np.uint8]:
     """The 5 · N images of one corruption as (5 · N, C, H, W), mapped, not read."""
     array = plain_array(path)
     try:
@@ -114,11 +149,6 @@ def _images(path: Path, count: int, data: DataSet) -> NDArray[np.uint8]:
             f"{path} must be uint8 of shape (5 · N, H, W, 3), or (5 · N, H, W) for grey images, not {array.dtype} of "
             f"shape {array.shape}; unpack or download it again"
         ) from error
-    if len(images) != len(SEVERITIES) * count:
-        raise DataError(
-            f"{path} holds {len(images)} images, but {LABELS}.npy has {len(SEVERITIES) * count} labels; the two must "
-            "belong together"
-        )
     if images.shape[1] != data.in_channels:
         raise DataError(
             f"{path} has {images.shape[1]} channel(s), but the networks were trained on {data.in_channels}; use the "

@@ -29,7 +29,7 @@ LEAST_LARGE_SIDE = 64
 """From this shorter side on, pixels, the constants are those of ImageNet-C."""
 SMALLEST_SIDE = 8
 SEVERITIES = (1, 2, 3, 4, 5)
-REVISION = 1
+REVISION = 2
 """Raised whenever a corruption's pixels change, so that cached images of before are not used."""
 
 CORRUPTIONS: dict[str, Corruption] = {

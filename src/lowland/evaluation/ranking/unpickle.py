@@ -37,6 +37,37 @@ def begins_as_pickle(path: Path) -> bool:
         return stream.read(4).startswith((ZIP, BZIP2, PICKLE))
 
 
+MOST_BYTES = 2**36
+"""Of an unpacked pickle: ten times the largest official release."""
+
+MOST_AT_ONCE = 2**30
+"""Of a single text, number or array in it."""
+
+
+class _Bounded:
+    """A stream that unpacks neither without end nor all at once, whatever a file of a few bytes asks for."""
+
+    def __init__(self, stream: bz2.BZ2File) -> None:
+        self._stream = stream
+        self._left = MOST_BYTES
+
+    def read(self, size: int = -1) -> bytes:
+        """At most `size` bytes."""
+        if not 0 <= size <= MOST_AT_ONCE:
+            raise pickle.UnpicklingError(f"an entry of {size:,} bytes")
+        return self._counted(self._stream.read(size))
+
+    def readline(self) -> bytes:
+        """A line."""
+        return self._counted(self._stream.readline(MOST_AT_ONCE))
+
+    def _counted(self, content: bytes) -> bytes:
+        self._left -= len(content)
+        if self._left < 0:
+            raise pickle.UnpicklingError(f"more than {MOST_BYTES:,} bytes")
+        return content
+
+
 class StandIn:
     """A class that a file can name, but neither change nor give a state that it does not ask for."""
 
@@ -136,9 +167,10 @@ def read_bz2(path: Path) -> Any:
     """
     try:
         with bz2.open(path, "rb") as stream:
-            content = _PlainUnpickler(stream).load()
-            stream.read()  # to the end, where the checksum is
-            return content
+            content = _PlainUnpickler(_Bounded(stream)).load()
+            if not stream.read(1):  # at the end is the checksum, which this reads
+                return content
+        _damaged(path, ValueError("something follows its data"))
     except _Refused as error:
         _refuse(path, str(error), error)
     except MemoryError as error:

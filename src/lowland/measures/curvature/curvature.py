@@ -91,6 +91,12 @@ def curvature(
     parts = [error for error in (found.noise_se, found.images_se) if error is not None]
     pairs = top_eigenpairs(hessian.product, hessian.vector("lanczos"), eigenvalues)
     forms_GJ, sizes_G = hessian.quadratic_forms(pairs.vectors_JP, GROUPS)
+    products = [hessian.product(v_P) for v_P in pairs.vectors_JP]
+    # By one more product each: what Lanczos' recurrence says of it goes on falling below what rounding allows.
+    residuals = [
+        float((product_P - value * v_P).norm())
+        for product_P, value, v_P in zip(products, pairs.values_J, pairs.vectors_JP, strict=True)
+    ]
     errors = [estimate_trace(forms_GJ[:, [place]], sizes_G).images_se for place in range(len(pairs.values_J))]
     density = spectral_density(hessian.product, starts, steps) if steps else None
     return Curvature(
@@ -99,12 +105,12 @@ def curvature(
         trace_vectors_se=found.noise_se,
         trace_images_se=found.images_se,
         eigenvalues=tuple(
-            Eigenvalue(value=float(value), residual=float(residual), standard_error=error)
-            for value, residual, error in zip(pairs.values_J, pairs.residuals_J, errors, strict=True)
+            Eigenvalue(value=float(value), residual=residual, standard_error=error)
+            for value, residual, error in zip(pairs.values_J, residuals, errors, strict=True)
         ),
         density=density,
         parameters=hessian.size,
         images=hessian.images,
         vectors=vectors,
-        products=pairs.products,
+        products=pairs.products + len(products),
     ), pairs

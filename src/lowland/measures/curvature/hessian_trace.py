@@ -76,6 +76,17 @@ def estimate_trace(forms_GK: Array, sizes_G: Array) -> TraceEstimate:
     )
 
 
+def group_influence(found: TraceEstimate, sizes_G: Array, subnet: Subnet) -> Array:
+    """Influences of all scored images with √(Σ U²)/N = `images_se`, equal within a group, 0 beyond the groups."""
+    count = sum(len(labels_N) for _, labels_N in subnet.context.scored)
+    influence_N = np.zeros(count)
+    groups = len(sizes_G)
+    if groups > 1:
+        per_image_G = -found.deviations_G * np.sqrt(sizes_G * groups / (groups - 1)) * count / sizes_G.sum()
+        influence_N[: int(sizes_G.sum())] = np.repeat(per_image_G, sizes_G.astype(int))
+    return influence_N
+
+
 @register
 class HessianTrace(SubnetMeasure):
     """−tr H with H the Hessian of the mean cross-entropy (nats) of the first `hessian_images` search images.
@@ -111,7 +122,7 @@ class HessianTrace(SubnetMeasure):
         found = estimate_trace(forms_GK, sizes_G)
         return Estimate(
             value=-found.value,
-            influence_N=self._influence(found, sizes_G, subnet),
+            influence_N=group_influence(found, sizes_G, subnet),
             noise_variance=(found.noise_se or 0.0) ** 2,
             details={
                 "trace": found.value,
@@ -122,14 +133,3 @@ class HessianTrace(SubnetMeasure):
                 "parameters": hessian.size,
             },
         )
-
-    @staticmethod
-    def _influence(found: TraceEstimate, sizes_G: Array, subnet: Subnet) -> Array:
-        """Influences of all scored images with √(Σ U²)/N = `images_se`, equal within a group, 0 beyond the groups."""
-        count = sum(len(labels_N) for _, labels_N in subnet.context.scored)
-        influence_N = np.zeros(count)
-        groups = len(sizes_G)
-        if groups > 1:
-            per_image_G = -found.deviations_G * np.sqrt(sizes_G * groups / (groups - 1)) * count / sizes_G.sum()
-            influence_N[: int(sizes_G.sum())] = np.repeat(per_image_G, sizes_G.astype(int))
-        return influence_N

@@ -196,10 +196,10 @@ def _gradients(
 
 
 def _require_second_derivative(slopes: Sequence[Tensor]) -> None:
-    """Look for operations in the graph of the gradient that say they have no derivative.
+    """Look for functions that are marked `once_differentiable` in the graph of the gradient.
 
-    torch says so only where it runs that part of the graph, and where gradients by inputs are asked for it may not:
-    then second derivatives would silently lack a term.
+    torch refuses to run through one, but where gradients by inputs are asked for it never comes to it: then second
+    derivatives would silently lack a term. Its own operations without a second derivative it names itself.
 
     Raises:
         ConfigError: there is one.
@@ -210,6 +210,6 @@ def _require_second_derivative(slopes: Sequence[Tensor]) -> None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node.name().endswith(("::Error", "NotImplemented")):
-            raise ConfigError(_NOT_TWICE.format("an operation is marked as differentiable once"))
+        if node.name().endswith("::Error"):
+            raise ConfigError(_NOT_TWICE.format("a function of it is marked once_differentiable"))
         left += [further for further, _ in node.next_functions]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from lowland.measures.curvature.density import SpectralDensity
 from lowland.measures.surface.slices import Slice
@@ -39,6 +40,7 @@ def noise(axes: Axes, found: Flatness) -> None:
     axes.fill_between(sigmas, losses - errors, losses + errors, color=LINE, alpha=0.15, linewidth=0)
     axes.set_xlabel("σ, standard deviation of the weight noise")
     axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
 
 
 def density(axes: Axes, found: SpectralDensity) -> None:
@@ -52,6 +54,8 @@ def density(axes: Axes, found: SpectralDensity) -> None:
         axes.fill_between(found.grid, low, high, color=LINE, alpha=0.15, linewidth=0)
     axes.set_yscale("log")
     axes.set_ylim(bottom=floor)
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))  # a page has no mathematical text
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("eigenvalue λ of the Hessian")
     axes.set_ylabel("density, share per unit of λ")
 
@@ -59,10 +63,15 @@ def density(axes: Axes, found: SpectralDensity) -> None:
 def contours(axes: Axes, found: Slice) -> None:
     """Contours of a slice, at levels evenly spaced in log(1 + rise above the lowest point), some with their loss."""
     losses = np.array([[np.nan if loss is None else loss for loss in row] for row in found.losses])
-    low, high = np.nanmin(losses), np.nanmax(losses)
+    finite = losses[np.isfinite(losses)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     rises = np.expm1(np.linspace(0.0, np.log1p(high - low), LEVELS + 2))[1:-1]
     levels = np.unique(low + rises)
     axes.set_aspect("equal")
+    axes.set_xlim(found.coordinates[0], found.coordinates[-1])
+    axes.set_ylim(found.coordinates[0], found.coordinates[-1])
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     if high > low and len(levels) > 1:
         shades = [SHADES[place * len(SHADES) // len(levels)] for place in range(len(levels))]
         lines = axes.contour(

@@ -78,7 +78,7 @@ def surface_slice(
     directions: tuple[Tensor, Tensor],
     *,
     span: float | None = None,
-    points: int = 21,
+    points: int = 15,
     eigenvalues: tuple[float, ...] = (),
 ) -> Slice:
     """Evaluate the loss on a square grid around the weights.

@@ -25,7 +25,7 @@ class Views:
     adaptive: bool = False
     slices: tuple[Plane, ...] = ()
     span: float | None = None
-    points: int = 21
+    points: int = 15
     images: int | None = None
 
     def __post_init__(self) -> None:

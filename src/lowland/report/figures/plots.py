@@ -44,7 +44,7 @@ def progress(search: Search) -> str:
             label="best so far",
             zorder=4,
         )
-        ring(axes, (winner(search).index + 1, _height(winner(search))), "winner")
+        ring(axes, (winner(search).index + 1, _height(winner(search))), MARKED[search.delivered])
         below = _height_axis(axes, search, kept)
         axes.set_xlabel("candidate, in order of evaluation" + below)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
@@ -62,13 +62,17 @@ def size(search: Search) -> str:
         axes = drawn.subplots()
         kept = thinned(search)
         _points(axes, kept, [candidate.parameters / 1e6 for candidate in kept])
-        ring(axes, (winner(search).parameters / 1e6, _height(winner(search))), "winner")
+        ring(axes, (winner(search).parameters / 1e6, _height(winner(search))), MARKED[search.delivered])
         below = _height_axis(axes, search, kept)
         axes.set_xlabel("parameters, millions" + below)
         axes.xaxis.set_major_locator(MaxNLocator(6))
         legend(axes)
         shown = "Places" if search.ordered else "Scores"
         return inline(drawn, "size", f"{shown} of {search.count} candidates against their number of parameters.")
+
+
+MARKED = {True: "winner", False: "best of these"}
+"""What the ring marks, by whether it is the delivered network."""
 
 
 def winner(search: Search) -> ScoredCandidate:

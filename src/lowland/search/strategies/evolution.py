@@ -19,6 +19,7 @@ from lowland.search.racing import Racing
 from lowland.search.scorer import Proposal
 from lowland.search.strategies.state import SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
+from lowland.search.strategies.variation import per_gene, redrawn
 
 ATTEMPTS = 10
 """Draws per wanted mutation or crossover before random genotypes fill the rest, as in the public SPOS code."""
@@ -49,6 +50,11 @@ class Evolution(Strategy):
         mutation_probability: Probability = Field(0.1, description="with which each gene of a mutant changes")
         mutated_genes: Literal["all", "first-half"] = Field(
             "all", description="first-half: only the normal cell of DARTS, the public code's fault"
+        )
+        variation: Literal["space", "repair"] = Field(
+            "space",
+            description="how children are made: by the space's own mutation and crossover, or gene by gene and then "
+            "repaired, as in the codes of RLNAS and GeNAS, where both parents may be the same",
         )
         racing: Annotated[float, Field(gt=0.0, lt=1.0)] | None = Field(
             None,
@@ -133,15 +139,19 @@ class Evolution(Strategy):
                 break
             rng = numpy_rng(state.seed, "search", generation, "mutation", attempt)
             parent = parents[int(rng.integers(len(parents)))]
-            child = space.mutate(parent, rng, own.mutation_probability, genes)
+            if own.variation == "repair":
+                child = redrawn(space, parent, rng, own.mutation_probability, genes)
+            else:
+                child = space.mutate(parent, rng, own.mutation_probability, genes)
             if state.propose(child):
                 mutants.append(child)
         for attempt in range(ATTEMPTS * own.crossovers):
             if len(crosses) == own.crossovers or len(parents) < 2:
                 break
             rng = numpy_rng(state.seed, "search", generation, "crossover", attempt)
-            first, second = (parents[int(i)] for i in rng.choice(len(parents), 2, replace=False))
-            child = space.crossover(first, second, rng)
+            first, second = (parents[int(i)] for i in rng.choice(len(parents), 2, replace=own.variation == "repair"))
+            repair = own.variation == "repair"
+            child = per_gene(space, first, second, rng) if repair else space.crossover(first, second, rng)
             if state.propose(child):
                 crosses.append(child)
         return mutants, crosses

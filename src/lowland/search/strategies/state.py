@@ -72,7 +72,7 @@ class SearchState:
         self.problem = problem
         self.space = problem.space
         self.seed = problem.seed
-        self.limits = Limits(problem.space, problem, problem.cost, problem.seed)
+        self.limits = Limits(problem.space, problem, problem.cost, problem.seed, problem.sampling)
         self.proposed: dict[str, Genotype] = {}
         self.ranking: list[Candidate] = []
         self.exhausted = False

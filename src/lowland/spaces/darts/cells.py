@@ -349,7 +349,11 @@ class DartsNetwork(FeatureNetwork):
 
     def head(self, x_NCHW: Tensor) -> Tensor:
         """The last cell's output → logits (N, K)."""
-        return cast(Tensor, self.classifier(pooled(x_NCHW)))
+        return cast(Tensor, self.classifier(self.embedding(x_NCHW)))
+
+    def embedding(self, x_NCHW: Tensor) -> Tensor:
+        """The last cell's output (N, C, H, W), averaged over its pixels → (N, C)."""
+        return pooled(x_NCHW)
 
     def _run(
         self, x_NCHW: Tensor, maps: list[Tensor] | None = None, auxiliary: AuxiliaryHead | None = None

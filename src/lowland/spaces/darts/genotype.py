@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
+import numpy as np
+
 from lowland.core.errors import GenotypeError
 from lowland.core.genotype import Genotype
 
@@ -132,6 +134,28 @@ def from_pairs(normal: Sequence[Pair], reduction: Sequence[Pair]) -> Genotype:
             cell[edge] = OPERATIONS.index(operation)
         genes += cell
     return Genotype(SPACE, tuple(genes))
+
+
+def repaired(genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+    """Make genes that were drawn one by one legal (public code of RLNAS).
+
+    Of a node with more than two live edges random ones become `none`; in one with fewer, random `none` edges get one of
+    the seven operations.
+
+    Returns:
+        A legal genotype; of legal genes, they themselves.
+    """
+    found = list(genes)
+    for start in (0, len(EDGES)):
+        for edges in NODE_EDGES:
+            node = [start + edge for edge in edges]
+            live = [gene for gene in node if found[gene]]
+            none = [gene for gene in node if not found[gene]]
+            for gene in rng.permutation(live)[2:].tolist() if len(live) > 2 else ():
+                found[gene] = 0
+            for gene in rng.permutation(none)[: 2 - len(live)].tolist() if len(live) < 2 else ():
+                found[gene] = int(rng.integers(1, len(OPERATIONS)))
+    return Genotype(SPACE, tuple(found))
 
 
 def to_pairs(cell: LiveCell) -> list[Pair]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -37,12 +37,13 @@ from lowland.spaces.darts.genotype import (
     format_genotype,
     live_edges,
     parse_genotype,
+    repaired,
     validate,
 )
 from lowland.spaces.darts.relaxed import RELAXATION, RelaxedDarts
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
 
 _GENES = 2 * len(EDGES)
 
@@ -122,6 +123,25 @@ class Darts(Space):
         for node, from_first in zip(_nodes(), rng.random(2 * NODES) < 0.5, strict=True):
             genes += (first if from_first else second).genes[node.start : node.stop]
         return Genotype(SPACE, tuple(genes))
+
+    @property
+    def gene_options(self) -> tuple[int, ...]:
+        """Eight operations, `none` among them, on each edge."""
+        return (len(OPERATIONS),) * _GENES
+
+    def repaired(self, genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+        """Node by node: of too many live edges random ones become `none`, of too few random ones get an operation."""
+        return repaired(genes, rng)
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """The 96 with another operation on one edge, and the 24 in which one operation comes from another source."""
+        validate(genotype)
+        for node in _nodes():
+            for gene in (gene for gene in node if genotype.genes[gene]):
+                held = genotype.genes[gene]
+                yield from (with_gene(genotype, gene, other) for other in range(1, len(OPERATIONS)) if other != held)
+                emptied = with_gene(genotype, gene, 0)
+                yield from (with_gene(emptied, other, held) for other in node if not genotype.genes[other])
 
     def parse(self, text: str) -> Genotype:
         """A legal genotype from `Genotype(normal=[…], …)` (nothing is evaluated) or 28 genes, `|` between the cells."""

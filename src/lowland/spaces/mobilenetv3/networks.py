@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from lowland.core.genotype import Genotype
@@ -46,6 +46,9 @@ def resized(x_NCHW: Tensor, side: int) -> Tensor:
     if x_NCHW.shape[2] == side and x_NCHW.shape[3] == side:
         return x_NCHW
     return functional.interpolate(x_NCHW, (side, side), mode="bilinear", antialias=True)
+
+
+fx.wrap("resized")  # torch.fx cannot follow its question for the size, and need not
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ and expansion, and the side to which the network resizes its input. All networks
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import ClassVar, Literal
@@ -82,6 +82,24 @@ class ElasticMobileNetV3(Space):
             A legal genotype.
         """
         return variation.mutate(self.design, genotype, rng, probability, genes)
+
+    def repaired(self, genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+        """Genes of blocks beyond the depth become zero; missing ones of blocks within it are drawn."""
+        return variation.repaired(self.design, genes, rng)
+
+    def mutate_near(
+        self, genotype: Genotype, rng: np.random.Generator, probability: float, step: Callable[[int, int], int]
+    ) -> Genotype:
+        """Depths, kernels, expansions and the resolution are numbers: each moves by `step` with `probability`."""
+        return variation.mutate_near(self.design, genotype, rng, probability, step)
+
+    def sample_genes(self, rng: np.random.Generator) -> Genotype:
+        """Every decision uniform, so that shallow stages are as likely as deep ones (Once-for-All's sampler)."""
+        return variation.uniform_genes(self.design, rng)
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """Those with another kernel, expansion, depth or resolution; blocks that a depth adds are like the last one."""
+        return variation.neighbours(self.design, genotype)
 
     def crossover(self, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:
         """Each depth, kernel, expansion and the resolution from either parent with probability 1/2.

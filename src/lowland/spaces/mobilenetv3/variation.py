@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from lowland.core.genotype import Genotype
 from lowland.spaces.mobilenetv3.design import Design
 from lowland.spaces.mobilenetv3.genotype import validate
+from lowland.spaces.values import with_gene
 
 
 def uniform(design: Design, rng: np.random.Generator) -> Genotype:
@@ -74,6 +75,79 @@ def mutate(
 def _other(index: int, count: int, rng: np.random.Generator) -> int:
     """One of `count` indices other than `index`, uniformly; `index` itself where it is the only one."""
     return (index + int(rng.integers(1, count))) % count if count > 1 else index
+
+
+def repaired(design: Design, genes: Sequence[int], rng: np.random.Generator) -> Genotype:
+    """Genes of blocks beyond the depth become zero; missing ones of blocks within it are drawn uniformly."""
+    found = list(genes)
+    for start in range(0, design.genes - 1, design.stage_genes):
+        for offset, options in ((1, design.kernels), (1 + design.most, design.expansions)):
+            for block in range(design.most):
+                at = start + offset + block
+                if block >= found[start]:
+                    found[at] = 0
+                elif not found[at]:
+                    found[at] = int(rng.integers(1, len(options) + 1))
+    return Genotype(design.name, tuple(found))
+
+
+def mutate_near(
+    design: Design,
+    genotype: Genotype,
+    rng: np.random.Generator,
+    probability: float,
+    step: Callable[[int, int], int],
+) -> Genotype:
+    """Each depth, kernel, expansion and the resolution moves with `probability`: `step`(place, options) → place.
+
+    Returns:
+        A legal genotype (`repaired`).
+    """
+    validate(design, genotype)
+    found = list(genotype.genes)
+    picked = rng.random(design.genes) < probability
+    for start in range(0, design.genes - 1, design.stage_genes):
+        depth = found[start]
+        if picked[start]:
+            found[start] = design.depths[step(design.depths.index(depth), len(design.depths))]
+        for offset, options in ((1, design.kernels), (1 + design.most, design.expansions)):
+            for at in range(start + offset, start + offset + depth):
+                if picked[at]:
+                    found[at] = step(found[at] - 1, len(options)) + 1
+    if picked[-1]:
+        found[-1] = step(found[-1], len(design.resolutions))
+    return repaired(design, found, rng)
+
+
+def neighbours(design: Design, genotype: Genotype) -> Iterator[Genotype]:
+    """One decision changed: a block's kernel or expansion, a stage's depth, or the resolution.
+
+    Blocks that a greater depth adds repeat the last one.
+
+    Yields:
+        Legal genotypes, each once.
+    """
+    validate(design, genotype)
+    for number in range(len(design.stages)):
+        start = number * design.stage_genes
+        depth = genotype.genes[start]
+        for other in (each for each in design.depths if each != depth):
+            child = list(genotype.genes)
+            child[start] = other
+            for offset in (1, 1 + design.most):
+                for block in range(design.most):
+                    last = child[start + offset + min(depth, other) - 1]
+                    at = start + offset + block
+                    child[at] = 0 if block >= other else (child[at] if block < depth else last)
+            yield Genotype(design.name, tuple(child))
+        for offset, options in ((1, design.kernels), (1 + design.most, design.expansions)):
+            for block in range(depth):
+                at = start + offset + block
+                values = range(1, len(options) + 1)
+                yield from (with_gene(genotype, at, value) for value in values if value != genotype.genes[at])
+    at = design.genes - 1
+    values = range(len(design.resolutions))
+    yield from (with_gene(genotype, at, value) for value in values if value != genotype.genes[at])
 
 
 def crossover(design: Design, first: Genotype, second: Genotype, rng: np.random.Generator) -> Genotype:

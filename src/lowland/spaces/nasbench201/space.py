@@ -49,7 +49,7 @@ from lowland.spaces.nasbench201.networks import (
 from lowland.spaces.nasbench201.relaxed import RELAXATION, RelaxedNasBench201
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
 
 
 @register
@@ -60,6 +60,7 @@ class NasBench201(Space):
     summary = "4-node cell, 6 edges, 5 operations: 15,625 genotypes, 6,466 distinct by the published rule"
     source = "Dong and Yang, NAS-Bench-201, ICLR 2020 (arXiv 2001.00326)"
     gene_names = GENE_NAMES
+    width_step = 1
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
     references = MappingProxyType(
@@ -120,6 +121,17 @@ class NasBench201(Space):
         return Genotype(
             NAME, tuple(a if c else b for a, b, c in zip(first.genes, second.genes, from_first, strict=True))
         )
+
+    @property
+    def gene_options(self) -> tuple[int, ...]:
+        """Five operations on each edge."""
+        return (len(OPERATIONS),) * len(EDGES)
+
+    def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
+        """The 24 with another operation on one edge."""
+        validate(genotype)
+        for edge, gene in enumerate(genotype.genes):
+            yield from (with_gene(genotype, edge, other) for other in range(len(OPERATIONS)) if other != gene)
 
     def all(self) -> Iterator[Genotype]:
         """All 15,625, the last gene varying fastest."""

@@ -63,9 +63,10 @@ class OneShot(Searcher):
                 seed=config.seed,
                 max_params=config.search.max_params,
                 max_macs=config.search.max_macs,
+                sampling=config.search.sampling,
                 measure=config.measure,
                 combine=combination(config.measure),
-                report=following(session, evaluated),
+                report=following(session, evaluated, summed=combination(measured) == "sum"),
                 first_look=first_looks(session, archive, scorer),
                 check=monitor.check,
             )
@@ -111,7 +112,7 @@ def require_measure(config: RunConfig, measure: MeasureConfig) -> None:
         part.require(asked)
 
 
-def following(session: Session, evaluated: list[Candidate]) -> Report:
+def following(session: Session, evaluated: list[Candidate], *, summed: bool) -> Report:
     """A report that feeds the session's monitor, stops where it asks for a stop, and notes scored candidates."""
     monitor, space = session.monitor, session.space
     ordered = order.following(session.config) != "sum"

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from lowland.core.config import Config as RunConfig
-from lowland.core.config import OptimizationConfig, SearchConfig
+from lowland.core.config import SearchConfig
 from lowland.core.options import own_settings
+from lowland.core.recipe import LongConfig
 from lowland.core.registry import SEARCHERS
 from lowland.core.settings import NoSettings, Section
 from lowland.data import DataSet
@@ -44,7 +45,7 @@ class Searcher(ABC):
         """Raise ConfigError where data or sizes do not go with this searcher. By default all do."""
         del config, data
 
-    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, OptimizationConfig, int]]:
+    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, LongConfig, int]]:
         """Trainings that `search` is going to do: (name, recipe, images). By default none."""
         del config, data
         return ()

@@ -72,15 +72,18 @@ def evaluate_networks(session: Session) -> None:
 
 def _deliver_results(run: Run, ranks: range) -> None:
     """Put the figures of all suites into the facts of the delivered networks, which may be copied from the run."""
-    figures = [figures_of(record) for record in evaluated(run)]
     for rank in ranks:
-        found = {
-            figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
-            for each in figures
-            for figure in each.get(str(rank), ())
-        }
-        folder = network_folder(rank)
+        folder, found = network_folder(rank), results_of(run, rank)
         run.rewrite_text(f"{folder}/network.json", delivery.with_facts(run.path / folder, {"results": found}))
+
+
+def results_of(run: Run, rank: int) -> dict[str, dict[str, Any]]:
+    """The figures of all suites for the network of a rank, by label: value, unit, standard error and n."""
+    return {
+        figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
+        for record in evaluated(run)
+        for figure in figures_of(record).get(str(rank), ())
+    }
 
 
 @dataclass

@@ -125,4 +125,4 @@ STAGES = {
 }
 """Every stage by name, in order. Each section of the settings decides one of them; what decides the first is fixed.
 
-`plugins` decide none: they bring what other settings name; nor does `history`."""
+`plugins` decide none: they bring what other settings name; nor do `history` and `budget`, of which epochs were made."""

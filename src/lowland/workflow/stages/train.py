@@ -27,14 +27,12 @@ def train_networks(session: Session) -> None:
     They are made in incoming/, so that those of an earlier training stay until all new ones are complete.
     """
     run, config, compute = session.run, session.config, session.compute
-    files: list[str] = []
     chosen = session.ranking()[: config.retrain.top]
     if len(chosen) < config.retrain.top:
         session.monitor.note(f"the search ranked {len(chosen)} candidates, so {len(chosen)} networks are trained")
     for rank, entry in enumerate(chosen, start=1):
         genotype = Genotype(config.space, entry.genes)
         folder = network_folder(rank)
-        files += [f"{folder}/network.safetensors", f"{folder}/network.json"]
         shape = session.network_shape(genotype)
         if entry.shape is not None:
             shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
@@ -67,7 +65,9 @@ def train_networks(session: Session) -> None:
     barrier(session.world)  # every rank has now seen what was there
     if session.world.main:
         run.exchange([network_folder(rank) for rank in range(1, len(chosen) + 1)])
-        delivered = range(1, len(files) // 2 + 1)
+        delivered = range(1, len(chosen) + 1)
+        folders = [network_folder(rank) for rank in delivered]
+        files = [f"{folder}/{file}" for folder in folders for file in export.files(run.path / folder)]
         Trained(networks={str(rank): export.facts(run.path / network_folder(rank)) for rank in delivered}).write(run)
         run.finish_stage("train", files, {"networks": len(delivered)})
 

@@ -25,6 +25,7 @@ from lowland.core.genotype import Genotype
 from lowland.search.limits import SizeLimits
 from lowland.search.objectives import Array
 from lowland.search.strategies.pareto.front import normalised, ranks
+from lowland.search.strategies.variation import polynomial, two_point
 
 if TYPE_CHECKING:
     from lowland.spaces.space import Space
@@ -32,6 +33,12 @@ if TYPE_CHECKING:
 
 CROSSOVER_PROBABILITY = 0.9
 """As published (MSuNAS, FlatNAS)."""
+
+POLYNOMIAL_ETA = 1.0
+"""Distribution index of the polynomial mutation (code of MSuNAS)."""
+
+Draw = Callable[[np.random.Generator], Genotype]
+Cross = Callable[["Space", Genotype, Genotype, np.random.Generator], Genotype]
 
 
 class InnerSettings(Protocol):
@@ -46,6 +53,14 @@ class InnerSettings(Protocol):
         """NSGA-II generations."""
 
     @property
+    def crossover(self) -> str:
+        """`space` or `two-point`."""
+
+    @property
+    def mutation(self) -> str:
+        """`space` or `polynomial`."""
+
+    @property
     def mutation_probability(self) -> float:
         """With which each gene of a child changes."""
 
@@ -55,32 +70,33 @@ class InnerSettings(Protocol):
 
 
 class GenotypeSampling(Sampling):  # type: ignore[misc]
-    """The genotypes given, and uniform ones of the space up to the number asked for."""
+    """The genotypes given, and random ones up to the number asked for."""
 
-    def __init__(self, space: Space, seeds: Sequence[Genotype]) -> None:
+    def __init__(self, draw: Draw, seeds: Sequence[Genotype]) -> None:
         super().__init__()
-        self.space = space
+        self.draw = draw
         self.seeds = list(seeds)
 
     def _do(
         self, problem: Problem, n_samples: int, *args: Any, random_state: np.random.Generator, **kwargs: Any
     ) -> Any:
-        drawn = [self.space.sample(random_state) for _ in range(n_samples - len(self.seeds))]
+        drawn = [self.draw(random_state) for _ in range(n_samples - len(self.seeds))]
         return _column([*self.seeds[:n_samples], *drawn])
 
 
 class GenotypeCrossover(Crossover):  # type: ignore[misc]
-    """The space's crossover, twice per pair of parents."""
+    """A crossover, by default the space's own, twice per pair of parents."""
 
-    def __init__(self, space: Space, probability: float = CROSSOVER_PROBABILITY) -> None:
+    def __init__(self, space: Space, probability: float = CROSSOVER_PROBABILITY, cross: Cross | None = None) -> None:
         super().__init__(n_parents=2, n_offsprings=2, prob=probability)
         self.space = space
+        self.cross = (lambda space, a, b, rng: space.crossover(a, b, rng)) if cross is None else cross
 
     def _do(self, problem: Problem, X: Any, *args: Any, random_state: np.random.Generator, **kwargs: Any) -> Any:
         first, second = X[0, :, 0], X[1, :, 0]
         return np.stack(
             [
-                _column([self.space.crossover(a, b, random_state) for a, b in pairs])
+                _column([self.cross(self.space, a, b, random_state) for a, b in pairs])
                 for pairs in (zip(first, second, strict=True), zip(second, first, strict=True))
             ]
         )
@@ -97,6 +113,21 @@ class GenotypeMutation(Mutation):  # type: ignore[misc]
 
     def _do(self, problem: Problem, X: Any, *args: Any, random_state: np.random.Generator, **kwargs: Any) -> Any:
         return _column([self.space.mutate(each, random_state, self.probability, self.genes) for each in X[:, 0]])
+
+
+class PolynomialMutation(Mutation):  # type: ignore[misc]
+    """Every gene moves with `probability` by a polynomial mutation, rounded to the nearest option."""
+
+    def __init__(self, space: Space, probability: float) -> None:
+        super().__init__()
+        self.space = space
+        self.probability = probability
+
+    def _do(self, problem: Problem, X: Any, *args: Any, random_state: np.random.Generator, **kwargs: Any) -> Any:
+        def step(value: int, count: int) -> int:
+            return polynomial(value, count, POLYNOMIAL_ETA, random_state)
+
+        return _column([self.space.mutate_near(each, random_state, self.probability, step) for each in X[:, 0]])
 
 
 class IsomorphElimination(DuplicateElimination):  # type: ignore[misc]
@@ -154,9 +185,14 @@ class PredictedProblem(Problem):  # type: ignore[misc]
 
 
 def nsga2(
-    space: Space, problem: PredictedProblem, seeds: Sequence[Genotype], settings: InnerSettings, seed: int
+    space: Space,
+    problem: PredictedProblem,
+    seeds: Sequence[Genotype],
+    settings: InnerSettings,
+    seed: int,
+    draw: Draw | None = None,
 ) -> dict[Genotype, Array]:
-    """Run NSGA-II (Deb et al., 2002) with constraint domination, beginning with `seeds`.
+    """Run NSGA-II (Deb et al., 2002) with constraint domination, beginning with `seeds` and what `draw` gives.
 
     Returns:
         Objective values of every genotype within the limits that it looked at.
@@ -164,9 +200,11 @@ def nsga2(
     genes = range(len(space.gene_names) // 2) if settings.mutated_genes == "first-half" else None
     algorithm = NSGA2(
         pop_size=settings.inner_population,
-        sampling=GenotypeSampling(space, seeds),
-        crossover=GenotypeCrossover(space),
-        mutation=GenotypeMutation(space, settings.mutation_probability, genes),
+        sampling=GenotypeSampling(space.sample if draw is None else draw, seeds),
+        crossover=GenotypeCrossover(space, cross=two_point if settings.crossover == "two-point" else None),
+        mutation=PolynomialMutation(space, settings.mutation_probability)
+        if settings.mutation == "polynomial"
+        else GenotypeMutation(space, settings.mutation_probability, genes),
         eliminate_duplicates=IsomorphElimination(space),
     )
     minimize(problem, algorithm, ("n_gen", settings.inner_generations), seed=seed % 2**32, verbose=False)

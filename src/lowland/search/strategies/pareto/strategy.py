@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from lowland import spaces
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.core.seeds import derive
+from lowland.core.seeds import derive, numpy_rng
 from lowland.core.settings import Positive, Probability, Section
 from lowland.search.archive import Candidate
+from lowland.search.limits import sampler
 from lowland.search.objectives import Array, Objectives, parse
 from lowland.search.problem import CostFunction, SearchProblem
 from lowland.search.scorer import Proposal
@@ -71,6 +73,12 @@ class Pareto(Strategy):
         )
         inner_population: Annotated[int, Field(ge=4)] = Field(40, description="NSGA-II population on the surrogate")
         inner_generations: Positive = Field(20, description="NSGA-II generations on the surrogate")
+        crossover: Literal["space", "two-point"] = Field(
+            "space", description="in NSGA-II: the space's own, or two-point over the genes as published"
+        )
+        mutation: Literal["space", "polynomial"] = Field(
+            "space", description="in NSGA-II: the space's own, or polynomial (elastic spaces), as published"
+        )
         mutation_probability: Probability = Field(0.1, description="with which each gene of a child changes in NSGA-II")
         mutated_genes: Literal["all", "first-half"] = Field(
             "all", description="first-half: only the normal cell of DARTS, the public code's fault"
@@ -99,6 +107,10 @@ class Pareto(Strategy):
                     "choose another strategy than pareto"
                 )
         self.measure(config.measure)
+        if self.options.mutation == "polynomial":
+            space = spaces.get(config.space)
+            rng = numpy_rng(config.seed)
+            space.mutate_near(space.sample(rng), rng, 0.0, lambda value, count: value)
 
     def candidates(self) -> int:
         """The first ones, and those of every round."""
@@ -169,7 +181,7 @@ class Pareto(Strategy):
         problem = PredictedProblem(predict, cost, len(objectives), state.problem)
         front = [candidate.genotype for candidate, rank in zip(scored, ranks(values_NM), strict=True) if rank == 0]
         seed = derive(state.seed, "search", this.iteration, "nsga2")
-        found = nsga2(state.space, problem, front, own, seed)
+        found = nsga2(state.space, problem, front, own, seed, sampler(state.space, state.problem.sampling))
         chosen = spread(state.space, found, values_NM, state.proposed.keys(), own.proposals)
         return [genotype for genotype in chosen if state.propose(genotype)]
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from lowland import spaces
 from lowland.core.config import Config as RunConfig
-from lowland.core.config import OptimizationConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
+from lowland.core.recipe import LongConfig
 from lowland.core.seeds import derive
 from lowland.data import DataSet, Split, concatenate
 from lowland.search import SearchSummary
@@ -24,6 +24,7 @@ from lowland.spaces.relaxed import Relaxation, RelaxedSupernet
 from lowland.training.inputs import Inputs
 from lowland.training.loop import Job, fit
 from lowland.training.objective import objective
+from lowland.training.optimization import lengthened
 from lowland.training.parallel import World
 from lowland.training.supernet import shape
 from lowland.workflow.searchers.searcher import Searcher
@@ -95,7 +96,7 @@ class GradientSearcher(Method, Searcher):
         with torch.device("meta"):
             spaces.get(config.space).relaxed(shape(config, data), self.partial)
 
-    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, OptimizationConfig, int]]:
+    def planned(self, config: RunConfig, data: DataSet) -> Sequence[tuple[str, LongConfig, int]]:
         """The relaxed supernet."""
         return [("relaxed supernet", config.supernet, len(self.training_images(data)))]
 
@@ -126,7 +127,7 @@ class GradientSearcher(Method, Searcher):
             seed=config.seed,
             name=self.name,
             steps_per_epoch=max(1, images // config.supernet.batch_size),
-            epochs=config.supernet.epochs,
+            epochs=lengthened(config.supernet, images).epochs,
             validation=validation(session, self.name, self.options.batch_size),
         )
 
@@ -134,7 +135,8 @@ class GradientSearcher(Method, Searcher):
         """Train weights and architecture parameters together."""
         config, data = session.config, session.data
         split = self.training_images(data)
-        truth = objective(config.supernet, split.labels_N, data.num_classes)
+        recipe = lengthened(config.supernet, len(split))
+        truth = objective(recipe, split.labels_N, data.num_classes)
 
         def loss(model: nn.Module, x_NCHW: Tensor, labels: Tensor, step: int) -> Tensor:
             del step
@@ -147,7 +149,7 @@ class GradientSearcher(Method, Searcher):
             title="relaxed supernet",
             model=supernet,
             loss=loss,
-            recipe=config.supernet,
+            recipe=recipe,
             data=data,
             split=split,
             seed=config.seed,

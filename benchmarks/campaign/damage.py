@@ -1,0 +1,170 @@
+"""Damage: every file of a finished and of two half-way runs, mutated; whatever reads it says so or does its work."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from kills import carried
+from processes import Ended, apart, command, result
+
+STATES = ("finished", "searching", "training")
+VERBS = {
+    "finished": ("status", "load", "report", "resume"),
+    "searching": ("status", "resume"),
+    "training": ("status", "resume"),
+}
+KINDS = ("bit", "bits", "truncated", "doubled", "garbage", "emptied", "digit", "deleted")
+
+
+def made(folder: Path, state: str) -> Path:
+    """A run in one of the states; at the same place every time, which settings and pages may name."""
+    run = folder / state
+    if run.exists():
+        return run
+
+    def stopped() -> None:
+        from lowland.search import Archive
+        from lowland.store.checkpoints import Checkpoints
+
+        owner, name, most = (Archive, "record", 5) if state == "searching" else (Checkpoints, "save_checkpoint", 2)
+        done, real = 0, getattr(owner, name)
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal done
+            found = real(*arguments)
+            done += 1
+            if done == most:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return found
+
+        setattr(owner, name, counted)
+        carried(folder / "case", "evolution")
+
+    shutil.rmtree(folder / "case", ignore_errors=True)
+    ended = apart((lambda: carried(folder / "case", "evolution")) if state == "finished" else stopped, limit=600)
+    assert ended.code in (0, -signal.SIGKILL), ended.output[-2000:]
+    (folder / "case").rename(run)
+    return run
+
+
+def mutated(content: bytes, kind: str, generator: random.Random) -> bytes | None:
+    """The content, damaged; None: deleted. The same bytes where it cannot be damaged so."""
+    changed = bytearray(content)
+    if kind == "deleted":
+        return None
+    if kind == "emptied" or not content:
+        return b""
+    if kind in ("bit", "bits"):
+        for _ in range(1 if kind == "bit" else 8):
+            changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
+        return bytes(changed)
+    if kind == "truncated":
+        return content[: generator.randrange(len(content))]
+    if kind == "doubled":
+        return content + content
+    if kind == "garbage":
+        place = generator.randrange(len(content))
+        return content[:place] + generator.randbytes(16) + content[place + 16 :]
+    digits = [place for place, byte in enumerate(content) if 48 <= byte <= 57]
+    if digits:
+        place = generator.choice(digits)
+        changed[place] = generator.choice([digit for digit in range(48, 58) if digit != content[place]])
+    return bytes(changed)
+
+
+def loading(run: Path) -> Callable[[], None]:
+    """Load the delivered network and print a digest of what it says of fixed pictures."""
+
+    def call() -> None:
+        import torch
+
+        import lowland
+        from lowland.core.errors import LowlandError
+
+        try:
+            network = lowland.load(run)
+        except LowlandError as error:
+            print(f"error: {error}")
+            raise SystemExit(2) from None
+        shape = network.shape
+        x_NCHW = torch.rand(4, shape.in_channels, shape.image_size, shape.image_size, generator=torch.manual_seed(0))
+        with torch.no_grad():
+            logits_NK = network.body.eval()(x_NCHW)
+        print(hashlib.sha256(logits_NK.numpy().tobytes()).hexdigest(), network.classes)
+
+    return call
+
+
+def did(verb: str, run: Path) -> Ended:
+    """Do a verb with a run, in a process of its own."""
+    return apart(loading(run) if verb == "load" else command(verb, run), limit=180)
+
+
+def seen(verb: str, run: Path, ended: Ended) -> Any:
+    """What somebody has in hand after a verb that ended well."""
+    if verb == "resume":
+        return result(run)
+    return (run / "report.html").read_bytes() if verb == "report" else ended.output
+
+
+def mutants(folder: Path, seed: int, begin: int) -> Iterator[dict[str, Any]]:
+    """Mutants of all files of all states in turn, from the `begin`-th on.
+
+    Yields:
+        For each mutant: state, file, kind of damage, and by verb how it ended: `done`, `refused`, `traceback`, `hang`,
+        `wrong` (done, but something else than without damage, and without a warning).
+    """
+    case = folder / "case"
+    expected: dict[tuple[str, str], Any] = {}
+    whole: dict[str, str] = {}
+    for state in STATES:
+        made(folder, state)
+        for verb in VERBS[state]:
+            shutil.rmtree(case, ignore_errors=True)
+            shutil.copytree(folder / state, case)
+            ended = did(verb, case)
+            assert ended.code == 0, (state, verb, ended)
+            expected[state, verb] = seen(verb, case, ended)
+            if verb == "resume":
+                whole = whole or expected[state, verb]
+                assert expected[state, verb] == whole, "without damage all end alike"
+    files = [
+        (state, path.relative_to(folder / state))
+        for state in STATES
+        for path in sorted((folder / state).rglob("*"))
+        if path.is_file()
+    ]
+    number = begin
+    while True:
+        state, file = files[number % len(files)]
+        kind = KINDS[(number // len(files)) % len(KINDS)]
+        generator = random.Random(f"{seed} {number}")
+        content = mutated((folder / state / file).read_bytes(), kind, generator)
+        row: dict[str, Any] = {"number": number, "state": state, "file": file.as_posix(), "kind": kind, "verbs": {}}
+        number += 1
+        if content == (folder / state / file).read_bytes():
+            yield row
+            continue
+        for verb in VERBS[state]:
+            shutil.rmtree(case, ignore_errors=True)
+            shutil.copytree(folder / state, case)
+            if content is None:
+                (case / file).unlink()
+            else:
+                (case / file).write_bytes(content)
+            ended = did(verb, case)
+            how = ended.fault or ("done" if ended.code == 0 else "refused")
+            told = "warning" in ended.output.lower() or "damaged" in ended.output
+            if how == "done" and not told and seen(verb, case, ended) != expected[state, verb]:
+                how = "wrong"
+            row["verbs"][verb] = how
+            if how not in ("done", "refused"):
+                row["said"] = ended.output[-1500:]
+        yield row

@@ -1,0 +1,69 @@
+"""What the report shows of successive halving: every design, and what it was worth at each rung that it reached."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lowland.core.config import Config
+from lowland.evaluation.section import Estimate
+from lowland.store.artifacts import Searched
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DesignFacts:
+    """One design.
+
+    `name`: of a network written by hand. `values`: by rung; None where its training failed.
+    """
+
+    genotype: str
+    name: str | None
+    cells: int
+    channels: int
+    parameters: int
+    macs: int
+    values: tuple[Estimate | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HalvingFacts:
+    """The rungs, in training steps, and the designs, best first. `measure` decided who went on."""
+
+    measure: str
+    halving: int
+    steps: tuple[int, ...]
+    designs: tuple[DesignFacts, ...]
+
+
+def halving(searched: Searched, config: Config) -> HalvingFacts | None:
+    """The rungs of a search; None where it had none, as those of before."""
+    designs = []
+    steps: dict[int, None] = {}
+    for entry in searched.ranking:
+        rungs = (entry.finalist or {}).get("rungs")
+        if rungs is None or entry.shape is None:
+            continue
+        steps |= dict.fromkeys(row["steps"] for row in rungs)
+        values = tuple(
+            Estimate(value=row["value"], standard_error=row["standard_error"]) if "value" in row else None
+            for row in rungs
+        )
+        designs.append(
+            DesignFacts(
+                genotype=entry.genotype,
+                name=(entry.finalist or {}).get("name"),
+                cells=entry.shape["cells"],
+                channels=entry.shape["channels"],
+                parameters=entry.parameters,
+                macs=entry.macs,
+                values=values,
+            )
+        )
+    if not designs:
+        return None
+    return HalvingFacts(
+        measure=config.search.promote,
+        halving=config.search.halving,
+        steps=tuple(sorted(steps)),
+        designs=tuple(designs),
+    )
