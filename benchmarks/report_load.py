@@ -56,6 +56,8 @@ IMPORTS = "import lowland.workflow.pipeline, lowland.report.figures.plots, jinja
 def made(folder: Path, count: int, *, with_places: bool) -> Path:
     """A run whose search scored `count` made-up candidates."""
     path = folder / f"run-{count}-{'places' if with_places else 'before'}"
+    if (path / "search.json").exists():
+        return path
     pipeline.run(assemble(SETTINGS), path, last="search")
     with Run.open(path) as run:
         searched = Searched.read(run)
@@ -148,14 +150,18 @@ def record(run: Run, searched: Searched, candidates: list[Candidate], final: lis
 
 
 def measured(code: str, *arguments: str) -> dict[str, float]:
-    """Wall time (seconds) and largest resident memory (MB) of a Python process."""
+    """Wall and processor time (seconds) and largest resident memory (MB) of a Python process."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", code, *arguments])
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"the measured process ended with status {status}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return {"seconds": round(time.perf_counter() - began, 2), "megabytes": round(usage.ru_maxrss * unit / 1e6)}
+    return {
+        "seconds": round(time.perf_counter() - began, 2),
+        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+        "megabytes": round(usage.ru_maxrss * unit / 1e6),
+    }
 
 
 def main() -> None:
@@ -163,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--candidates", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--keep", type=Path, help="where to leave the runs that were made")
+    parser.add_argument("--keep", type=Path, help="where to leave the runs that were made, or find those of before")
     parser.add_argument("--out", type=Path, default=RESULTS / "report_load.json")
     given = parser.parse_args()
     compute = resolve(assemble(SETTINGS).compute)

@@ -42,10 +42,10 @@ def test_what_was_recorded_counts_and_else_what_the_settings_say() -> None:
 
 
 def test_places_of_before_follow_from_the_values_that_a_shortlist_left() -> None:
-    shortlisted = config(shortlist=2)
+    shortlisted = config(shortlist=2, finalists=0)
     searched = found(entry(1, 1.0), entry(2, 3.0), entry(3, 2.0))
     assert order.standings(shortlisted, searched) == [3, 1, 2]
-    assert order.standings(config(shortlist=9), searched) == [None] * 3
+    assert order.standings(config(shortlist=9, finalists=0), searched) == [None] * 3
     recorded = found(*(replace(each, place=place) for each, place in zip(searched.ranking, (7, 8, 9), strict=True)))
     assert order.standings(shortlisted, recorded) == [7, 8, 9]
 

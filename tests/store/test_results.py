@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,24 @@ def test_status_does_not_import_torch(run: Run) -> None:
     code = "import sys; from lowland.store.run import Run; Run.open(sys.argv[1], read_only=True).status(); "
     code += "sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code, str(run.path)], check=False).returncode == 0
+
+
+def test_a_large_file_is_checked_without_being_held(run: Run) -> None:
+    """An archive of 100,000 candidates has half a gigabyte."""
+    (run.path / "large.bin").write_bytes(b"\0" * 2**25)
+    run.start_stage("supernet")
+    run.finish_stage("supernet", [], {})
+    run.start_stage("search")
+    run.finish_stage("search", ["large.bin"], {})
+    tracemalloc.start()
+    try:
+        run.require_intact("large.bin")
+        assert run.verify() == []
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 2**22
+    with (run.path / "large.bin").open("r+b") as stream:
+        stream.write(b"x")
+    with pytest.raises(RunError, match="damaged or missing"):
+        run.require_intact("large.bin")

@@ -230,6 +230,15 @@ def digest(root: Path, relative: str) -> str:
     return found
 
 
+def holds(root: Path, relative: str, digest: str) -> bool:
+    """Whether a file is what its digest in the manifest says, as `intact` does, but without the file in memory."""
+    try:
+        found = inside.sha256(root, relative)
+    except OSError:
+        return False
+    return found == digest or (relative == ARCHIVE and database.content_sha256(root, relative) == digest)
+
+
 def intact(root: Path, relative: str, digest: str) -> bytes | None:
     """Read a file and compare it with its digest in the manifest.
 

@@ -10,7 +10,7 @@ from lowland.core.errors import RunError
 from lowland.core.files import checked_json
 from lowland.store import inside
 from lowland.store.ledger import Ledger
-from lowland.store.manifest import intact
+from lowland.store.manifest import holds, intact
 from lowland.store.manifest_check import Fault, parsed
 from lowland.store.tensors import from_safetensors, to_safetensors
 
@@ -71,13 +71,15 @@ class Results(Ledger):
 
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
-        self._load(relative)
+        relative = inside.named(self.path, relative)
+        if not holds(self.path, relative, self._digest(relative)):
+            raise RunError(self._damaged(relative))
 
     def verify(self) -> list[str]:
         """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
         expected = dict(self.manifest["files"])
         expected |= {e["file"]: e["sha256"] for kept in self.manifest["checkpoints"].values() for e in kept}
-        return sorted(file for file, digest in expected.items() if intact(self.path, file, digest) is None)
+        return sorted(file for file, digest in expected.items() if not holds(self.path, file, digest))
 
     def _store(self, relative: str, content: bytes) -> None:
         relative, digest = self._replace(relative, content)
@@ -99,13 +101,19 @@ class Results(Ledger):
 
     def _load(self, relative: str) -> bytes:
         relative = inside.named(self.path, relative)
-        digest = self.manifest["files"].get(relative)
+        content = intact(self.path, relative, self._digest(relative))
+        if content is None:
+            raise RunError(self._damaged(relative))
+        return content
+
+    def _digest(self, relative: str) -> str:
+        digest: str | None = self.manifest["files"].get(relative)
         if digest is None:
             raise RunError(f"{self.path} has no {relative} yet; run `lowland resume {self.path}` to finish the run")
-        content = intact(self.path, relative, digest)
-        if content is None:
-            raise RunError(f"{self.path / relative} is damaged or missing; {self._remake(relative)}")
-        return content
+        return digest
+
+    def _damaged(self, relative: str) -> str:
+        return f"{self.path / relative} is damaged or missing; {self._remake(relative)}"
 
     def _remake(self, relative: str) -> str:
         owners = [name for name, stage in self.manifest["stages"].items() if relative in stage["files"]]
