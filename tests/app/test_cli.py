@@ -108,7 +108,7 @@ def test_a_search_is_done_again_with_other_settings(finished: Path, lowland: Com
     assert said.code == 0, said.err
     assert json.loads((finished / "search.json").read_text())["summary"]["proposed"] == 4
     assert content(finished / "supernet") == supernet
-    assert not (finished / "network" / "network.json").exists()
+    assert (finished / "network" / "network.json").exists()  # until another is trained
     assert "pending" in lowland("status", finished).out
 
 

@@ -40,7 +40,7 @@ def fault(values: dict[str, Any]) -> str:
         ({"compute": {"chanels_last": True}}, "unknown setting 'compute.chanels_last'; did you mean"),
         ({"labelsmoothing": 0.1}, "unknown setting 'labelsmoothing'; did you mean 'retrain.label_smoothing'?"),
         ({"finalist": 3}, "unknown setting 'finalist'; did you mean 'search.finalists'?"),
-        ({"zzz": 1}, "unknown setting 'zzz'; sections are seed, preset, space, data, supernet, measure"),
+        ({"zzz": 1}, "unknown setting 'zzz'; sections are seed, preset, budget, space, data, supernet, measure"),
         ({"data": {"zzz": 1}}, "unknown setting 'data.zzz'"),
         ({1: 2}, "unknown setting '1'; sections are"),
     ],

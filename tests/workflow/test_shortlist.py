@@ -80,7 +80,7 @@ def test_a_shortlist_by_ranks_of_a_sum(supernet_only: Path, tmp_path: Path) -> N
 
 def test_finalists_come_from_the_shortlist(listed: Path, tmp_path: Path) -> None:
     run = copied(listed, tmp_path / "run")
-    pipeline.resume(run, last="search", changes=[{"search": {"finalists": 2, "hand_written": False}}])
+    pipeline.resume(run, last="search", changes=[{"search": {"finalists": 2, "hand_written": False, "depths": []}}])
     before, after = ranking(listed), ranking(run)
     assert {row["genotype"] for row in after[:2]} == {row["genotype"] for row in before[:2]}
     assert [row["genotype"] for row in after[2:]] == [row["genotype"] for row in before[2:]]
