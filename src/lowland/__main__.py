@@ -8,8 +8,10 @@ import signal
 
 def main() -> None:
     """Import the command line and give it the process."""
-    # While modules are imported nothing is kept yet, and a traceback from within them would tell nobody anything.
-    before = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:  # as shells start what runs in the background: nobody's Ctrl-C is meant for it
+        # While modules are imported nothing is kept yet, and a traceback from within them would tell nobody anything.
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     from lowland.app import cli
 
     signal.signal(signal.SIGINT, before)

@@ -212,7 +212,10 @@ def test_published_networks_have_a_bare_name(name: str) -> None:
 def test_registered_names() -> None:
     listed = timm.list_models("lowland_*")
     assert set(listed) == set(MODELS)
-    assert len(listed) == 12 + 4 + 1
+    literature = {f"lowland_{each.name.replace('-', '_')}" for each in published.networks()}
+    by_genotype = {f"lowland_{space.replace('-', '_')}" for space in SMALL} | {"lowland_network"}
+    assert (len(literature), len(by_genotype)) == (18, 5)
+    assert set(listed) == literature | by_genotype
     assert not timm.list_models("lowland_*", pretrained=True)
     with pytest.raises(RuntimeError, match="No pretrained weights"):
         timm.create_model("lowland_nasbench201", pretrained=True)

@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from rich.table import Table
 
-from lowland import spaces
+from lowland import __version__, spaces
 from lowland.app.console import Harmless, literal
 from lowland.core import settings
 from lowland.core.errors import ConfigError, DataError
@@ -128,6 +128,8 @@ class Interrupting:
         if name == sys.argv[0]:
             os.kill(os.getpid(), signal.SIGINT)
 
+# Not as the tests were started: a shell's background jobs, and all that they start, ignore the signal.
+signal.signal(signal.SIGINT, signal.SIG_IGN if sys.argv[2] == "--version" else signal.default_int_handler)
 sys.argv = sys.argv[1:]
 sys.meta_path.insert(0, Interrupting())
 from lowland.__main__ import main
@@ -135,7 +137,16 @@ main()
 """
 
 
-@pytest.mark.parametrize("name", ["lowland.app.cli", "typer", "rich.console", "lowland.workflow.pipeline", "torch"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lowland.app.cli",
+        "typer",
+        "rich.console",
+        pytest.param("lowland.workflow.pipeline", marks=pytest.mark.slow),  # behind all of torch
+        "torch",
+    ],
+)
 def test_an_interrupt_while_modules_are_imported_is_quiet(name: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, name, "run", "--data", "digits", "--out", str(tmp_path / "run")],
@@ -146,6 +157,13 @@ def test_an_interrupt_while_modules_are_imported_is_quiet(name: str, tmp_path: P
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
     assert not (tmp_path / "run").exists()
+
+
+def test_where_interrupts_are_ignored_they_stay_so() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, "typer", "--version"], capture_output=True, text=True, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"lowland {__version__}\n", "")
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 1 GB")])

@@ -17,8 +17,8 @@ from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.genotype import Genotype
 from lowland.data import DataSet
 from lowland.delivery import network as export
-from lowland.delivery import onnx
-from lowland.delivery import program as pt2
+from lowland.delivery.forms.form import Request
+from lowland.delivery.forms.table import FORMS
 from lowland.measures import Context
 from lowland.measures import get as measure
 from lowland.measures.calibration import calibrated
@@ -348,7 +348,7 @@ def test_delivered_networks_load_and_export(tmp_path):
     with torch.no_grad():
         expected = body(x_NCHW)
         assert torch.equal(network(x_NCHW), expected)
-        pt2.write(network, tmp_path / "n.pt2")
+        FORMS["pt2"].write(network, tmp_path / "n.pt2", Request(normalise=False))
         program = torch.export.load(tmp_path / "n.pt2").module()
         for count in (1, 5):
             torch.testing.assert_close(program(x_NCHW[:count]), expected[:count])
@@ -359,7 +359,7 @@ def test_onnx_resizes_as_torch_does(tmp_path):
     runtime = pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     body, network = delivered(tmp_path, SMALL.parse("k3e3|k3e3|k5e6@40/56"))
-    onnx.write(network, tmp_path / "n.onnx")
+    FORMS["onnx"].write(network, tmp_path / "n.onnx", Request(normalise=False))
     session = runtime.InferenceSession(tmp_path / "n.onnx")
     x_NCHW = images(TINY, 5)
     for count in (1, 5):

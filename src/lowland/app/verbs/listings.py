@@ -35,7 +35,7 @@ _REGISTRIES = {
 def _listing(verb: str, summary: str, options: str | None = None, *, inherited: bool = False) -> Callable[..., None]:
     """The verb that lists the members of a registry, or shows one of them with its settings in `options`.
 
-    Where members inherit settings, they are imported for it.
+    Where members inherit settings, those that are shown with their settings are imported; a table of all has none.
 
     Returns:
         The verb.
@@ -47,17 +47,20 @@ def _listing(verb: str, summary: str, options: str | None = None, *, inherited: 
         from lowland.app.display import listing_lines, member_lines
         from lowland.core.errors import ConfigError
 
-        entries = [registry.described(each) for each in registry.names()] if inherited else registry.entries()
-        if name is None and json_output:
+        if name is None and not json_output:
+            console.say(listing_lines(registry.entries(), verb, console.out.width))
+            return
+        if name is not None and name not in registry.names():
+            raise ConfigError(registry.unknown(name))
+        wanted = registry.names() if name is None else [name]
+        if inherited:
+            entries = [registry.described(each) for each in wanted]
+        else:
+            entries = [entry for entry in registry.entries() if entry.name in wanted]
+        if name is None:
             console.print_json([_plain(entry) for entry in entries])
             return
-        if name is None:
-            console.say(listing_lines(entries, verb, console.out.width))
-            return
-        found = [entry for entry in entries if entry.name == name]
-        if not found:
-            raise ConfigError(registry.unknown(name))
-        shown = found[0]
+        (shown,) = entries
         if json_output:
             console.print_json(_plain(shown))
             return
