@@ -18,7 +18,14 @@ SECTIONS = dict(
 
 # The page's commands are whole runs; here they are as small as runs can be, in two worker processes.
 SMALL = (
-    *("supernet.epochs=1", "retrain.epochs=1", "data.limit=120", "measure.images=30", "measure.calibration_images=40"),
+    *(
+        "supernet.epochs=1",
+        "retrain.epochs=1",
+        "retrain.batch_size=32",
+        "data.limit=120",
+        "measure.images=30",
+        "measure.calibration_images=40",
+    ),
     "search.options.evolution={population: 4, generations: 1, parents: 2, mutations: 1, crossovers: 1}",
     *("search.options.climb={start: 2, rounds: 1, neighbours: 1}", "search.options.largest.draws=4"),
     *(

@@ -13,7 +13,7 @@ from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import Monitor
 from lowland.store.run import Run
 from lowland.workflow import pipeline
-from whole_runs import Command, content, copied, judged
+from whole_runs import Command, copied, judged, lasting
 
 
 class StopsTraining(Monitor):
@@ -70,7 +70,7 @@ def test_a_copy_made_before_evaluation_loads_and_evaluating_anew_tells_the_new_r
 def test_a_stop_within_leaves_the_earlier_one_and_the_end_is_that_of_a_run_without(
     finished: Path, tmp_path: Path
 ) -> None:
-    other = copied(finished, tmp_path / "other")
+    other = copied(finished, tmp_path / "other" / finished.name)  # a card tells its name
     changes = [{"retrain": {"epochs": 7}}]
     before = package.load(finished).facts
     with pytest.raises(InterruptedRun):
@@ -78,8 +78,9 @@ def test_a_stop_within_leaves_the_earlier_one_and_the_end_is_that_of_a_run_witho
     assert package.load(finished).facts == before
     pipeline.resume(finished)
     pipeline.resume(other, changes=changes)
-    same = [name for name in content(other) if name.startswith(("network", "evaluation", "history/1/network"))]
-    assert [name for name in same if content(finished)[name] != content(other)[name]] == []
+    ours, theirs = lasting(finished), lasting(other)
+    same = [name for name in theirs if name.startswith(("network", "evaluation", "history/1/network"))]
+    assert [name for name in same if ours[name] != theirs[name]] == []
     assert package.load(finished / "history" / "1").facts == before
     assert len(package.load(finished).facts["loss"]) == 7
 
@@ -107,11 +108,11 @@ def test_history_says_when_with_which_settings_and_how_good(finished: Path, lowl
 
 @pytest.mark.slow
 def test_restart_trains_anew_and_more_networks_are_no_history(finished: Path) -> None:
-    before = content(finished / "network")
+    before = lasting(finished / "network")
     pipeline.resume(finished, changes=[{"retrain": {"top": 2}}])
     assert (finished / "networks" / "2").is_dir()
     assert not (finished / "history").exists()
-    assert content(finished / "network") == before
+    assert lasting(finished / "network") == before
     pipeline.resume(finished, restart="train", last="train")
-    assert content(finished / "network") == before
+    assert lasting(finished / "network") == before
     assert (finished / "history" / "1" / "networks" / "2").is_dir()

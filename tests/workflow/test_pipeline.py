@@ -25,7 +25,7 @@ from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
-from whole_runs import DARTS, TINY, content, copied, evolution, judged, made, results
+from whole_runs import DARTS, TINY, content, copied, evolution, judged, lasting, made, results
 
 
 def read(path: Path) -> Any:
@@ -107,11 +107,11 @@ def test_a_loaded_network_takes_pictures_of_any_size_and_mode(pristine: Path) ->
 
 
 def test_more_networks_are_trained_without_training_the_first_again(finished: Path) -> None:
-    first = content(finished / "network")
+    first = lasting(finished / "network")
     trained = (finished / "network" / "network.safetensors").stat().st_mtime_ns
     outcome = pipeline.resume(finished, last="train", changes=[{"retrain": {"top": 2}}])
     assert outcome.stages == STAGES  # it had been evaluated, so the new network is too
-    assert content(finished / "network") == first
+    assert lasting(finished / "network") == first
     assert (finished / "network" / "network.safetensors").stat().st_mtime_ns == trained
     assert [row["rank"] for row in outcome.networks] == [1, 2]
     assert all(row["figures"] for row in outcome.networks)

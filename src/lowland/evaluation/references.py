@@ -157,7 +157,8 @@ def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int =
     """
     if seeds < 1:
         raise ConfigError(f"a comparison needs at least 1 seed, got {seeds}")
-    delivered, terms, folder = trial.delivered, trial.terms, trial.folder
+    delivered, terms = trial.delivered, trial.terms
+    folder = trial.folder.absolute()  # paths below a folder are taken as relative to it
     own = Sized(reference=_as_reference(delivered), shape=delivered.shape)
     trainings = [
         Training(

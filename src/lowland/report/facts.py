@@ -105,12 +105,14 @@ class Stage:
 class Finalist:
     """How a design did at the rungs of successive halving: its figure at the last that it reached.
 
-    `value`: None where its training failed. `name`: of a network written by hand.
+    `value`: None where its training failed. `unit`: of the value; that of a measure is its own and not named. `name`:
+    of a network written by hand.
     """
 
     value: Estimate | None
     rungs: int
     measure: str
+    unit: str = ""
     name: str | None = None
 
 

@@ -275,8 +275,9 @@ def _planned(manifest: Mapping[str, Any], stage: str) -> float | None:
 def _finalist(facts: Mapping[str, Any]) -> Finalist:
     """How far a design came; of runs that knew no rungs, after its only short training."""
     if "rungs" not in facts:
-        value = Estimate(value=facts["accuracy"], standard_error=facts["standard_error"], n=facts["images"])
-        return Finalist(value=value, rungs=1, measure="accuracy")
+        percent, error = 100 * facts["accuracy"], 100 * facts["standard_error"]
+        value = Estimate(value=percent, standard_error=error, n=facts["images"])
+        return Finalist(value=value, rungs=1, measure="accuracy", unit="top-1, %")
     rungs = [row for row in facts["rungs"] if "value" in row]
     last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
     return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])

@@ -170,7 +170,6 @@ def _continued(
         barrier(world)  # every rank has now read the same manifest
         if world.main:
             data = reconfigure(opened, changes, restart) or data
-            _warn_of_damage(opened)
         barrier(world)
         session = Session(opened, monitor, world, given=data)
         asked = list(STAGES)[: list(STAGES).index(last) + 1]
@@ -186,6 +185,8 @@ def _continued(
                 run_stage(session, STAGES[stage], monitor)
         except InterruptedRun as stop:
             raise InterruptedRun(f"{stop}; continue with `lowland resume {path}`") from stop
+        if world.main:
+            _warn_of_damage(opened)
         result = run_result(opened)
         monitor.end(result)
         return result
@@ -286,7 +287,10 @@ def report(path: Path | str, out: Path | None = None) -> Path:
 
 
 def _warn_of_damage(run: Run) -> None:
-    """Say which files of finished stages are not what was written; a stage that needs one refuses to begin."""
+    """Say which files of finished stages are not what was written.
+
+    This comes last: a stage that needs one of them has refused to begin by then, and its error is all that is said.
+    """
     finished = {file for name in STAGES if run.stage_done(name) for file in run.manifest["stages"][name]["files"]}
     damaged = [file for file in run.verify() if file in finished]
     if damaged:
