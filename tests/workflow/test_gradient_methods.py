@@ -86,7 +86,10 @@ def test_published_recipes() -> None:
         ({"space": "mobilenetv3-small"}, "space mobilenetv3-small cannot be relaxed"),
         ({"supernet": {"path": "per-cell"}}, r"supernet.path belongs to supernets whose paths are sampled"),
         ({"search": {"options": {"darts": {"warmup_epochs": 30}}}}, r"warmup_epochs=30, which must be below supernet"),
-        ({"search": {"max_params": 10**6}, "network": {"channels": 16}}, r"cannot choose by size.*network.channels=fit"),
+        (
+            {"search": {"max_params": 10**6}, "network": {"channels": 16}},
+            r"cannot choose by size.*network.channels=fit",
+        ),
         ({"search": {"strategy": "random"}}, r"search.strategy=random proposes candidates to searcher one-shot"),
         ({"search": {"finalists": 3}}, "search.finalists orders scored candidates"),
         ({"search": {"searcher": "pc-darts", "options": {"pc-darts": {"partial": 3}}}}, "a multiple of partial=3"),

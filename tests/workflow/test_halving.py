@@ -174,6 +174,13 @@ def test_the_rungs_take_about_as_long_as_they_say() -> None:
     assert total_steps(config, data) == 15 * 78
 
 
+def test_a_training_of_one_step_has_no_rungs() -> None:
+    config = assemble(TINY, {"retrain": {"epochs": 1, "batch_size": 400}})
+    data = load(config.data, seed=3)
+    assert rungs(config, data, 8) == []
+    assert extra_steps(config, data, 8) == 0
+
+
 def test_losses_are_regrouped_by_the_epochs_of_more_images() -> None:
     assert regrouped([1.0, 2.0, 5.0], step=5, before=2, after=3) == [pytest.approx(4 / 3), 2.0, 5.0]
     assert regrouped([], step=0, before=2, after=3) == []

@@ -64,6 +64,9 @@ def halved(session: Session, found: SearchRecord) -> SearchRecord:
     designs = entrants(session, found.ranking)
     if len(designs) < 2:
         return found
+    if not rungs(session.config, session.data, len(designs)):
+        session.monitor.note("the retraining has a single step, so that nothing can be compared half-way: no finalists")
+        return found
     halving = Halving(session)
     order = list(halving.run(designs))
     first = [halving.entry(design) for design in order]

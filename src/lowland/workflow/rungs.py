@@ -63,7 +63,7 @@ def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
     falling rates. The best of the last rung goes on alone.
 
     Returns:
-        The rungs, shortest first.
+        The rungs, shortest first; none where the retraining has a single step.
     """
     search, whole = config.search, total_steps(config, data)
     steps = whole / 12
@@ -71,7 +71,7 @@ def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
         steps = search.finalist_epochs * steps_per_epoch(config.retrain, trained_images(config, data))
     steps = max(1, round(steps))
     found: list[Rung] = []
-    while designs > 1:
+    while designs > 1 and whole > 1:
         if found and steps > whole // 2:
             break
         found.append(Rung(steps=max(1, min(steps, whole // 2)), designs=designs))
