@@ -79,7 +79,7 @@ def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: py
         ),
         (
             {"search": {"finalists": 4, "finalist_epochs": 2}, "retrain": {"min_steps": 100}},
-            "steps: 20 supernet, 72 to choose of 4 designs, 108 retraining (9 epochs, for retrain.min_steps=100)",
+            "steps: 20 supernet, 96 to choose of 4 designs, 108 retraining (9 epochs, for retrain.min_steps=100)",
         ),
     ],
 )

@@ -58,7 +58,7 @@ _FEW_CURVES: Values = {"options": {"landscape": {"random_genotypes": 4, "images"
 # Early in a training accuracy under noise on the weights tells how networks will end, later their loss (docs/log.md).
 _PROMOTE = "loss+perturbed_accuracy(noise_images=500)"
 
-_TRAINED: Values = {"hand_written": True, "promote": _PROMOTE}
+_TRAINED: Values = {"hand_written": True, "promote": _PROMOTE, "halving": 2}
 
 _LONG_EVOLUTION: Values = _evolution(population=50, generations=20, parents=10, mutations=25, crossovers=25)
 
@@ -69,37 +69,41 @@ _MIXED: Values = {"mixup": 0.2, "mixed_share": 0.7}
 # Every run says whether its search was worth it, beside a network written by hand.
 _COMPARED: Values = {"suites": ["classification", "corruptions", "landscape", "references"]}
 
+# The epochs of small data are few steps: 184 pictures got 30, of which a network learnt little. From some 1,300 on they
+# are enough.
+_FEW_IMAGES: Values = {"min_steps": 600}
+
 QUICK: dict[str, Values] = {
     "nasbench201": {
-        "supernet": {"epochs": 14} | _SMALL_SUPERNET,
+        "supernet": {"epochs": 14} | _SMALL_SUPERNET | _FEW_IMAGES,
         "measure": _RANKED_MEASURE,
         "search": {"finalists": 8, "depths": [1, 2]} | _TRAINED | _evolution(generations=3),
         "network": {"channels": "fit"},
-        "retrain": {"epochs": 30} | _MIXED,
+        "retrain": {"epochs": 30} | _MIXED | _FEW_IMAGES,
         "evaluate": _COMPARED,
     },
     "darts": {
-        "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET,
+        "supernet": {"channels": 8, "cells": 3, "epochs": 8} | _SMALL_SUPERNET | _FEW_IMAGES,
         "measure": {"images": 250, "calibration_images": 256, "options": _SMALL_DARTS},
         "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
         "network": {"channels": 8, "cells": 3},
-        "retrain": {"epochs": 12},
+        "retrain": {"epochs": 12} | _FEW_IMAGES,
         "evaluate": _FEW_CURVES | _COMPARED,
     },
     "mobilenetv3": {
-        "supernet": {"epochs": 8} | _ELASTIC_SUPERNET,
+        "supernet": {"epochs": 8} | _ELASTIC_SUPERNET | _FEW_IMAGES,
         "measure": {"images": 250, "calibration_images": 256} | _ELASTIC_MEASURE,
         "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
         "network": _ELASTIC_NETWORK,
-        "retrain": {"epochs": 12, "weight_decay": 5e-5},
+        "retrain": {"epochs": 12, "weight_decay": 5e-5} | _FEW_IMAGES,
         "evaluate": _FEW_CURVES | _COMPARED,
     },
     "mobilenetv3-small": {
-        "supernet": {"epochs": 16} | _ELASTIC_SUPERNET,
+        "supernet": {"epochs": 16} | _ELASTIC_SUPERNET | _FEW_IMAGES,
         "measure": _ELASTIC_MEASURE,
         "search": {"finalists": 6} | _TRAINED,
         "network": _ELASTIC_NETWORK,
-        "retrain": {"epochs": 20, "weight_decay": 5e-5},
+        "retrain": {"epochs": 20, "weight_decay": 5e-5} | _FEW_IMAGES,
         "evaluate": _COMPARED,
     },
 }
@@ -294,7 +298,7 @@ PRESETS = {
 DEFAULT_SPACE = {"flatnas": "mobilenetv3-small"}
 """The space of a preset where none is named; for all other presets that of `Config`."""
 
-_UNMIXED: Values = {"mixup": 0.0, "mixed_share": 1.0}
+_UNMIXED: Values = {"mixup": 0.0, "mixed_share": 1.0, "min_steps": 0}
 
 RECIPES: dict[str, Values] = {
     "quick": {},

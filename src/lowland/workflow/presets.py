@@ -57,6 +57,7 @@ def _giving_way(base: Values, values: Values) -> Values:
     - A trade-off of several objectives has no finalists, which one figure orders; nor has a searcher but one-shot,
       whose own choice is asked for.
     - Networks that inherit weights have the supernet's size, and no references are trained beside them.
+    - Epochs that a person sets are as many as that.
     - A limit is a target: networks are as wide as it allows, unless their width is set.
 
     Returns:
@@ -71,6 +72,9 @@ def _giving_way(base: Values, values: Values) -> Values:
     if config.retrain.inherit and "suites" not in asked.get("evaluate", {}):
         suites = [name for name in config.evaluate.suites if name != "references"]
         changes = merge(changes, {"evaluate": {"suites": suites}})
+    for part in ("supernet", "retrain"):
+        if "epochs" in asked.get(part, {}) and "min_steps" not in asked[part]:
+            changes = merge(changes, {part: {"min_steps": 0}})
     if "channels" not in asked.get("network", {}):
         limited = config.search.max_params is not None or config.search.max_macs is not None
         if config.retrain.inherit:

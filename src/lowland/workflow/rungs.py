@@ -57,7 +57,7 @@ class Rung:
 def rungs(config: Config, data: DataSet, designs: int) -> list[Rung]:
     """The rungs of so many designs: r₀, η·r₀, η²·r₀, … steps for n, ⌈n/η⌉, ⌈n/η²⌉, … designs, while there are several.
 
-    r₀ is a twelfth of the retraining unless it is set; so nine designs and η = 3 take about one retraining more.
+    r₀ is a twelfth of the retraining unless it is set; so eight designs and η = 2 take about one retraining more.
 
     No rung is longer than half of the retraining: what goes on from it has yet to see the search split, and to learn at
     falling rates. The best of the last rung goes on alone.
