@@ -117,7 +117,7 @@ class Halving:
             session.monitor.start(f"rung {number + 1}", len(alive), "network")
             for done, design in enumerate(alive, start=1):
                 self.judge(design, number, rung)
-                session.monitor.advance(done, best=self._best(alive, number))
+                session.monitor.advance(done, **self._told(alive, number))
                 session.monitor.check()
             session.monitor.finish()
             alive = self._ordered(alive, number)
@@ -241,9 +241,11 @@ class Halving:
         parts = [np.array([row["details"][label]["value"] for row in rows]) for label in labels]
         return list(map(float, AGGREGATIONS[combine](parts)))
 
-    def _best(self, designs: Sequence[Design], number: int) -> float:
+    def _told(self, designs: Sequence[Design], number: int) -> dict[str, float]:
+        """The best figure so far, for people; of a sum by ranks there is none."""
         found = [self.known[design.key][number] for design in designs if len(self.known.get(design.key, ())) > number]
-        return max((row["value"] for row in found if "value" in row), default=math.nan)
+        values = [row["value"] for row in found if "value" in row]
+        return {"best": max(values)} if values and combination(promote_measure(self.session.config)) == "sum" else {}
 
     def _recorded(self, run: Run) -> dict[str, list[dict[str, Any]]]:
         if RUNGS not in run.manifest["files"]:
