@@ -13,6 +13,7 @@ from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report import halving_facts
 from lowland.report.facts import (
     Asked,
     Commands,
@@ -279,7 +280,9 @@ def _finalist(facts: Mapping[str, Any]) -> Finalist:
         value = Estimate(value=percent, standard_error=error, n=facts["images"])
         return Finalist(value=value, rungs=1, measure="accuracy", unit="top-1, %")
     rungs = [row for row in facts["rungs"] if "value" in row]
-    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if rungs else None
+    # Of a sum, which is only an order, the rung is all that is told.
+    unit = bool(rungs) and not halving_facts.parts(rungs[-1])
+    last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if unit else None
     return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from lowland.core.amounts import estimate
 from lowland.core.config import Config
-from lowland.evaluation.section import Estimate
 from lowland.store.artifacts import Searched
 
 
@@ -22,7 +24,7 @@ class DesignFacts:
     channels: int
     parameters: int
     macs: int
-    values: tuple[Estimate | None, ...]
+    values: tuple[str | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,21 @@ class HalvingFacts:
     designs: tuple[DesignFacts, ...]
 
 
+def parts(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parts of a sum by their labels, of a rung's figures; none of a single measure."""
+    details = row.get("details", {})
+    return {label: part for label, part in details.items() if isinstance(part, Mapping) and "weight" in part}
+
+
+def told(row: Mapping[str, Any]) -> str:
+    """A rung's figure; of a sum, which is only an order, those of its parts."""
+    found = parts(row)
+    if not found:
+        return estimate(row["value"], row["standard_error"], "{:.3g}")
+    names = {label: label.partition("(")[0].replace("_", " ") for label in found}
+    return "; ".join(f"{names[label]} {estimate(part['value'], None, '{:.3g}')}" for label, part in found.items())
+
+
 def halving(searched: Searched, config: Config) -> HalvingFacts | None:
     """The rungs of a search; None where it had none, as those of before."""
     designs = []
@@ -44,10 +61,7 @@ def halving(searched: Searched, config: Config) -> HalvingFacts | None:
         if rungs is None or entry.shape is None:
             continue
         steps |= dict.fromkeys(row["steps"] for row in rungs)
-        values = tuple(
-            Estimate(value=row["value"], standard_error=row["standard_error"]) if "value" in row else None
-            for row in rungs
-        )
+        values = tuple(told(row) if "value" in row else None for row in rungs)
         designs.append(
             DesignFacts(
                 genotype=entry.genotype,
