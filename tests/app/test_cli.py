@@ -12,7 +12,7 @@ from PIL import Image
 
 import lowland as package
 from lowland import data, measures, spaces
-from whole_runs import Command, content, options, results
+from whole_runs import Command, content, lasting, options, results
 
 
 def test_help_answers_without_importing_torch() -> None:
@@ -87,10 +87,10 @@ def test_verb_after_verb_ends_where_run_does(tmp_path: Path, pristine: Path, low
 
 
 def test_train_top_on_a_finished_run(finished: Path, lowland: Command) -> None:
-    first = content(finished / "network")
+    first = lasting(finished / "network")
     said = lowland("train", finished, "--top", "2")
     assert said.code == 0, said.err
-    assert content(finished / "network") == first
+    assert lasting(finished / "network") == first
     assert package.load(finished / "networks" / "2").facts["rank"] == 2
     rows = [line.split()[0] for line in said.out.splitlines() if line[:5].strip() in ("1", "2")]
     assert rows == ["1", "2"]

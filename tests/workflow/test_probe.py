@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -83,6 +84,7 @@ narrow = lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(63, 10)
 
 
 def test_flatness_of_a_function_of_ones_own(tmp_path: Path, lowland: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)  # another test may have had one of that name
     # The module lies in the current folder, which is not on the path of a console script.
     (tmp_path / "my_models.py").write_text(OWN)
     (tmp_path / "broken_models.py").write_text("def make(:\n")
