@@ -77,7 +77,7 @@ QUICK: dict[str, Values] = {
     "nasbench201": {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET | _FEW_IMAGES,
         "measure": _RANKED_MEASURE,
-        "search": {"finalists": 8, "depths": [1, 2]} | _TRAINED | _evolution(generations=3),
+        "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
         "network": {"channels": "fit"},
         "retrain": {"epochs": 30} | _MIXED | _FEW_IMAGES,
         "evaluate": _COMPARED,

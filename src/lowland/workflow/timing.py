@@ -75,7 +75,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     body = exact.prepare(body)
     with evaluating(body), torch.inference_mode():
         image = _timed(lambda _: body(x_NCHW)) / len(x_NCHW)
-    few = images_NCHW[:20]
+    few = images_NCHW[:100]  # of fewer the fixed cost of a call is most
     names = list(STANDARD)
     corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
     return Costs(
