@@ -13,7 +13,6 @@ from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
-from lowland.report import halving_facts
 from lowland.report.facts import (
     Asked,
     Commands,
@@ -31,6 +30,7 @@ from lowland.report.halving_facts import halving
 from lowland.report.search_facts import MOST_CANDIDATES, Pareto, Relaxed, ScoredCandidate, Search, sample
 from lowland.report.sections import exports, generic, of_suite
 from lowland.search import Archive, order
+from lowland.search.aggregation import parts
 from lowland.search.places import Place
 from lowland.search.scored import order_of, scored
 from lowland.search.strategies import strategy as strategies
@@ -281,7 +281,7 @@ def _finalist(facts: Mapping[str, Any]) -> Finalist:
         return Finalist(value=value, rungs=1, measure="accuracy", unit="top-1, %")
     rungs = [row for row in facts["rungs"] if "value" in row]
     # Of a sum, which is only an order, the rung is all that is told.
-    unit = bool(rungs) and not halving_facts.parts(rungs[-1])
+    unit = bool(rungs) and not parts(rungs[-1].get("details", {}))
     last = Estimate(value=rungs[-1]["value"], standard_error=rungs[-1]["standard_error"]) if unit else None
     return Finalist(value=last, rungs=len(facts["rungs"]), measure=facts["measure"], name=facts["name"])
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from lowland.core.amounts import estimate
 from lowland.core.config import Config
+from lowland.search.aggregation import parts
 from lowland.store.artifacts import Searched
 
 
@@ -37,15 +38,9 @@ class HalvingFacts:
     designs: tuple[DesignFacts, ...]
 
 
-def parts(row: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """The parts of a sum by their labels, of a rung's figures; none of a single measure."""
-    details = row.get("details", {})
-    return {label: part for label, part in details.items() if isinstance(part, Mapping) and "weight" in part}
-
-
 def told(row: Mapping[str, Any]) -> str:
     """A rung's figure; of a sum, which is only an order, those of its parts."""
-    found = parts(row)
+    found = parts(row.get("details", {}))
     if not found:
         return estimate(row["value"], row["standard_error"], "{:.3g}")
     names = {label: label.partition("(")[0].replace("_", " ") for label in found}

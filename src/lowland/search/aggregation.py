@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +13,14 @@ from lowland.measures.aggregation import AGGREGATIONS
 from lowland.search.archive import Candidate
 
 
+def parts(details: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The parts of the sum that made a score, by their labels, of the score's details; none of any other measure."""
+    return {label: part for label, part in details.items() if isinstance(part, Mapping) and "weight" in part}
+
+
 def labels(candidate: Candidate) -> list[str]:
-    """Labels of the parts of the sum that scored a candidate, which its details hold; none of any other measure."""
-    return [label for label, part in candidate.details.items() if isinstance(part, dict) and "weight" in part]
+    """Labels of the parts of the sum that scored a candidate; none of any other measure."""
+    return list(parts(candidate.details))
 
 
 def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]:
@@ -38,8 +44,8 @@ def aggregated(candidates: Sequence[Candidate], combine: str) -> list[Candidate]
     names = labels(candidates[0])
     if not names:
         raise ValueError(f"measure.combine={combine!r} needs a sum of measures, such as angle+flatness")
-    parts = [np.array([float(c.details[label]["value"]) for c in candidates]) for label in names]
-    values_N = AGGREGATIONS[combine](parts)
+    values_MN = [np.array([float(c.details[label]["value"]) for c in candidates]) for label in names]
+    values_N = AGGREGATIONS[combine](values_MN)
     found = (
         dataclasses.replace(candidate, value=float(value), standard_error=None)
         for candidate, value in zip(candidates, values_N, strict=True)

@@ -26,6 +26,7 @@ from lowland.core.monitor import Monitor
 from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
 from lowland.measures.combined import combination
+from lowland.search.aggregation import parts
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces import Single
 from lowland.store.run import Run
@@ -113,7 +114,6 @@ class Halving:
         session = self.session
         alive, left = list(designs), list[Design]()
         for number, rung in enumerate(rungs(session.config, session.data, len(designs))):
-            alive = alive[: rung.designs]
             session.monitor.start(f"rung {number + 1}", len(alive), "network")
             for done, design in enumerate(alive, start=1):
                 self.judge(design, number, rung)
@@ -237,9 +237,8 @@ class Halving:
         combine = combination(promote_measure(self.session.config))
         if combine == "sum" or not rows:
             return [row["value"] for row in rows]
-        labels = [label for label, part in rows[0]["details"].items() if isinstance(part, dict) and "weight" in part]
-        parts = [np.array([row["details"][label]["value"] for row in rows]) for label in labels]
-        return list(map(float, AGGREGATIONS[combine](parts)))
+        values_MN = [np.array([row["details"][label]["value"] for row in rows]) for label in parts(rows[0]["details"])]
+        return list(map(float, AGGREGATIONS[combine](values_MN)))
 
     def _told(self, designs: Sequence[Design], number: int) -> dict[str, float]:
         """The best figure so far, for people; of a sum by ranks there is none."""

@@ -11,6 +11,7 @@ from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
 from lowland.measures.combined import combination, parts_of
 from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem, order, places
+from lowland.search.aggregation import parts
 from lowland.search.problem import Report
 from lowland.search.racing import racing_images
 from lowland.search.record import Ranked, SearchRecord
@@ -151,8 +152,7 @@ def _scores(candidate: Candidate, summed: bool) -> dict[str, float]:
         return {}
     if summed:
         return {"score": candidate.value}
-    parts = {label: part for label, part in candidate.details.items() if isinstance(part, Mapping) and "weight" in part}
-    return {f"score {label}": float(part["value"]) for label, part in parts.items()}
+    return {f"score {label}": float(part["value"]) for label, part in parts(candidate.details).items()}
 
 
 def first_looks(
