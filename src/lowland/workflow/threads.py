@@ -9,11 +9,10 @@ from lowland.core.device import Compute, resolve
 from lowland.core.threads import fastest, time_threads
 from lowland.data import DataSet
 from lowland.training import network as network_training
-from lowland.training import supernet as supernet_training
 from lowland.workflow import searchers
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.session import Session
-from lowland.workflow.timing import step_of, typical
+from lowland.workflow.timing import step_of, supernet_step, typical
 
 
 def choose_threads(session: Session) -> Mapping[int, float]:
@@ -65,8 +64,7 @@ def rates(times: Mapping[int, float], chosen: int) -> str:
 def training_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
     """(step) → that step of the run's first training, of a throw-away supernet or network, always on the same batch."""
     if searchers.chosen(config.search).supernet:
-        supernet = compute.prepare(supernet_training.initial(config, data)).train()
-        return step_of(supernet_training.job(config, data, supernet, compute), compute)
+        return supernet_step(config, data, compute)
     genotype = typical(config)
     body = network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
     body = compute.prepare(body).train()

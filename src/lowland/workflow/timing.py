@@ -79,7 +79,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     names = list(STANDARD)
     corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
     return Costs(
-        supernet_step=_supernet_step(config, data, compute) if searcher.supernet else None,
+        supernet_step=_timed(supernet_step(config, data, compute)) if searcher.supernet else None,
         network_step=network_step,
         candidate=_candidate(config, data, compute, genotype) if searcher.supernet else None,
         image=image,
@@ -159,9 +159,10 @@ def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
     return step
 
 
-def _supernet_step(config: Config, data: DataSet, compute: Compute) -> float:
+def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
+    """(number) → a step of the training of a throw-away supernet."""
     supernet = compute.prepare(supernet_training.initial(config, data)).train()
-    return _timed(step_of(supernet_training.job(config, data, supernet, compute), compute))
+    return step_of(supernet_training.job(config, data, supernet, compute), compute)
 
 
 def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:
