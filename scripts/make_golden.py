@@ -4,8 +4,8 @@
 A record of how they were made, not a script of today: its imports and keys are those of lowland at commit de106eb, the
 last before the rooms of today, and it runs with that package alone:
 
-    mkdir /tmp/lowland-format-1 && git archive de106eb src | tar -x -C /tmp/lowland-format-1
-    OMP_NUM_THREADS=1 PYTHONPATH=/tmp/lowland-format-1/src python scripts/make_golden.py FOLDER
+    mkdir -p build/format-1 && git archive de106eb src | tar -x -C build/format-1
+    OMP_NUM_THREADS=1 PYTHONPATH=build/format-1/src python scripts/make_golden.py FOLDER
 
 FOLDER (default: tests/golden/format-1) must not exist. It then holds
 
