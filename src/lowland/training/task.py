@@ -188,7 +188,7 @@ def fit_task(
     monitor = monitor or Monitor()
     state = _State(job)
     history = state.load(checkpoints)
-    total = job.recipe.total_steps(job.task.images)
+    total, at_first = job.recipe.total_steps(job.task.images), state.step
     monitor.start(job.title, total, STEP, state.step)
     job.model.train()
     saved = began = time.monotonic()
@@ -207,6 +207,8 @@ def fit_task(
         if stop:
             raise InterruptedRun("stopped at a safe point")
     history.seconds += time.monotonic() - began
+    if checkpoints is not None and state.step > at_first:
+        state.save(checkpoints, history)  # so that a stop while the model is judged costs no training
     monitor.finish()
     return history
 

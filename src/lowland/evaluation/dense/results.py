@@ -33,7 +33,7 @@ class Outcome:
 
     Attributes:
         seed: Its seed.
-        metrics: By name.
+        metrics: By name; one that the validation pictures cannot give, such as of sizes that none has, is left out.
         losses: By part of the loss, its mean over each interval of steps.
         interval: Steps of which each point is a mean.
         steps: Steps in all.
@@ -103,9 +103,13 @@ class DenseResults:
         outcomes = tuple(map(Outcome.from_json, values["outcomes"]))
         return cls(**(dict(values) | {"outcomes": outcomes, "notes": tuple(values["notes"])}))
 
+    def has(self, key: str) -> bool:
+        """Whether the validation pictures give this metric a value."""
+        return any(key in outcome.metrics for outcome in self.outcomes)
+
     def spread(self, key: str) -> Spread:
-        """A metric over all seeds."""
-        values = [outcome.metrics[key] for outcome in self.outcomes]
+        """A metric over all seeds; `has` says whether there is any."""
+        values = [outcome.metrics[key] for outcome in self.outcomes if key in outcome.metrics]
         mean, error, half = interval(values)
         if error is None or half is None:
             return Spread(mean=mean, standard_error=None, low=None, high=None, n=len(values))
@@ -115,7 +119,7 @@ class DenseResults:
         """The few that people look at first; the standard error is over seeds."""
         found = []
         for metric in metrics:
-            if metric.first:
+            if metric.first and self.has(metric.key):
                 over = self.spread(metric.key)
                 found.append(
                     Figure(
@@ -131,7 +135,7 @@ class DenseResults:
     def section(self, title: str, metrics: Sequence[Metric]) -> SuiteSection:
         """A section of the report: all metrics over seeds and for each seed, and the loss curves."""
         seeds = [outcome.seed for outcome in self.outcomes]
-        rows = tuple(self._row(metric) for metric in metrics)
+        rows = tuple(self._row(metric) for metric in metrics if self.has(metric.key))
         several = f"mean over {len(seeds)} seeds with its standard error" if len(seeds) > 1 else "one seed"
         table = Table(
             columns=("metric", "mean", "95 % interval", *(f"seed {seed}" for seed in seeds)),
@@ -160,6 +164,7 @@ class DenseResults:
     def _row(self, metric: Metric) -> tuple[str, tuple[Estimate | str | None, ...]]:
         over = self.spread(metric.key)
         between = None if over.low is None or over.high is None else f"{over.low:.2f} … {over.high:.2f}"
-        each = (Estimate(value=outcome.metrics[metric.key]) for outcome in self.outcomes)
+        known = (outcome.metrics.get(metric.key) for outcome in self.outcomes)
+        each = (None if value is None else Estimate(value=value) for value in known)
         name = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
         return name, (Estimate(value=over.mean, standard_error=over.standard_error, n=over.n), between, *each)

@@ -91,7 +91,6 @@ class Study:
         history = fit_task(
             job, checkpoints=checkpoint, checkpoint_seconds=self.checkpoint_seconds, monitor=self.monitor
         )
-        # So that a stop while the model is judged costs no training.
         content = to_safetensors(model.state_dict(), {})
         inside.write_bytes(self.root, self._file(seed, MODEL), content)
         metrics = self.task.judge(model.eval(), self.compute, self.monitor)
