@@ -1,0 +1,170 @@
+"""What came of a dense task, as plain values: the outcome of every seed, and what people are told of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from lowland.evaluation.paired import interval
+from lowland.evaluation.section import Estimate, Figure, Line, Series, SuiteSection, Table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metric:
+    """One number by which models of a task are judged.
+
+    Attributes:
+        key: Its name in `Outcome.metrics`.
+        label: What people call it.
+        unit: Its unit.
+        first: Whether it is among the few that people look at first.
+    """
+
+    key: str
+    label: str
+    unit: str = "%"
+    first: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What came of one training.
+
+    Attributes:
+        seed: Its seed.
+        metrics: By name; one that the validation pictures cannot give, such as of sizes that none has, is left out.
+        losses: By part of the loss, its mean over each interval of steps.
+        interval: Steps of which each point is a mean.
+        steps: Steps in all.
+        parameters: Of the whole model.
+        seconds: Training time.
+        sha256: Of the model's file.
+    """
+
+    seed: int
+    metrics: Mapping[str, float]
+    losses: Mapping[str, tuple[float, ...]]
+    interval: int
+    steps: int
+    parameters: int
+    seconds: float
+    sha256: str
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From `asdict`, also after a round trip through JSON."""
+        losses = {name: tuple(points) for name, points in values["losses"].items()}
+        return cls(**(dict(values) | {"losses": losses}))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spread:
+    """A metric over seeds: mean, standard error of the mean and 95 % interval (Student's t); None of a single seed."""
+
+    mean: float
+    standard_error: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DenseResults:
+    """What a study found.
+
+    Attributes:
+        task: Its name.
+        network: The backbone.
+        weights: With which weights the backbone began, in words.
+        data: The data set, in words.
+        pictures: Validation pictures.
+        settings: Of task and recipe.
+        outcomes: Of every seed.
+        notes: What a reader must know, such as boxes that were cut.
+    """
+
+    task: str
+    network: str
+    weights: str
+    data: str
+    pictures: int
+    settings: Mapping[str, Any]
+    outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON-like values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """From `to_json`, also after a round trip through JSON."""
+        outcomes = tuple(map(Outcome.from_json, values["outcomes"]))
+        return cls(**(dict(values) | {"outcomes": outcomes, "notes": tuple(values["notes"])}))
+
+    def has(self, key: str) -> bool:
+        """Whether the validation pictures give this metric a value."""
+        return any(key in outcome.metrics for outcome in self.outcomes)
+
+    def spread(self, key: str) -> Spread:
+        """A metric over all seeds; `has` says whether there is any."""
+        values = [outcome.metrics[key] for outcome in self.outcomes if key in outcome.metrics]
+        mean, error, half = interval(values)
+        if error is None or half is None:
+            return Spread(mean=mean, standard_error=None, low=None, high=None, n=len(values))
+        return Spread(mean=mean, standard_error=error, low=mean - half, high=mean + half, n=len(values))
+
+    def figures(self, metrics: Sequence[Metric]) -> list[Figure]:
+        """The few that people look at first; the standard error is over seeds."""
+        found = []
+        for metric in metrics:
+            if metric.first and self.has(metric.key):
+                over = self.spread(metric.key)
+                found.append(
+                    Figure(
+                        label=metric.label,
+                        value=over.mean,
+                        unit=metric.unit,
+                        standard_error=over.standard_error,
+                        n=self.pictures,
+                    )
+                )
+        return found
+
+    def section(self, title: str, metrics: Sequence[Metric]) -> SuiteSection:
+        """A section of the report: all metrics over seeds and for each seed, and the loss curves."""
+        seeds = [outcome.seed for outcome in self.outcomes]
+        rows = tuple(self._row(metric) for metric in metrics if self.has(metric.key))
+        several = f"mean over {len(seeds)} seeds with its standard error" if len(seeds) > 1 else "one seed"
+        table = Table(
+            columns=("metric", "mean", "95 % interval", *(f"seed {seed}" for seed in seeds)),
+            rows=rows,
+            note=f"{self.pictures:,} validation pictures; {several}.",
+        )
+        first = self.outcomes[0]
+        lines = tuple(
+            Line(
+                label=f"{name}, seed {outcome.seed}",
+                x=tuple(float(min((place + 1) * outcome.interval, outcome.steps)) for place in range(len(points))),
+                y=points,
+            )
+            for outcome in self.outcomes
+            for name, points in outcome.losses.items()
+        )
+        steps = f"{first.steps:,} steps" if first.steps != 1 else "one step"
+        told = f"Backbone {self.network}, {self.weights}; {self.data}; {steps}, {first.parameters:,} parameters."
+        return SuiteSection(
+            title=title,
+            paragraphs=(told, *self.notes),
+            tables=(table,),
+            series=(Series(x_label="training step", y_label="loss", lines=lines),) if first.losses else (),
+        )
+
+    def _row(self, metric: Metric) -> tuple[str, tuple[Estimate | str | None, ...]]:
+        over = self.spread(metric.key)
+        between = None if over.low is None or over.high is None else f"{over.low:.2f} … {over.high:.2f}"
+        known = (outcome.metrics.get(metric.key) for outcome in self.outcomes)
+        each = (None if value is None else Estimate(value=value) for value in known)
+        name = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
+        return name, (Estimate(value=over.mean, standard_error=over.standard_error, n=over.n), between, *each)
