@@ -128,17 +128,17 @@ class CocoSet:
         found = []
         without = len(self.train.pictures) - len(self.learnt)
         if without:
-            found.append(f"{without:,} training pictures have no box to learn from and are left out of training")
+            found.append(f"{without:,} of the training pictures have no box to learn from: none of them is shown")
         crowds = sum(int(picture.crowd_B.sum()) for picture in self.train.pictures)
         if crowds:
-            found.append(f"{crowds:,} boxes of crowds are left out of training, and ignored where they are found")
+            found.append(f"{crowds:,} of the training boxes surround crowds and are not learnt")
         for part, name in ((self.train, "training"), (self.val, "validation")):
             if part.empty:
-                found.append(f"{part.empty:,} {name} boxes have no area: none is learnt, and none can be found")
+                found.append(f"{part.empty:,} of the {name} boxes have no area: none is learnt, none can be found")
         if self.train.beyond:
-            found.append(f"{self.train.beyond:,} training boxes reach beyond their pictures and are cut there")
+            found.append(f"{self.train.beyond:,} of the training boxes reach beyond their pictures and are cut there")
         if self.val.beyond:
-            found.append(f"{self.val.beyond:,} validation boxes reach beyond their pictures; they are judged as given")
+            found.append(f"{self.val.beyond:,} of the validation boxes reach beyond their pictures; judged as given")
         return tuple(found)
 
 
