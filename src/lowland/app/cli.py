@@ -62,6 +62,7 @@ for verb in (
     ranking.rank,
     comparison.compare,
     dense.detect,
+    dense.segment,
     networks.export,
     *listings.VERBS,
 ):
