@@ -42,8 +42,7 @@ class Labels:
     @property
     def text(self) -> str:
         """Which numbers there may be, in words."""
-        counted = sorted(number for number, label in self.numbers.items() if label != IGNORED)
-        return f"{counted[0]} to {max(self.numbers)}, and {IGNORED} for pixels that do not count"
+        return f"{min(self.numbers)} to {max(self.numbers)}, and {IGNORED} for pixels that do not count"
 
 
 CITYSCAPES = (

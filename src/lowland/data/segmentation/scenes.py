@@ -124,7 +124,7 @@ def _load(name: Name, root: Path, marks: bytes) -> Scenes:
     notes = [f"masks: {found.masks}"] if found.masks else []
     bare = int((~counted).sum())
     if bare:
-        notes.append(f"{bare:,} pictures have no pixel that counts; they are kept, and change no figure")
+        notes.append(f"pictures without a pixel that counts: {bare:,}; they are kept, and change no figure")
     return Scenes(
         name=name,
         root=root,
@@ -160,10 +160,9 @@ def read_labels(path: Path, labels: Labels) -> NDArray[np.uint8]:
         found_HW = np.where((numbers_HW >= 0) & (numbers_HW < len(known)), known[numbers_HW.clip(0, 255)], UNKNOWN)
         if (found_HW == UNKNOWN).any():
             strange = sorted(set(numbers_HW[found_HW == UNKNOWN].tolist()))
-            several = (
-                f"the labels {', '.join(map(str, strange[:5]))}" if len(strange) > 1 else f"the label {strange[0]}"
-            )
-            raise DataError(f"holds {several}, which mean nothing; expected {labels.text}")
+            listed = ", ".join(map(str, strange[:5]))
+            several = f"the labels {listed}, which mean" if len(strange) > 1 else f"the label {listed}, which means"
+            raise DataError(f"holds {several} nothing; expected {labels.text}")
         result: NDArray[np.uint8] = found_HW.astype(np.uint8)
         return result
 
