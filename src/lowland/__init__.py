@@ -14,6 +14,7 @@ _HOMES = {
     "Config": "lowland.core.config",
     "Genotype": "lowland.core.genotype",
     "LowlandError": "lowland.core.errors",
+    "detect": "lowland.app.dense",
     "flatness": "lowland.measures.landscape",
     "load": "lowland.delivery.network",
     "run": "lowland.app.python",
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from lowland import measures, spaces
     from lowland.app.callbacks.callback import Callback
+    from lowland.app.dense import detect
     from lowland.app.python import resume, run, settings
     from lowland.core.config import Config
     from lowland.core.errors import LowlandError
@@ -44,6 +46,7 @@ __all__ = [
     "LowlandError",
     "__version__",
     "archive",
+    "detect",
     "flatness",
     "load",
     "measures",

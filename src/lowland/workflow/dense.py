@@ -89,6 +89,8 @@ def _in_run(path: Path, made: DenseSuite, monitor: Monitor) -> tuple[DenseResult
         if not run.stage_done("train"):
             raise RunError(f"run {path} has no trained network yet; finish it with `lowland resume {path}`")
         asked = run.config.evaluate.suites
+    # Refused before the run's settings ask for it.
+    made.model(made.problem(), find(str(path)), 0)
     suites = [*asked, *([made.name] if made.name not in asked else [])]
     options = {made.name: made.config.model_dump(mode="json")}
     changes: list[dict[str, Any]] = [{"evaluate": {"suites": suites, "options": options}}]

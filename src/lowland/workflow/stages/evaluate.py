@@ -164,7 +164,7 @@ class Judging:
         inside.require_no_links(run.path, of)
         found = delivery.load(run.path / network_folder(1))
         return Place(
-            source=of_network(found.body, found.genotype, found.shape, found.mean, found.std, str(run.path)),
+            source=of_network(found.body, found.genotype, found.shape, found.mean, found.std, run.path.name),
             root=run.path,
             folder=of,
             compute=session.compute,
