@@ -33,7 +33,10 @@ def check_output_stride(asked: int | None, own: int, space: str, *, dilates: boo
     if asked not in OUTPUT_STRIDES:
         raise ConfigError(f"{refused}; expected 8, 16 or 32")
     if asked > own:
-        raise ConfigError(f"{refused}: the last map of this network has stride {own} as it is; leave output_stride out")
+        raise ConfigError(
+            f"{refused}: the last map of this network has stride {own} as it is; ask for no more, or take a network "
+            "with the stem of large images (network.stem=imagenet)"
+        )
     if not dilates:
         raise ConfigError(
             f"{refused}: the last map of this network has stride {own}, and networks of this space are not dilated; "
