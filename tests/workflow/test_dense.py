@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import lowland as package
+from colour_run import colour_run
 from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
 from lowland.evaluation.dense.results import DenseResults
@@ -43,33 +43,7 @@ def tiny() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose network sees colour pictures and has the stem of large ones."""
-    root = tmp_path_factory.mktemp("colour")
-    rng = np.random.default_rng(0)
-    labels = np.arange(120) % 2
-    images = rng.integers(0, 60, (120, 32, 32, 3)) + 120 * labels[:, None, None, None]
-    np.savez(root / "colour.npz", x_train=images.astype(np.uint8), y_train=labels)
-    package.run(
-        root / "colour.npz",
-        root / "run",
-        space="darts",
-        progress="none",
-        last="train",
-        set={
-            "search.searcher": "given",
-            "search.options.given.genotypes": ["published:genas-flatness-c100"],
-            "network.channels": 4,
-            "network.cells": 3,
-            "network.stem": "imagenet",
-            "retrain.epochs": 1,
-            "retrain.min_steps": 0,
-            "retrain.batch_size": 32,
-            "retrain.warmup_epochs": 0,
-            "evaluate.suites": ["classification"],
-            "compute.threads": 1,
-            "compute.precision": "fp32",
-        },
-    )
-    return root / "run"
+    return colour_run(tmp_path_factory.mktemp("colour") / "run")
 
 
 class StopAt(Monitor):
@@ -132,16 +106,7 @@ def test_a_network_alone_has_a_folder_of_its_own(tmp_path: Path, lowland: Comman
     said = lowland("detect", TIMM, "--coco", data, "--steps", "1", "--out", out)
     assert said.code == 0, said.err
     assert "from scratch (it has no trained weights)" in said.out
-    assert (
-        sorted(path.name for path in out.iterdir() if not path.name.startswith("."))
-        == [
-            "detection.json",
-            "lock",
-            "seed-0",
-            "settings.json",
-        ]
-        or (out / "detection.json").exists()
-    )
+    assert {path.name for path in out.iterdir()} >= {"detection.json", "seed-0", "settings.json"}
     first = found(out / "detection.json")
     more = package.detect(TIMM, data, steps=1, seeds=2, out=out, progress="none")
     assert more.to_json()["outcomes"][0]["sha256"] == first["outcomes"][0]["sha256"]

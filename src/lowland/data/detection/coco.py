@@ -259,7 +259,8 @@ def _images(part: Part, listed: list[dict[str, Any]]) -> dict[int, tuple[str, in
     """File name, width and height of every picture by its number."""
     found: dict[int, tuple[str, int, int]] = {}
     for each in listed:
-        number, name, width, height = (each.get(key) for key in ("id", "file_name", "width", "height"))
+        values: list[Any] = [each.get(key) for key in ("id", "file_name", "width", "height")]
+        number, name, width, height = values
         if not (_whole(number) and isinstance(name, str) and _whole(width) and _whole(height)):
             raise DataError(
                 f"{part.file} has a picture without id, file_name, width and height: {json.dumps(each)[:120]}"

@@ -73,7 +73,8 @@ class DetectionSuite(DenseSuite):
                     f"detection from scratch learns batch norm, which needs at least {LEAST_BATCH} pictures a step, "
                     f"and has {shown}; raise batch_size, give more pictures, or begin with trained weights"
                 )
-            return retinanet(backbone, design, len(data.categories), mean, std)
+            built: nn.Module = retinanet(backbone, design, len(data.categories), mean, std)
+            return built
 
         return Problem(
             task=task,

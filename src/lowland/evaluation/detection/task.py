@@ -54,7 +54,7 @@ class Detection(Task[Examples]):
         learnt = picture.learnt
         image = tv_tensors.Image(torch.from_numpy(picture.pixels().copy()))
         target = {
-            "boxes": tv_tensors.BoundingBoxes(  # type: ignore[call-overload]
+            "boxes": tv_tensors.BoundingBoxes(
                 torch.from_numpy(picture.boxes_B4[learnt]),
                 format="XYXY",
                 canvas_size=(picture.height, picture.width),
