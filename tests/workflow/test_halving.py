@@ -14,7 +14,7 @@ from lowland.data import load
 from lowland.report.gather import gather
 from lowland.spaces import Shape, get
 from lowland.store.run import Run
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from lowland.workflow.designs import Design
 from lowland.workflow.halving import Halving
 from lowland.workflow.network_size import check_limits
@@ -189,7 +189,7 @@ def test_promotion_by_the_ranks_of_two_measures(supernet_only: Path, tmp_path: P
 
 def test_the_report_tells_of_finalists(halved: Path, tmp_path: Path) -> None:
     run = copied(halved, tmp_path / "run")
-    page = pipeline.report(run).read_text()
+    page = reporting.report(run).read_text()
     assert "5 designs begin their training, and the better ones go on (successive halving)" in page
     with Run.open(run, read_only=True) as opened:
         facts = gather(opened)

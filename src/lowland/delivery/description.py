@@ -123,6 +123,16 @@ class Description:
         )
 
 
+def facts(folder: Path) -> dict[str, Any]:
+    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
+    try:
+        written = Description.read(folder, FILE, "train it again")
+        complete = inside.sha256(folder, WEIGHTS) == written.sha256
+    except (OSError, RunError):
+        return {}
+    return dict(written.facts) if complete else {}
+
+
 def digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of a description without its `digest`; the checksum of the weights is a part of it."""
     own = {name: value for name, value in values.items() if name != "digest"}

@@ -233,16 +233,6 @@ def files(folder: Path) -> list[str]:
     return [file for file in FILES if file != timm_config.FILE or (folder / file).is_file()]
 
 
-def facts(folder: Path) -> dict[str, Any]:
-    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
-    try:
-        written = Description.read(folder, FILE, "train it again")
-        complete = inside.sha256(folder, WEIGHTS) == written.sha256
-    except (OSError, RunError):
-        return {}
-    return dict(written.facts) if complete else {}
-
-
 def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     """Load a delivered network with its preprocessing.
 

@@ -25,7 +25,7 @@ from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
 from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
-from lowland.measures.combined import combination
+from lowland.measures.expression import combination
 from lowland.search.aggregation import parts
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces import Single

@@ -123,9 +123,9 @@ def report(
     ] = None,
 ) -> None:
     """Write report.html from whatever stages of a run are done; with --out also while it goes on."""
-    from lowland.workflow import pipeline
+    from lowland.workflow import reporting
 
-    console.say([f"report   {pipeline.report(run_directory, out_path)}"])
+    console.say([f"report   {reporting.report(run_directory, out_path)}"])
 
 
 @takes("data", "data_root", "plugins", "loggers")
