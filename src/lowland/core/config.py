@@ -11,6 +11,8 @@ from lowland.core.recipe import LongConfig
 from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
+Growth = Annotated[float, Field(ge=1.0, le=4.0)]
+
 
 class DataConfig(Section):
     """What the networks learn from."""
@@ -171,6 +173,9 @@ class SearchConfig(Section):
     depths: tuple[Positive, ...] = Field(
         (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
     )
+    growths: tuple[Growth, ...] = Field(
+        (), description="finalists: growths (as network.growth) tried for each; default: network.growth alone"
+    )
     hand_written: bool = Field(
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
@@ -209,6 +214,11 @@ class NetworkConfig(Section):
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"
+    )
+    growth: Growth = Field(
+        2.0,
+        description="channels of a stage over those of the one before (NAS-Bench-201, DARTS; published: 2); below 2 "
+        "early stages are wider, so that as many parameters have more multiply-accumulates",
     )
 
 

@@ -170,7 +170,7 @@ def _noted(run: Path, told: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     Returns:
         Nothing, or why the run could not be told: the files are there all the same.
     """
-    from lowland.workflow.pipeline import report
+    from lowland.workflow.reporting import report
 
     try:
         with Run.open(run) as opened:

@@ -132,9 +132,9 @@ def report(
 
         written = side_by_side(run_directories, out_path or Path("runs/side-by-side.html"))
     else:
-        from lowland.workflow import pipeline
+        from lowland.workflow import reporting
 
-        written = pipeline.report(run_directories[0], out_path)
+        written = reporting.report(run_directories[0], out_path)
     console.say([f"report   {written}"])
 
 
