@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
@@ -196,7 +195,7 @@ def save(
         "space": genotype.space,
         "genes": list(genotype.genes),
         "genotype": get(genotype.space).format(genotype),
-        "shape": asdict(shape),
+        "shape": shape.described(),
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),
@@ -233,16 +232,6 @@ def with_facts(folder: Path, more: Mapping[str, Any]) -> str:
 def files(folder: Path) -> list[str]:
     """Names of the files of a delivered network; a folder of an earlier version has none for timm."""
     return [file for file in FILES if file != timm_config.FILE or (folder / file).is_file()]
-
-
-def facts(folder: Path) -> dict[str, Any]:
-    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
-    try:
-        written = Description.read(folder, FILE, "train it again")
-        complete = inside.sha256(folder, WEIGHTS) == written.sha256
-    except (OSError, RunError):
-        return {}
-    return dict(written.facts) if complete else {}
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", *, output_stride: int | None = None) -> Network:

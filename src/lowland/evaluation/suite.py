@@ -20,7 +20,6 @@ from lowland.core.registry import SUITES
 from lowland.core.settings import NoSettings, Section
 from lowland.data import DataSet
 from lowland.evaluation.section import Figure, SuiteSection
-from lowland.store.artifacts import SuiteRecord
 
 if TYPE_CHECKING:
     from lowland.evaluation.dense.suite import Place
@@ -212,15 +211,6 @@ def suite(config: RunConfig, name: str) -> Suite[Any]:
 def suites(config: RunConfig) -> list[Suite[Any]]:
     """The suites asked for, each once, in the order of `evaluate.suites`; raises ConfigError as `suite`."""
     return [suite(config, name) for name in dict.fromkeys(config.evaluate.suites)]
-
-
-def figures_of(record: SuiteRecord) -> dict[str, list[Figure]]:
-    """The figures that a suite's results hold, by rank of the network; the suite is asked where they hold none yet."""
-    if record.figures is None:  # format 1, of a suite that comes with lowland
-        of = SUITES.load(record.suite)
-        asked = of(of.Config())
-        return {rank: list(found) for rank, found in asked.figures(of.Results.from_json(record.results)).items()}
-    return {rank: [Figure(**figure) for figure in found] for rank, found in record.figures.items()}
 
 
 def published_root(config: RunConfig) -> Path | None:

@@ -23,7 +23,7 @@ from lowland.evaluation.references import Budget, Sized, Trial, default_referenc
 from lowland.report import comparison_page
 from lowland.store import inside
 from lowland.store.run import Run
-from lowland.workflow.own_folder import opened
+from lowland.workflow.out_folder import opened
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 
@@ -97,7 +97,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
         "recipe": config.retrain.compared(),
         "budget": asdict(budget) if request.fit else None,
     }
-    lock = opened(out, fixed, own={RESULT, PAGE, "networks", "judging"}, what="comparison")
+    lock = opened(out, fixed, own={RESULT, PAGE, "networks", "judging"}, what="a comparison")
     try:
         results = references_result(met, references, seeds=request.seeds)
         document = {

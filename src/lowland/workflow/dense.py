@@ -28,7 +28,7 @@ from lowland.store.artifacts import SuiteRecord
 from lowland.store.manifest import MANIFEST
 from lowland.store.run import Run
 from lowland.workflow import pipeline
-from lowland.workflow.own_folder import opened, settings
+from lowland.workflow.out_folder import opened, settings
 
 FORMAT = 1
 """Version of the layout of a folder of its own, and of its results."""
@@ -126,7 +126,7 @@ def _in_folder(
     file = f"{made.name}.json"
     first = 0 if made.config.seed is None else made.config.seed
     trainings = {entry.name for entry in out.glob("seed-*")} | {f"seed-{first}"}
-    lock = opened(out, fixed, own={file, *trainings}, what=f"{made.name} study")
+    lock = opened(out, fixed, own={file, *trainings}, what=f"a {made.name} study")
     try:
         place = Place(
             source=source,

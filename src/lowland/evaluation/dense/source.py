@@ -208,7 +208,9 @@ def _builder(genotype: Genotype, shape: Shape) -> Callable[[int, int | None], Ma
 
 
 def _text(genotype: Genotype, shape: Shape) -> str:
-    sizes: dict[str, Any] = {name: getattr(shape, name) for name in ("channels", "cells", "stem", "image_size")}
+    told = ("channels", "cells", "stem", "image_size", "growth")
+    sizes = {name: value for name, value in shape.described().items() if name in told}
+    sizes = {name: sizes[name] for name in told if name in sizes}
     return f"{genotype.space} {get(genotype.space).format(genotype)} " + json.dumps(sizes)
 
 

@@ -63,16 +63,16 @@ def cell_layouts(shape: Shape, output_stride: int | None = None) -> tuple[CellLa
         Every cell, from input to output.
     """
     imagenet = has_imagenet_stem(shape)
-    channels = shape.channels
-    c_prev_prev = c_prev = channels if imagenet else 3 * channels
-    reduction_prev = imagenet
+    c_prev_prev = c_prev = shape.channels if imagenet else 3 * shape.channels
+    reduction_prev, stage = imagenet, 0
     stride, dilation, dense_prev = 8 if imagenet else 1, 1, False
     layouts = []
     for index in range(shape.cells):
         reduction = index > 0 and index in (shape.cells // 3, 2 * shape.cells // 3)
-        channels *= 2 if reduction else 1
+        stage += reduction
         dense = reduction and stride == output_stride
-        layout = CellLayout(c_prev_prev, c_prev, channels, reduction, reduction_prev, dilation, dense, dense_prev)
+        width = shape.width(stage)
+        layout = CellLayout(c_prev_prev, c_prev, width, reduction, reduction_prev, dilation, dense, dense_prev)
         layouts.append(layout)
         c_prev_prev, c_prev, reduction_prev, dense_prev = c_prev, layout.c_out, reduction, dense
         stride *= 2 if reduction and not dense else 1

@@ -19,13 +19,13 @@ from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
 from lowland.evaluation.dense.source import of_network
 from lowland.evaluation.dense.suite import Place
+from lowland.evaluation.recorded import results_of
 from lowland.evaluation.references import Trial
 from lowland.evaluation.suite import (
     Batches,
     EvaluationContext,
     LossAt,
     Suite,
-    figures_of,
     published_root,
     suite,
     suites,
@@ -77,15 +77,6 @@ def _deliver_results(run: Run, ranks: range) -> None:
     for rank in ranks:
         folder, found = network_folder(rank), results_of(run, rank)
         run.rewrite_text(f"{folder}/network.json", delivery.with_facts(run.path / folder, {"results": found}))
-
-
-def results_of(run: Run, rank: int) -> dict[str, dict[str, Any]]:
-    """The figures of all suites for the network of a rank, by label: value, unit, standard error and n."""
-    return {
-        figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
-        for record in evaluated(run)
-        for figure in figures_of(record).get(str(rank), ())
-    }
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Folders that a verb makes and goes on with: what decides their content is written first, and one process writes."""
+"""A folder that a verb makes beside runs, such as that of `lowland compare`: new or its own, and locked."""
 
 from __future__ import annotations
 
@@ -14,10 +14,36 @@ from lowland.store.lock import Lock
 from lowland.store.manifest import LOCK, MANIFEST
 
 SETTINGS = "settings.json"
+"""What decides the content of a folder that is gone on with."""
+
+
+def held(out: Path, own: Collection[str], what: str) -> Lock:
+    """Make the folder `out`, or go on with it.
+
+    Args:
+        out: The folder.
+        own: Names of the files and folders that such a folder holds.
+        what: What it is, with its article, for people.
+
+    Returns:
+        Its lock, held.
+
+    Raises:
+        RunError: It is a run, holds something else, or another process works in it.
+    """
+    if (out / MANIFEST).exists():
+        raise RunError(f"{out} is a run directory; choose another --out")
+    known = {*own, LOCK}
+    others = sorted(p.name for p in out.iterdir() if p.name not in known and p.suffix != ".tmp") if out.is_dir() else []
+    if others:
+        raise RunError(f"{out} is not empty and not {what} (it holds {others[0]!r}); choose another --out")
+    inside.make_root(out)
+    inside.require_no_links(out)
+    return Lock(out / LOCK)
 
 
 def opened(out: Path, fixed: Mapping[str, Any], *, own: Collection[str], what: str) -> Lock:
-    """Make the folder `out`, or go on with it.
+    """Make the folder `out`, or go on with it; as `held`, but what decides its content must be the same.
 
     What decides every figure is written before the first training, so that none is ever mixed with others.
 
@@ -25,7 +51,7 @@ def opened(out: Path, fixed: Mapping[str, Any], *, own: Collection[str], what: s
         out: The folder.
         fixed: What decides its content.
         own: Names of files and folders that it may hold.
-        what: What it is, such as `comparison`.
+        what: What it is, with its article, for people.
 
     Returns:
         Its lock, held.
@@ -33,15 +59,7 @@ def opened(out: Path, fixed: Mapping[str, Any], *, own: Collection[str], what: s
     Raises:
         RunError: It is another one of its kind, or something else.
     """
-    if (out / MANIFEST).exists():
-        raise RunError(f"{out} is a run directory; choose another --out")
-    known = {SETTINGS, LOCK, *own}
-    others = sorted(p.name for p in out.iterdir() if p.name not in known and p.suffix != ".tmp") if out.is_dir() else []
-    if others:
-        raise RunError(f"{out} is not empty and not a {what} (it holds {others[0]!r}); choose another --out")
-    inside.make_root(out)
-    inside.require_no_links(out)
-    lock = Lock(out / LOCK)
+    lock = held(out, {SETTINGS, *own}, what)
     try:
         if (out / SETTINGS).exists():
             _require_same(out, fixed, what)
@@ -77,4 +95,4 @@ def _require_same(out: Path, fixed: Mapping[str, Any], what: str) -> None:
     plain = json.loads(json.dumps(fixed))
     for key, value in plain.items():
         if known.get(key) != value:
-            raise RunError(f"{out} holds a {what} with another {key}; choose another --out, or delete it")
+            raise RunError(f"{out} holds {what} with another {key}; choose another --out, or delete it")
