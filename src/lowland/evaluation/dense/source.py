@@ -138,7 +138,7 @@ def of_timm(model: str) -> Source:
         try:
             body = timm.create_model(model, pretrained=False, features_only=True, **asked)
         except Exception as error:  # models are written by many, and refuse in many ways
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200].rstrip(":")
             of = f" of output stride {output_stride}" if asked else ""
             raise ConfigError(f"{name} gives no feature maps{of} ({reason}); choose another") from error
         infos: Any = body.feature_info
