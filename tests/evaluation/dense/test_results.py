@@ -34,7 +34,7 @@ def results(*values: float) -> DenseResults:
         pictures=4,
         settings={"data": "0"},
         outcomes=tuple(outcome(seed, AP=value) for seed, value in enumerate(values)),
-        notes=("1 of the training boxes surround crowds and are not learnt",),
+        notes=("left out of training: 1 box of crowds",),
     )
 
 
