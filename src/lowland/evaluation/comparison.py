@@ -14,7 +14,6 @@ from torch import Tensor
 
 from lowland.evaluation.paired import Difference, accuracy_difference, mean_difference, over_seeds
 
-
 MORE_MACS = 1.1
 """From this ratio on a sentence says that the delivered network computes more than the reference."""
 
