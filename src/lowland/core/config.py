@@ -24,10 +24,11 @@ class DataConfig(Section):
         None,
         description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
     )
-    fit: Literal["auto", "crop", "squash", "pad"] = Field(
+    fit: Literal["auto", "crop", "squash", "pad", "opencv"] = Field(
         "auto",
         description="how oblong pictures become square: centre cut out, squashed, or padded with black; "
-        "auto: crop, or squash where that would cut away most of a typical picture",
+        "auto: crop, or squash where that would cut away most of a typical picture; opencv: centre of a picture 8/7 as "
+        "large, resized as OpenCV does, as weights of the GeNAS code expect",
     )
     search_fraction: Fraction = Field(
         0.2, description="share of the training images held out to score candidates; not where val/ and test/ are given"
