@@ -164,6 +164,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """What `Run.status` says, for people; whole lines, so that a long path can be copied."""
     state = "running" if status["active"] else "not running"
     rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
+    if status["checkpoints"] is not None:
+        rows.append(("checkpoints", status["checkpoints"]))
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
         if "skipped" in stage["facts"]:
