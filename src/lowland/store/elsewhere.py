@@ -2,7 +2,7 @@
 
 A run directory may come from anybody, and its settings and its manifest may name any folder. One is therefore used only
 where it holds a mark that this run left there itself: the run's secret, and the place of the run. Only what a person
-says, when a run is begun or by `--set checkpoints_to=…`, makes or adopts one.
+says, when a run is begun or by `--checkpoints-to`, makes or adopts one.
 """
 
 from __future__ import annotations
@@ -89,13 +89,13 @@ class Store:
             RunError: It is out of reach, bears no mark, or that of another run.
         """
         folder = Path(self.folder)
-        adopt = f"`lowland resume {run} --set checkpoints_to={folder.parent}`"
+        adopt = f"`lowland resume {run} --checkpoints-to {folder.parent}`"
         try:
             mark = parsed(inside.read(folder, MARK, MOST_BYTES))
         except (OSError, Fault) as error:
             raise RunError(
                 f"the checkpoints of {run} lie in {folder} (checkpoints_to), which is out of reach or has lost its "
-                f"{MARK}; make it reachable, or do without them: `lowland resume {run} --set checkpoints_to=null`"
+                f"{MARK}; make it reachable, or do without them: `lowland resume {run} --checkpoints-to {run}`"
             ) from error
         if not isinstance(mark, dict) or mark.get("secret") != self.secret:
             raise RunError(f"{folder}, where the checkpoints of {run} should lie, is another run's; nothing is touched")

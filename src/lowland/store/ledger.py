@@ -118,7 +118,7 @@ class Ledger:
         if (None if wanted is None else str(wanted)) != (None if store is None else str(Path(store.folder).parent)):
             raise RunError(
                 f"the settings of {self.path} have checkpoints_to={wanted}, and its manifest notes no such folder; say "
-                f"where they are to lie: `lowland resume {self.path} --set checkpoints_to={wanted or 'null'}`"
+                f"where they are to lie: `lowland resume {self.path} --checkpoints-to {wanted or self.path}`"
             )
         return self.path if store is None else store.require(self.path)
 

@@ -296,4 +296,4 @@ class Run(Checkpoints, Results, Earlier):
 
     def status(self) -> dict[str, Any]:
         """How the run stands: a JSON-like summary for people and programs (`store.status`)."""
-        return status(self, self._progress.read())
+        return status(self, self._progress.read()) | {"progress_lost": self._progress.lost()}

@@ -85,6 +85,8 @@ def _reconfigured(opened: Run, changes: Sequence[dict[str, Any]], restart: str |
     before = complete(opened.config)  # an older run lacks settings that have a default now
     old = before.model_dump(mode="json")
     config = plugins.kept(with_absolute_paths(complete(build(_changed(old, changes)))), opened.config)
+    if config.checkpoints_to is not None and config.checkpoints_to.resolve() == opened.path.resolve():
+        config = config.model_copy(update={"checkpoints_to": None})
     new = config.model_dump(mode="json")
     decided = [
         (stage, section)

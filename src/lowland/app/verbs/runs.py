@@ -128,7 +128,7 @@ def report(
     console.say([f"report   {reporting.report(run_directory, out_path)}"])
 
 
-@takes("data", "data_root", "plugins", "loggers")
+@takes("data", "data_root", "checkpoints_to", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,
