@@ -20,12 +20,12 @@ class TestLocal(ExecutorSuite):
     def eager(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Start worker processes after the first candidate, and wait for them instead of scoring in this process."""
         monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-        hear = local_module.Workers._hear
+        here = local_module.Workers._here
 
-        def patient(workers: local_module.Workers, batch: object, *, wait: bool) -> bool:
-            return hear(workers, batch, wait=wait or workers._started)  # type: ignore[arg-type]
+        def patient(workers: local_module.Workers, local: object, genotype: object) -> object:
+            return None if workers._started else here(workers, local, genotype)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(local_module.Workers, "_hear", patient)
+        monkeypatch.setattr(local_module.Workers, "_here", patient)
 
 
 def test_every_built_in_executor_is_tested_here() -> None:

@@ -330,3 +330,13 @@ def layers(given: Mapping[str, Any]) -> Layers:
             found += OPTIONS[other].layers(wanted)
         found += option.layers(value)
     return found
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas, such as 2e-3,1e-2; ConfigError where one is none."""
+    from lowland.core.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} must be numbers separated by commas, such as 2e-3,1e-2") from error

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
@@ -195,7 +194,7 @@ def save(
         "space": genotype.space,
         "genes": list(genotype.genes),
         "genotype": get(genotype.space).format(genotype),
-        "shape": asdict(shape),
+        "shape": shape.described(),
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),

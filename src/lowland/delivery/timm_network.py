@@ -16,7 +16,7 @@ from lowland.delivery.timm_config import classifier
 from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, get
 from lowland.spaces.depthwise import DepthwiseConv2d
 from lowland.spaces.pooling import AveragePool3x3
-from lowland.spaces.values import Stem
+from lowland.spaces.values import PUBLISHED_GROWTH, Stem
 
 for _module in (DepthwiseConv2d, AveragePool3x3):  # they choose their way by the image's size, which fx cannot follow
     register_notrace_module(_module)
@@ -64,6 +64,7 @@ class TimmNetwork(nn.Module):
         channels: int = 16,
         cells: int = 14,
         stem: Stem = "auto",
+        growth: float = PUBLISHED_GROWTH,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -78,6 +79,7 @@ class TimmNetwork(nn.Module):
             channels=channels,
             cells=cells,
             stem=stem,
+            growth=growth,
         )
         options = NetworkOptions(drop_path=drop_path_rate)
         body = get(space).network(get(space).parse(genotype), shape, options)

@@ -100,7 +100,7 @@ def mean_difference(first_N: Tensor, second_N: Tensor) -> Difference:
     Returns:
         d̄ and its interval, percent.
     """
-    return _student((first_N.double() - second_N.double()).tolist(), "images")
+    return student((first_N.double() - second_N.double()).tolist(), "images")
 
 
 def over_seeds(differences: Sequence[Difference]) -> Difference:
@@ -114,10 +114,15 @@ def over_seeds(differences: Sequence[Difference]) -> Difference:
     """
     if len(differences) == 1:
         return differences[0]
-    return _student([each.value for each in differences], "seeds")
+    return student([each.value for each in differences], "seeds")
 
 
-def _student(values: Sequence[float], over: Literal["images", "seeds"]) -> Difference:
+def student(values: Sequence[float], over: Literal["images", "seeds"]) -> Difference:
+    """The mean of independent values, with Student's t-interval; of one value without.
+
+    Returns:
+        The mean and its 95 % interval.
+    """
     n = len(values)
     values_N = torch.tensor(values, dtype=torch.float64)
     mean = float(values_N.mean())

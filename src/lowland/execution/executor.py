@@ -48,18 +48,32 @@ class Executor(ABC):
         """Give back what it holds, at once where something is being scored; calling it again does nothing."""
 
     @abstractmethod
-    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
+    def scores(
+        self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer, smaller: Any = None
+    ) -> Generator[Outcome]:
         """The outcome of every genotype, in their order, each as soon as it is known; may be closed before the end.
 
         Args:
             request: What to measure; goes to the function that each process prepared.
             genotypes: What to score.
             local: Scores in this process as any other does.
+            smaller: The request at half the batch, for a candidate over which memory ran short; None: there is none.
 
         Raises:
             LowlandError: A fault that is no single candidate's, as in `LocalScorer.score`; or memory that ran short
                 twice over one candidate, the second time with nothing else being scored (`LocalScorer.again`).
         """
+
+    def groups(
+        self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer, smaller: Any = None
+    ) -> Generator[list[Outcome]]:
+        """The outcomes of `scores` in lists: those together that are known together, so that one write keeps them."""
+        for outcome in self.scores(request, genotypes, local, smaller):
+            yield [outcome]
+
+    def facts(self) -> dict[str, Any]:
+        """How its workers stand: `alive`, `running`, `lost`, `retried`, `copied`, `rate` (per second); {}: none."""
+        return {}
 
 
 register = EXECUTORS.register

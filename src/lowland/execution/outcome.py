@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lowland.core.errors import LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
@@ -60,6 +60,14 @@ class Scorer(Protocol):
         """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
 
 
+@runtime_checkable
+class GroupScorer(Protocol):
+    """A scorer that says which outcomes are known together."""
+
+    def groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
+        """The outcomes of `Scorer.scores` in lists of at least one."""
+
+
 class MeasuredScore(Protocol):
     """What a measure returns: value, standard error and details."""
 
@@ -82,10 +90,19 @@ class LocalScorer:
     A value that is NaN or infinite, and errors of value or arithmetic are this candidate's failure. Running out of
     memory (host or device) is nobody's: the candidate is tried once more, and then the search stops. Everything else
     (a bug, a setting, a stop, a lost accelerator) goes through.
+
+    Args:
+        measure: Scores a genotype.
+        smaller: Does so at half the batch, for a candidate over which memory ran short; None: as before.
     """
 
-    def __init__(self, measure: Callable[[Genotype], MeasuredScore]) -> None:
+    def __init__(
+        self,
+        measure: Callable[[Genotype], MeasuredScore],
+        smaller: Callable[[Genotype], MeasuredScore] | None = None,
+    ) -> None:
         self._measure = measure
+        self._smaller = smaller or measure
 
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
@@ -112,7 +129,7 @@ class LocalScorer:
             LowlandError: It ran short again. Nothing is recorded, so that the candidate is tried anew on resuming.
         """
         _free_memory()
-        return settled(genotype, first, self.outcome(genotype))
+        return settled(genotype, first, LocalScorer(self._smaller).outcome(genotype))
 
     def score(self, genotype: Genotype) -> Scored:
         """Score a candidate.

@@ -61,7 +61,7 @@ class Ranked:
         shortlist: Score by the shortlist's measure, where there was one.
         finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
             existed, its accuracy after a short training.
-        shape: Width and depth, where they are this network's own.
+        shape: Width, depth and growth, where they are this network's own.
     """
 
     genotype: str
@@ -74,7 +74,7 @@ class Ranked:
     place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
-    shape: Mapping[str, int] | None = None
+    shape: Mapping[str, Any] | None = None
 
     @property
     def begun(self) -> int | None:

@@ -24,8 +24,8 @@ from lowland.evaluation.references import Budget, Sized, Trial, default_referenc
 from lowland.report import comparison_page
 from lowland.store import inside
 from lowland.store.lock import Lock
-from lowland.store.manifest import LOCK, MANIFEST
 from lowland.store.run import Run
+from lowland.workflow.out_folder import held
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 
@@ -173,15 +173,7 @@ def _opened(out: Path, fixed: Mapping[str, Any]) -> Lock:
     Raises:
         RunError: It is another comparison, or something else.
     """
-    if (out / MANIFEST).exists():
-        raise RunError(f"{out} is a run directory; choose another --out")
-    own = {SETTINGS, RESULT, PAGE, LOCK, "networks", "judging"}
-    others = sorted(p.name for p in out.iterdir() if p.name not in own and p.suffix != ".tmp") if out.is_dir() else []
-    if others:
-        raise RunError(f"{out} is not empty and not a comparison (it holds {others[0]!r}); choose another --out")
-    inside.make_root(out)
-    inside.require_no_links(out)
-    lock = Lock(out / LOCK)
+    lock = held(out, {SETTINGS, RESULT, PAGE, "networks", "judging"}, "a comparison")
     try:
         if (out / SETTINGS).exists():
             _require_same(out, fixed)

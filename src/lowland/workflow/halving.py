@@ -198,7 +198,7 @@ class Halving:
             details=of.details if of is not None else {},
             place=of.place if of is not None else None,
             shortlist=of.shortlist if of is not None else None,
-            shape={"channels": design.shape.channels, "cells": design.shape.cells},
+            shape=design.size,
             finalist={"rungs": rows, "measure": self.session.config.search.promote, "name": design.name},
         )
 

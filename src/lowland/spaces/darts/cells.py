@@ -66,14 +66,13 @@ def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
         Every cell, from input to output.
     """
     imagenet = has_imagenet_stem(shape)
-    channels = shape.channels
-    c_prev_prev = c_prev = channels if imagenet else 3 * channels
-    reduction_prev = imagenet
+    c_prev_prev = c_prev = shape.channels if imagenet else 3 * shape.channels
+    reduction_prev, stage = imagenet, 0
     layouts = []
     for index in range(shape.cells):
         reduction = index > 0 and index in (shape.cells // 3, 2 * shape.cells // 3)
-        channels *= 2 if reduction else 1
-        layout = CellLayout(c_prev_prev, c_prev, channels, reduction, reduction_prev)
+        stage += reduction
+        layout = CellLayout(c_prev_prev, c_prev, shape.width(stage), reduction, reduction_prev)
         layouts.append(layout)
         c_prev_prev, c_prev, reduction_prev = c_prev, layout.c_out, reduction
     return tuple(layouts)

@@ -43,7 +43,16 @@ from lowland.spaces.darts.genotype import (
 from lowland.spaces.darts.relaxed import RELAXATION, RelaxedDarts
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
+from lowland.spaces.values import (
+    AngleTerm,
+    CellGraph,
+    ClassifierCount,
+    Cost,
+    NetworkOptions,
+    Shape,
+    require_growth,
+    with_gene,
+)
 
 _GENES = 2 * len(EDGES)
 
@@ -58,6 +67,7 @@ class Darts(Space):
     """
 
     name = "darts"
+    grows = True
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)
@@ -189,6 +199,7 @@ class Darts(Space):
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
+        require_growth(SPACE, shape)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
         if shape.image_size < least:

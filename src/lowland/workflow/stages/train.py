@@ -36,7 +36,7 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         shape = session.network_shape(genotype)
         if entry.shape is not None:
-            shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
+            shape = replace(shape, **entry.shape)
         goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
         task = training_task(config, shape, genotype, session.data, goes_on)
         incoming = f"{INCOMING}/{folder}"
