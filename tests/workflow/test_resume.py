@@ -43,7 +43,7 @@ def command(log: Path, held: Held, *arguments: str) -> None:
     os.dup2(handle, 2)
     # Everything a run makes known goes through one of these.
     held.after(Run, "_write_manifest")
-    held.after(Archive, "record")
+    held.after(Archive, "record_all")
     sys.argv = ["lowland", *arguments]
     cli.main()
 
