@@ -185,6 +185,20 @@ def assert_same(run: Path, reference: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_under_another_executor(
+    tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    arguments = options("--set", "search.workers=2", "--out", str(run))
+    code, _ = start(Held(run, "search"), "run", *arguments).end(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert scored(run) >= 3
+    assert lowland("resume", run, "--set", "compute.executor=sequential").code == 0
+    assert results(run)["ranking"] == results(pristine)["ranking"]
+    assert scored(run) == scored(pristine)
+
+
+@pytest.mark.slow
 def test_killed_in_every_stage_it_ends_the_same(
     tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
 ) -> None:

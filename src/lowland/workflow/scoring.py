@@ -74,6 +74,8 @@ def _executor(session: Session, count_images: bool) -> Executor:
         size = session.config.search.workers
     elif size == 1:
         kind = Sequential
+    if kind is Sequential:
+        return Sequential(1, lambda: SessionMeasures(session, count_images))
     # Data that were given in memory lie in the run directory, which workers do not see.
     inside = Path(session.config.data.name).resolve() == (session.run.path / DATA).resolve()
     accelerated = session.compute.device.type == "cuda"
