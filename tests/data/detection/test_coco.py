@@ -33,8 +33,8 @@ def test_training_leaves_out_crowds_and_empty_pictures_and_judging_keeps_all(tmp
     assert len(found.train.pictures) == 10
     assert len(found.val.pictures) == 4
     assert found.notes == (
-        "2 of the training pictures have no box to learn from: none of them is shown",
-        "1 of the training boxes surround crowds and are not learnt",
+        "left out of training: 2 pictures without a box to learn from",
+        "left out of training: 1 box of crowds",
     )
 
 
@@ -46,10 +46,10 @@ def test_boxes_beyond_a_picture_or_without_an_area_are_counted(tmp_path: Path) -
     found = load(coco(tmp_path, train, val))
     assert found.train.pictures[0].boxes_B4.tolist() == [[50, 10, 80, 30]]
     assert found.notes == (
-        "2 of the training pictures have no box to learn from: none of them is shown",
-        "1 of the training boxes have no area: none is learnt, none can be found",
-        "1 of the training boxes reach beyond their pictures and are cut there",
-        "1 of the validation boxes reach beyond their pictures; judged as given",
+        "left out of training: 2 pictures without a box to learn from",
+        "left out of training: 1 box without an area",
+        "cut at the edge of the picture: 1 training box",
+        "judged as given: 1 validation box beyond the picture's edge",
     )
     assert 3 not in [picture.id for picture in found.learnt]
 

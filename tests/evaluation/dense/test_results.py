@@ -34,7 +34,7 @@ def results(*values: float) -> DenseResults:
         pictures=4,
         settings={"data": "0"},
         outcomes=tuple(outcome(seed, AP=value) for seed, value in enumerate(values)),
-        notes=("1 of the training boxes surround crowds and are not learnt",),
+        notes=("left out of training: 1 box of crowds",),
     )
 
 
@@ -63,8 +63,10 @@ def test_figures_and_section_leave_out_what_there_is_not() -> None:
     section = found.section("Detection", METRICS)
     ((name, cells),) = section.tables[0].rows
     assert name == "AP (%)"
-    assert cells[1] == "-10.71 … 14.71"
+    assert cells[1] == "−10.71 … 14.71"
     assert section.tables[0].columns == ("metric", "mean", "95 % interval", "seed 0", "seed 1")
     lines: dict[str, Any] = {line.label: line for line in section.series[0].lines}
-    assert lines["class_loss, seed 1"].x == (3.0, 5.0), "the last point is of two steps"
+    assert lines["class loss"].x == (3.0, 5.0), "the last point is of two steps"
+    assert lines["class loss"].y == (1.0, 0.5)
+    assert lines["box loss"].errors == (0.0, 0.0)
     assert section.paragraphs[1:] == found.notes

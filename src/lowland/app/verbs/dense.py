@@ -157,10 +157,9 @@ def dense_lines(results: DenseResults, width: int) -> list[Any]:
     for metric in metrics:
         if results.has(metric.key):
             over = results.spread(metric.key)
-            between = "–" if over.low is None or over.high is None else f"{over.low:.2f} … {over.high:.2f}"
             error = over.standard_error
             mean = number(over.mean, 2) if error is None else estimate(over.mean, error, 2)
-            rows.append([metric.label, mean, between])
+            rows.append([metric.label, mean, over.between or "–"])
     seeds = len(results.outcomes)
     note = (
         f"{results.pictures:,} validation pictures, {seeds} {'seed' if seeds == 1 else 'seeds'}; percent; backbone "

@@ -124,21 +124,22 @@ class CocoSet:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was left out or changed, one sentence each."""
+        """What was left out or changed, one line each."""
         found = []
         without = len(self.train.pictures) - len(self.learnt)
         if without:
-            found.append(f"{without:,} of the training pictures have no box to learn from: none of them is shown")
+            found.append(f"left out of training: {_counted(without, 'picture')} without a box to learn from")
         crowds = sum(int(picture.crowd_B.sum()) for picture in self.train.pictures)
         if crowds:
-            found.append(f"{crowds:,} of the training boxes surround crowds and are not learnt")
-        for part, name in ((self.train, "training"), (self.val, "validation")):
-            if part.empty:
-                found.append(f"{part.empty:,} of the {name} boxes have no area: none is learnt, none can be found")
+            found.append(f"left out of training: {_counted(crowds, 'box')} of crowds")
+        if self.train.empty:
+            found.append(f"left out of training: {_counted(self.train.empty, 'box')} without an area")
+        if self.val.empty:
+            found.append(f"impossible to find: {_counted(self.val.empty, 'validation box')} without an area")
         if self.train.beyond:
-            found.append(f"{self.train.beyond:,} of the training boxes reach beyond their pictures and are cut there")
+            found.append(f"cut at the edge of the picture: {_counted(self.train.beyond, 'training box')}")
         if self.val.beyond:
-            found.append(f"{self.val.beyond:,} of the validation boxes reach beyond their pictures; judged as given")
+            found.append(f"judged as given: {_counted(self.val.beyond, 'validation box')} beyond the picture's edge")
         return tuple(found)
 
 
@@ -343,6 +344,12 @@ def _other_size(picture: Picture, width: int, height: int) -> str:
         f"picture {picture.path} is {width}×{height}, but its annotations are of {picture.width}×{picture.height}; put "
         "back the picture that was annotated"
     )
+
+
+def _counted(count: int, noun: str) -> str:
+    """`1 picture`, `2 boxes`."""
+    ending = "" if count == 1 else "es" if noun.endswith("x") else "s"
+    return f"{count:,} {noun}{ending}"
 
 
 def _whole(value: Any) -> bool:

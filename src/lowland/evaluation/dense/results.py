@@ -68,6 +68,13 @@ class Spread:
     high: float | None
     n: int
 
+    @property
+    def between(self) -> str | None:
+        """The interval as people read it, `3.21 … 4.56`; None of a single seed."""
+        if self.low is None or self.high is None:
+            return None
+        return f"{self.low:.2f} … {self.high:.2f}".replace("-", "−")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DenseResults:
@@ -143,28 +150,40 @@ class DenseResults:
             note=f"{self.pictures:,} validation pictures; {several}.",
         )
         first = self.outcomes[0]
-        lines = tuple(
-            Line(
-                label=f"{name}, seed {outcome.seed}",
-                x=tuple(float(min((place + 1) * outcome.interval, outcome.steps)) for place in range(len(points))),
-                y=points,
-            )
-            for outcome in self.outcomes
-            for name, points in outcome.losses.items()
-        )
         steps = f"{first.steps:,} steps" if first.steps != 1 else "one step"
         told = f"Backbone {self.network}, {self.weights}; {self.data}; {steps}, {first.parameters:,} parameters."
         return SuiteSection(
             title=title,
             paragraphs=(told, *self.notes),
             tables=(table,),
-            series=(Series(x_label="training step", y_label="loss", lines=lines),) if first.losses else (),
+            series=(self._curves(),) if first.losses else (),
+        )
+
+    def _curves(self) -> Series:
+        """Each part of the loss, mean over seeds with its standard error."""
+        first = self.outcomes[0]
+        lines = []
+        for name, points in first.losses.items():
+            over = [
+                interval([outcome.losses[name][place] for outcome in self.outcomes]) for place in range(len(points))
+            ]
+            lines.append(
+                Line(
+                    label=name.replace("_", " "),
+                    x=tuple(float(min((place + 1) * first.interval, first.steps)) for place in range(len(points))),
+                    y=tuple(mean for mean, _, _ in over),
+                    errors=tuple(error for _, error, _ in over),
+                )
+            )
+        several = f", mean over {len(self.outcomes)} seeds with its standard error" if len(self.outcomes) > 1 else ""
+        each = f"each point a mean of {first.interval} steps" if first.interval > 1 else "step by step"
+        return Series(
+            x_label="training step", y_label="loss", lines=tuple(lines), note=f"Loss in training, {each}{several}."
         )
 
     def _row(self, metric: Metric) -> tuple[str, tuple[Estimate | str | None, ...]]:
         over = self.spread(metric.key)
-        between = None if over.low is None or over.high is None else f"{over.low:.2f} … {over.high:.2f}"
         known = (outcome.metrics.get(metric.key) for outcome in self.outcomes)
         each = (None if value is None else Estimate(value=value) for value in known)
         name = f"{metric.label} ({metric.unit})" if metric.unit else metric.label
-        return name, (Estimate(value=over.mean, standard_error=over.standard_error, n=over.n), between, *each)
+        return name, (Estimate(value=over.mean, standard_error=over.standard_error, n=over.n), over.between, *each)
