@@ -100,7 +100,8 @@ class Pyramid(nn.Module):
 def tiny_source(last: int = 8, *, trained: bool = True) -> Source:
     """The tiny network as a source of backbones."""
 
-    def build(seed: int) -> tuple[nn.Module, tuple[FeatureInfo, ...]]:
+    def build(seed: int, output_stride: int | None) -> tuple[nn.Module, tuple[FeatureInfo, ...]]:
+        assert output_stride is None
         torch.manual_seed(seed)
         body = Pyramid(last)
         return body, body.maps
@@ -111,6 +112,6 @@ def tiny_source(last: int = 8, *, trained: bool = True) -> Source:
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
         build=build,
-        trained=(lambda: build(77)) if trained else None,
+        trained=(lambda output_stride: build(77, output_stride)) if trained else None,
         weights="77" if trained else "",
     )

@@ -79,7 +79,7 @@ def test_the_sdist_holds_what_tests_and_site_need(built: tuple[Path, Path]) -> N
         names = {name.partition("/")[2] for name in archive.getnames()}
     needed = ("src/lowland/__init__.py", "tests/conftest.py", "docs/index.md", "mkdocs.yml", "scripts/site.py")
     assert {*needed, "CITATION.cff", "Containerfile", "CHANGELOG.md", "LICENSE", "NOTICE"} <= names
-    assert not [name for name in names if "__pycache__" in name or name.startswith((".", "shared", "runs"))]
+    assert not [name for name in names if "__pycache__" in name or name.startswith(("shared", "runs", ".ci", ".git/"))]
 
 
 def test_the_version_stands_in_one_place() -> None:

@@ -19,6 +19,7 @@ _HOMES = {
     "load": "lowland.delivery.network",
     "run": "lowland.app.python",
     "resume": "lowland.app.python",
+    "segment": "lowland.app.dense",
     "settings": "lowland.app.python",
     "archive": "lowland.workflow.candidates",
     "spaces": "",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from lowland import measures, spaces
     from lowland.app.callbacks.callback import Callback
-    from lowland.app.dense import detect
+    from lowland.app.dense import detect, segment
     from lowland.app.python import resume, run, settings
     from lowland.core.config import Config
     from lowland.core.errors import LowlandError
@@ -52,6 +53,7 @@ __all__ = [
     "measures",
     "resume",
     "run",
+    "segment",
     "settings",
     "spaces",
 ]

@@ -74,6 +74,7 @@ for verb in (
     ranking.rank,
     comparison.compare,
     dense.detect,
+    dense.segment,
     networks.export,
     *listings.VERBS,
 ):

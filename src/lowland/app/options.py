@@ -256,6 +256,12 @@ OPTIONS: Mapping[str, Option] = {
         completed=completion.among(*completion.LOGGERS),
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
+    "checkpoints_to": Option(
+        "--checkpoints-to",
+        "Folder, perhaps on another disk, that takes the checkpoints; a run's own folder: itself.",
+        "checkpoints_to",
+        Path,
+    ),
 }
 """Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""
 

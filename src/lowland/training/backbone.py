@@ -23,7 +23,7 @@ class Backbone(nn.Module):
     Args:
         body: A `FeatureNetwork`, or a module that returns the list of its maps, as timm's with `features_only`.
         maps: Channels and stride of every map of `body`, finest first.
-        strides: Of the maps wanted.
+        strides: Of the maps wanted; a number alone: so many of the last, whatever their strides.
         name: What people call it.
         pretrained: Whether its weights were learnt before: then normalisation layers may be frozen.
 
@@ -32,16 +32,29 @@ class Backbone(nn.Module):
         pretrained: As given.
 
     Raises:
-        ConfigError: the network has no map of one of these strides.
+        ConfigError: the network has no map of one of these strides, or too few.
     """
 
     def __init__(
-        self, body: nn.Module, maps: Sequence[FeatureInfo], strides: Sequence[int], *, name: str, pretrained: bool
+        self,
+        body: nn.Module,
+        maps: Sequence[FeatureInfo],
+        strides: Sequence[int] | int,
+        *,
+        name: str,
+        pretrained: bool,
     ) -> None:
         super().__init__()
         known = [info.stride for info in maps]
-        missing = [stride for stride in strides if stride not in known]
-        if missing:
+        if isinstance(strides, int):
+            if len(known) < strides:
+                raise ConfigError(
+                    f"{name} has feature maps at {len(known)} sizes, but {strides} are needed; make it deeper"
+                )
+            places = tuple(range(len(known) - strides, len(known)))
+        elif all(stride in known for stride in strides):
+            places = tuple(known.index(stride) for stride in strides)
+        else:
             raise ConfigError(
                 f"{name} has maps of strides {', '.join(map(str, known))}, but maps of "
                 f"{', '.join(map(str, strides))} are needed: it was made for small images; take one of the spaces "
@@ -49,7 +62,7 @@ class Backbone(nn.Module):
             )
         self.body = body
         self.pretrained = pretrained
-        self._places = tuple(known.index(stride) for stride in strides)
+        self._places = places
         self.maps = tuple(maps[place] for place in self._places)
         self._every = tuple(maps)
         self._frozen_norms = False

@@ -18,6 +18,7 @@ from lowland.evaluation.references import Budget, Trial, sized
 from lowland.spaces.references import names
 from lowland.store import inside
 from lowland.store.manifest import MANIFEST
+from lowland.store.run import Run
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 
@@ -58,6 +59,21 @@ class Entrant:
     network: Callable[[], nn.Module]
     normalise: Callable[[Tensor], Tensor]
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Planned:
+    """Trainings of references by the recipe of a run.
+
+    Attributes:
+        run: Name of the run.
+        trial: Its delivered network, and the terms on which the references are trained.
+        trainings: Of each reference in turn, perhaps done already.
+    """
+
+    run: str
+    trial: Trial
+    trainings: tuple[Training, ...]
 
 
 def named(text: str) -> Named:
@@ -119,7 +135,7 @@ def delivered(folder: Path, data: DataSet) -> Entrant:
     )
 
 
-def trainings(names: Sequence[str], session: Session, out: Path, *, fit: bool) -> tuple[Trial, list[Training]]:
+def trainings(names: Sequence[str], session: Session, out: Path, *, fit: bool) -> Planned:
     """How references are trained by the recipe of a run, on its images and with its seed; nothing is done yet.
 
     Args:
@@ -129,7 +145,7 @@ def trainings(names: Sequence[str], session: Session, out: Path, *, fit: bool) -
         fit: Whether each has the width that fills the size of the run's network, or its own.
 
     Returns:
-        The terms, and the training of each name in turn.
+        The training of each name in turn, and the terms.
 
     Raises:
         RunError: the run has no trained network yet.
@@ -142,26 +158,29 @@ def trainings(names: Sequence[str], session: Session, out: Path, *, fit: bool) -
     folder = out.absolute()  # paths below a folder are taken as relative to it
     met = trial(session, folder, corruptions=False)
     seed = met.terms.seed
-    return met, [
-        Training(
-            reference=each.reference,
-            shape=each.shape,
-            seed=seed,
-            root=folder,
-            folder=folder / "networks" / each.folder / f"seed-{seed}",
-        )
-        for each in sized(names, met, Budget.of(met.delivered) if fit else None)
-    ]
+    return Planned(
+        run=run.path.name,
+        trial=met,
+        trainings=tuple(
+            Training(
+                reference=each.reference,
+                shape=each.shape,
+                seed=seed,
+                root=folder,
+                folder=folder / "networks" / each.folder / f"seed-{seed}",
+            )
+            for each in sized(names, met, Budget.of(met.delivered) if fit else None)
+        ),
+    )
 
 
-def trained(text: str, training: Training, met: Trial, run: Path) -> Entrant:
+def trained(text: str, training: Training, planned: Planned) -> Entrant:
     """A reference, trained now or found trained.
 
     Args:
         text: As it was asked for.
         training: Which, and where it is kept.
-        met: The terms.
-        run: Whose recipe it is.
+        planned: What it belongs to.
 
     Returns:
         The network.
@@ -170,16 +189,17 @@ def trained(text: str, training: Training, met: Trial, run: Path) -> Entrant:
         InterruptedRun: the monitor asked for a stop; the checkpoint is kept.
         DivergedError: the loss is no longer finite.
     """
-    facts = training.facts(met.terms) or training.train(met.terms)
-    met.terms.monitor.check()
-    lacks = met.terms.lacking(training.reference)
+    terms = planned.trial.terms
+    facts = training.facts(terms) or training.train(terms)
+    terms.monitor.check()
+    lacks = terms.lacking(training.reference)
     return Entrant(
         name=text,
-        origin=f"trained by the recipe of {run.name}, width {training.shape.channels}",
+        origin=f"trained by the recipe of {planned.run}, width {training.shape.channels}",
         genotype=training.reference.text,
         digest=facts["sha256"],
         network=training.network,
-        normalise=met.terms.data.normalise,
+        normalise=terms.data.normalise,
         notes=(f"{text} was trained without {', '.join(lacks)}, which it has not",) if lacks else (),
     )
 
@@ -196,8 +216,6 @@ def _other_split(folder: Path, data: DataSet) -> tuple[str, ...]:
     """A note where a run learned from other images, or another split of them."""
     if not (folder / MANIFEST).exists():
         return ()
-    from lowland.store.run import Run
-
     with Run.open(folder, read_only=True) as run:
         known = run.manifest.get("data", {}).get("fingerprint")
     if known in (None, data.fingerprint):

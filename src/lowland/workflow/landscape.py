@@ -109,12 +109,14 @@ def landscape(
     if host is None:
         if not data_given:
             raise ConfigError(f"{request.networks[0]} does not say which images to use; name them with --data")
-        return _drawn(config, None, asked, out, request, monitor)
+        return _drawn(config, None, None, asked, out, request, monitor)
     with Run.open(host, read_only=True) as run:
         plugins.require(run)
-        if not data_given:
-            config = run.config.model_copy(update={"compute": config.compute})
-        return _drawn(config, (run, data_given), asked, out, request, monitor)
+        session = Session(run, monitor)
+        if data_given:
+            return _drawn(config, None, session, asked, out, request, monitor)
+        config = run.config.model_copy(update={"compute": config.compute})
+        return _drawn(config, session.data, session, asked, out, request, monitor)
 
 
 def _check(request: LandscapeRequest) -> None:
@@ -153,29 +155,25 @@ def _require_trainable(asked: Sequence[Named], request: LandscapeRequest, host: 
 
 def _drawn(
     config: Config,
-    host: tuple[Run, bool] | None,
+    data: DataSet | None,
+    session: Session | None,
     asked: Sequence[Named],
     out: Path,
     request: LandscapeRequest,
     monitor: Monitor,
 ) -> dict[str, Any]:
+    """Train what has no weights, measure all, and write what was found; `session` is that of the first run."""
     compute = resolve(config.compute)
-    session = Session(host[0], monitor) if host is not None else None
-    if session is not None and host is not None and not host[1]:
-        data = session.data
-    else:
-        data = load(config.data, seed=config.seed, device=compute.device)
-    folders = [each.folder for each in asked if each.folder is not None]
-    entrants = {str(folder): delivered(folder, data) for folder in folders}
+    data = data or load(config.data, seed=config.seed, device=compute.device)
+    entrants = {str(each.folder): delivered(each.folder, data) for each in asked if each.folder is not None}
     references = [each.text for each in asked if each.folder is None]
     # Refused before anything is made.
-    to_train = trainings(references, session, out, fit=request.fit) if references and session is not None else None
+    planned = trainings(references, session, out, fit=request.fit) if references and session is not None else None
     lock = held(out, {RESULT, PAGE, MEASURED, "networks"}, "a folder of landscapes")
     try:
-        if to_train is not None and host is not None:
-            met, each_training = to_train
-            for text, training in zip(references, each_training, strict=True):
-                entrants[text] = trained(text, training, met, host[0].path)
+        if planned is not None:
+            for text, training in zip(references, planned.trainings, strict=True):
+                entrants[text] = trained(text, training, planned)
         chosen = [entrants[each.text if each.folder is None else str(each.folder)] for each in asked]
         found = []
         monitor.start("landscapes", len(chosen), "network")

@@ -78,6 +78,55 @@ def detect(
     _study(network, "detection", options, out_path, device, json_output)
 
 
+def segment(
+    network: Network,
+    dataset: Annotated[
+        str,
+        typer.Option(
+            "--dataset",
+            help="Layout of the data set: cityscapes, camvid or voc.",
+            autocompletion=completion.among("cityscapes", "camvid", "voc"),
+        ),
+    ],
+    root: Annotated[Path, typer.Option("--data-root", help="Its folder.")],
+    preset: Annotated[
+        str,
+        typer.Option(
+            "--preset",
+            help="Design and recipe: small (processors), paper (MMSegmentation's, as in GeNAS).",
+            autocompletion=completion.among("small", "paper"),
+        ),
+    ] = "small",
+    output_stride: Annotated[
+        int | None,
+        typer.Option("--output-stride", help="Of the network's last map: 8, 16 or 32 \\[default: the preset's]."),
+    ] = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    seeds: Seeds = 1,
+    scratch: Scratch = False,
+    device: Device = None,
+    out_path: OutPath = None,
+    json_output: JsonOutput = False,
+) -> None:
+    """Train DeepLabv3 with this network as its backbone, and judge it: mIoU on labelled pictures."""
+    options = {
+        "dataset": dataset,
+        "root": str(root),
+        "preset": preset,
+        "output_stride": output_stride,
+        "epochs": epochs,
+        "steps": steps,
+        "batch_size": batch_size,
+        "seed": seed,
+        "seeds": seeds,
+        "scratch": scratch,
+    }
+    _study(network, "segmentation", options, out_path, device, json_output)
+
+
 def _study(
     network: str, suite: str, options: Mapping[str, Any], out: Path | None, device: str | None, json_output: bool
 ) -> None:
@@ -103,7 +152,7 @@ def dense_lines(results: DenseResults, width: int) -> list[Any]:
     from lowland.evaluation.dense.suite import DenseSuite
     from lowland.report.text import estimate, number
 
-    metrics = cast(type[DenseSuite], SUITES.load(results.task)).metrics
+    metrics = cast(type[DenseSuite], SUITES.load(results.task)).told(results)
     rows = []
     for metric in metrics:
         if results.has(metric.key):

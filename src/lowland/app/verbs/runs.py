@@ -138,7 +138,7 @@ def report(
     console.say([f"report   {written}"])
 
 
-@takes("data", "data_root", "plugins", "loggers")
+@takes("data", "data_root", "checkpoints_to", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,

@@ -1,6 +1,6 @@
 """What the suites of dense tasks share: the first network becomes a backbone, is trained for the task, and judged.
 
-A task is a suite whose `Config` has `seed`, `seeds` and `scratch`, and whose `problem` says what is learnt; the rest is
+A task is a suite whose `Config` has the `TrainingSettings`, and whose `problem` says what is learnt; the rest is
 here: the same code serves a run, whose first network is meant, and any other network with a folder of its own.
 """
 
@@ -10,13 +10,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
+from pydantic import Field
 from torch import nn
 
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
+from lowland.core.settings import Positive, Rate, Section
 from lowland.evaluation.dense.results import DenseResults, Metric
 from lowland.evaluation.dense.source import Source
 from lowland.evaluation.dense.study import Study
@@ -56,22 +58,49 @@ class Problem:
     Attributes:
         task: Targets, loss and metrics.
         recipe: How it is learnt.
-        strides: Of the maps that the model needs.
+        strides: Of the maps that the model needs; a number alone: so many of the last.
         model: (backbone, mean, std) → the untrained model; draws from torch's global generator, which is seeded.
         data: The data set, in words.
         pictures: Validation pictures.
         settings: Everything of the task that decides what is found, the data's fingerprint included, as JSON.
         notes: What a reader must know, such as boxes that were cut.
+        output_stride: Of the last map, by dilation of the network; None: its own.
     """
 
     task: Task[Any]
     recipe: TaskRecipe
-    strides: tuple[int, ...]
+    strides: tuple[int, ...] | int
     model: Callable[[Backbone, tuple[float, ...], tuple[float, ...]], nn.Module]
     data: str
     pictures: int
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+    output_stride: int | None = None
+
+
+class TrainingSettings(Section):
+    """What can be asked of a task's trainings, whatever the task."""
+
+    epochs: Rate | None = Field(None, description="passes over the training pictures; default: the preset's")
+    steps: Positive | None = Field(None, description="training steps, in place of epochs; default: the preset's")
+    batch_size: Positive | None = Field(None, description="pictures per step; default: the preset's")
+    learning_rate: Rate | None = Field(None, description="highest learning rate; default: the preset's")
+    seed: Annotated[int, Field(ge=0)] | None = Field(None, description="of the first training; default: the run's")
+    seeds: Positive = Field(1, description="trainings, with seeds that follow one another")
+    scratch: bool = Field(False, description="begin with fresh weights although the network has trained ones")
+
+    def recipe(self, preset: TaskRecipe, suite: str) -> TaskRecipe:
+        """The preset's recipe with what these settings change; ConfigError where they contradict each other."""
+        asked = {name: getattr(self, name) for name in ("batch_size", "learning_rate", "steps", "epochs")}
+        if self.steps is not None and self.epochs is not None:
+            raise ConfigError(f"{suite} was given steps and epochs; leave one of the two out")
+        changes = {name: value for name, value in asked.items() if value is not None}
+        if self.epochs is not None:
+            changes["steps"] = None
+        if self.learning_rate is not None:  # the end falls with the beginning
+            share = self.learning_rate / preset.learning_rate
+            changes["final_learning_rate"] = preset.final_learning_rate * share
+        return TaskRecipe(**(preset.model_dump() | changes))
 
 
 class DenseSuite(Suite[DenseResults]):
@@ -83,6 +112,12 @@ class DenseSuite(Suite[DenseResults]):
     metrics: ClassVar[tuple[Metric, ...]]
     title: ClassVar[str]
     """Of the report section."""
+
+    @classmethod
+    def told(cls, results: DenseResults) -> tuple[Metric, ...]:
+        """The metrics that results hold, in the order in which people see them; by default those of every data set."""
+        del results
+        return cls.metrics
 
     @abstractmethod
     def problem(self) -> Problem:
@@ -129,7 +164,9 @@ class DenseSuite(Suite[DenseResults]):
 
     def model(self, problem: Problem, source: Source, seed: int) -> nn.Module:
         """The untrained model of a seed, on the CPU; ConfigError where the network does not suit."""
-        backbone = source.backbone(problem.strides, seed, scratch=self.config.scratch)
+        backbone = source.backbone(
+            problem.strides, seed, scratch=self.config.scratch, output_stride=problem.output_stride
+        )
         return problem.model(backbone, source.mean, source.std)
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> DenseResults:
@@ -140,11 +177,11 @@ class DenseSuite(Suite[DenseResults]):
 
     def figures(self, results: DenseResults) -> dict[str, list[Figure]]:
         """The few figures that people look at first, of the first network."""
-        return {"1": results.figures(self.metrics)}
+        return {"1": results.figures(self.told(results))}
 
     def section(self, results: DenseResults) -> SuiteSection:
         """All metrics over seeds, and the loss curves."""
-        return results.section(self.title, self.metrics)
+        return results.section(self.title, self.told(results))
 
 
 def began_with(source: Source, *, scratch: bool) -> str:

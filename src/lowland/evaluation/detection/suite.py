@@ -5,24 +5,21 @@ from __future__ import annotations
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated
 
 from pydantic import Field
 from torch import nn
 
 from lowland.core.config import Config as RunConfig
 from lowland.core.errors import ConfigError
-from lowland.core.settings import Positive, Rate, Section
 from lowland.data import DataSet
 from lowland.data.detection.coco import CocoSet, load
-from lowland.evaluation.dense.suite import DenseSuite, Problem
+from lowland.evaluation.dense.suite import DenseSuite, Problem, TrainingSettings
 from lowland.evaluation.detection.design import DESIGNS, RECIPES, Preset
 from lowland.evaluation.detection.precision import METRICS, require
 from lowland.evaluation.detection.retinanet import LEAST_BATCH, STRIDES, retinanet
 from lowland.evaluation.detection.task import Detection
 from lowland.evaluation.suite import register
 from lowland.training.backbone import Backbone
-from lowland.training.task import TaskRecipe
 
 
 @register
@@ -33,7 +30,7 @@ class DetectionSuite(DenseSuite):
     summary = "RetinaNet with the first network as its backbone: trained on COCO's boxes, then average precision"
     source = "Lin et al. 2017, arXiv:1708.02002; GeNAS, Table 4"
 
-    class Config(Section):
+    class Config(TrainingSettings):
         """On what, and how."""
 
         coco: Path | None = Field(
@@ -42,13 +39,6 @@ class DetectionSuite(DenseSuite):
         preset: Preset = Field(
             "small", description="design and recipe: small (few pictures), torchvision, detectron2 (COCO)"
         )
-        epochs: Rate | None = Field(None, description="passes over the training pictures; default: the preset's")
-        steps: Positive | None = Field(None, description="training steps, in place of epochs; default: the preset's")
-        batch_size: Positive | None = Field(None, description="pictures per step; default: the preset's")
-        learning_rate: Rate | None = Field(None, description="highest learning rate; default: the preset's")
-        seed: Annotated[int, Field(ge=0)] | None = Field(None, description="of the first training; default: the run's")
-        seeds: Positive = Field(1, description="trainings, with seeds that follow one another")
-        scratch: bool = Field(False, description="begin with fresh weights although the network has trained ones")
 
     metrics = METRICS
     title = "Detection"
@@ -59,17 +49,6 @@ class DetectionSuite(DenseSuite):
         if self.config.coco is None:
             raise ConfigError("detection needs pictures with boxes; name a folder in COCO's layout with --coco")
         return load(self.config.coco)
-
-    @cached_property
-    def recipe(self) -> TaskRecipe:
-        """The preset's recipe with what the settings change."""
-        asked = {name: getattr(self.config, name) for name in ("batch_size", "learning_rate", "steps", "epochs")}
-        if asked["steps"] is not None and asked["epochs"] is not None:
-            raise ConfigError("detection was given steps and epochs; leave one of the two out")
-        changes = {name: value for name, value in asked.items() if value is not None}
-        if "epochs" in changes:
-            changes["steps"] = None
-        return TaskRecipe(**(RECIPES[self.config.preset].model_dump() | changes))
 
     def require(self, config: RunConfig, data: DataSet) -> None:
         """Raise ConfigError or DataError where data, evaluator or settings do not allow it."""
@@ -85,7 +64,7 @@ class DetectionSuite(DenseSuite):
         """Detection on the data set asked for."""
         require()
         data, design = self.data, DESIGNS[self.config.preset]
-        task, recipe = Detection(data), self.recipe
+        task, recipe = Detection(data), self.config.recipe(RECIPES[self.config.preset], self.name)
 
         def model(backbone: Backbone, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
             shown = min(recipe.batch_size, task.images)
