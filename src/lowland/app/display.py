@@ -179,9 +179,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("lull"):
             rows.append(("", progress["lull"]))
     if status.get("progress_lost"):
-        rows.append(
-            ("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on")
-        )
+        rows.append(("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on"))
     if status["best"] is not None:
         best = status["best"]
         judged = f"score {best['score']:.4g}" if best["score"] is not None else best["place"]
