@@ -161,9 +161,9 @@ def test_detectron2_divides_by_a_running_mean_of_positives() -> None:
     normaliser = 0.9 * 100 + 0.1 * positives
     assert positives > 1
     assert float(running.head.normaliser) == pytest.approx(normaliser)
-    assert float(found["classification"]) == pytest.approx(float(known["classification"]) * positives / normaliser)
-    assert float(found["bbox_regression"]) == pytest.approx(
-        float(known["bbox_regression"]) * positives / normaliser, rel=1e-5
+    assert found["classification"].item() == pytest.approx(known["classification"].item() * positives / normaliser)
+    assert found["bbox_regression"].item() == pytest.approx(
+        known["bbox_regression"].item() * positives / normaliser, rel=1e-5
     )
     assert "head.normaliser" in running.state_dict(), "so that a resumed training goes on with it"
 
