@@ -228,6 +228,12 @@ OPTIONS: Mapping[str, Option] = {
         "compute.device",
         completed=completion.among("auto", "cpu", "cuda", "mps"),
     ),
+    "workers": Option(
+        "--workers",
+        "Processes that score candidates; default: one per core, or all the cluster has room for (executor ray).",
+        "search.workers",
+        int,
+    ),
     "objectives": Option(
         "--objective",
         "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "

@@ -285,14 +285,15 @@ class Run(Checkpoints, Results, Earlier):
         rate: float | None,
         best: Mapping[str, Any] | None,
         lull: str | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> None:
         """Tell `lowland status` how far `stage` is: `done` of `total`, at `rate` per second, the best result so far.
 
         Cheap: at most one unflushed write a second, besides the first and the last of a stage. `best` holds no NaN.
-        `lull` says in a sentence that the rate has collapsed, and what to do.
+        `lull` says in a sentence that the rate has collapsed, and what to do; `workers` how those that score stand.
         """
         self._require_writer()
-        self._progress.write(stage, done, total, rate, best, lull)
+        self._progress.write(stage, done, total, rate, best, lull, workers)
 
     def status(self) -> dict[str, Any]:
         """How the run stands: a JSON-like summary for people and programs (`store.status`)."""
