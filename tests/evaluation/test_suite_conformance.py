@@ -212,7 +212,7 @@ class TestCifar101(OnCifar, EvaluationSuite):
     own: ClassVar[dict[str, Any]] = {}
 
 
-class _Dense(EvaluationSuite):
+class Dense:
     """Training times differ; trainings lie in a folder of the run, here a new one each time."""
 
     source: ClassVar[Any]
@@ -240,7 +240,7 @@ class _Dense(EvaluationSuite):
         return plain
 
 
-class TestDetection(_Dense):
+class TestDetection(Dense, EvaluationSuite):
     name = "detection"
     source = staticmethod(tiny_source)
 
@@ -255,7 +255,7 @@ class TestDetection(_Dense):
             yield
 
 
-class TestSegmentation(_Dense):
+class TestSegmentation(Dense, EvaluationSuite):
     name = "segmentation"
     source = staticmethod(darts_source)
 
