@@ -17,7 +17,18 @@ from typer.exceptions import TyperException
 from lowland._version import __version__
 from lowland.app.console import complain
 from lowland.app.encoding import never_refuse
-from lowland.app.verbs import comparison, folders, history, landscapes, listings, networks, ranking, runs, settings
+from lowland.app.verbs import (
+    comparison,
+    dense,
+    folders,
+    history,
+    landscapes,
+    listings,
+    networks,
+    ranking,
+    runs,
+    settings,
+)
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 
@@ -62,6 +73,8 @@ for verb in (
     ranking.truth,
     ranking.rank,
     comparison.compare,
+    dense.detect,
+    dense.segment,
     networks.export,
     *listings.VERBS,
 ):

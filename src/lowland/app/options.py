@@ -228,6 +228,12 @@ OPTIONS: Mapping[str, Option] = {
         "compute.device",
         completed=completion.among("auto", "cpu", "cuda", "mps"),
     ),
+    "workers": Option(
+        "--workers",
+        "Processes that score candidates; default: one per core, or all the cluster has room for (executor ray).",
+        "search.workers",
+        int,
+    ),
     "objectives": Option(
         "--objective",
         "What the pareto strategy trades off: error, robustness, flatnas(alpha=0.5), params, macs, latency, any "
@@ -256,6 +262,12 @@ OPTIONS: Mapping[str, Option] = {
         completed=completion.among(*completion.LOGGERS),
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
+    "checkpoints_to": Option(
+        "--checkpoints-to",
+        "Folder, perhaps on another disk, that takes the checkpoints; a run's own folder: itself.",
+        "checkpoints_to",
+        Path,
+    ),
 }
 """Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""
 

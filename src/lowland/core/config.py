@@ -339,6 +339,11 @@ class Config(Section):
     history: Annotated[int, Field(ge=0)] = Field(
         3, description="how many earlier delivered networks are kept when the network is trained anew; 0: none"
     )
+    checkpoints_to: Path | None = Field(
+        None,
+        description="folder, perhaps on another disk, that takes the checkpoints; each run makes one of its own in it; "
+        "default: in the run directory",
+    )
     plugins: tuple[str, ...] = Field(
         (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"
     )

@@ -22,6 +22,7 @@ from lowland.data import DataSet
 from lowland.evaluation.section import Figure, SuiteSection
 
 if TYPE_CHECKING:
+    from lowland.evaluation.dense.suite import Place
     from lowland.evaluation.references import Trial
 
 LossAt = Callable[[float, int], float]
@@ -77,6 +78,8 @@ class EvaluationContext:
         learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the
             recipe that trained it; ConfigError where it began with weights that they cannot have.
+        place: (suite) → the first network as a source of backbones, and where a suite of a dense task keeps its
+            trainings; ConfigError where the network cannot be one.
     """
 
     data: DataSet
@@ -90,6 +93,7 @@ class EvaluationContext:
     learned_search: bool = False
     supernet: Inherited | None = None
     trial: Callable[[bool], Trial] | None = None
+    place: Callable[[str], Place] | None = None
 
     @property
     def exact(self) -> Compute:

@@ -8,9 +8,10 @@ is, and carry out what it says. So every executor keeps the same rules, and a si
   scored again, after `TRIES` losses with nothing else being scored on that machine, and after `ALONE` more the search
   stops. Workers that crash by themselves (a fault of memory or arithmetic in native code) over one candidate
   `CRASHES` times make it a failed one.
-- A candidate that takes longer than a deadline is given to a second worker too, and the first answer counts. (They are
-  the same: a score is a function of keys.)
-- Where memory ran short, a candidate is scored once more at half the batch, alone on its machine.
+- A candidate that takes longer than a deadline is given to a second worker too, sooner where one has nothing else to
+  do, and the first answer counts. (They are the same: a score is a function of keys.)
+- Where memory ran short, a candidate is scored once more, alone on its machine. (Not at half the batch: the batch is a
+  part of what a score means, for batch norm takes its statistics of one.)
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ PATIENCE_SECONDS = 60.0
 PATIENCE_MEDIANS = 5.0
 """That time in medians of what candidates took."""
 
+IDLE_SECONDS = 10.0
+"""Least time before a candidate is given to a second worker that has nothing else to do."""
+
+IDLE_MEDIANS = 2.0
+"""That time in medians. At the end of a batch it saves the wait for the last ones (docs/log.md)."""
+
 SHORT_SECONDS = 0.5
 """Candidates that take less are handed out two at a time, so that a worker need not wait for the next one."""
 
@@ -62,12 +69,11 @@ class Ending:
 
 @dataclass(frozen=True)
 class Assignment:
-    """What to give to a worker: candidate `index` under the number `ticket`; `smaller`: at half the batch."""
+    """What to give to a worker: candidate `index` under the number `ticket`."""
 
     worker: Hashable
     ticket: int
     index: int
-    smaller: bool
 
 
 @dataclass(frozen=True)
@@ -121,6 +127,7 @@ class Dispatcher:
         self._took: deque[float] = deque(maxlen=_RECENT)
         self._median: float | None = None
         self._started: list[tuple[float, int, Hashable]] = []
+        self._early: list[tuple[float, int, Hashable]] = []
         self._overtaken: list[tuple[float, int, Hashable]] = []
         self._clear(0)
 
@@ -145,6 +152,7 @@ class Dispatcher:
             kind: What is asked of them: times of another kind say nothing of theirs.
         """
         self._of = {}
+        self._early = []
         self._clear(count)
         if self._kind is None or kind != self._kind:
             self._kind = kind
@@ -291,11 +299,20 @@ class Dispatcher:
         """What to hand out now, each once."""
         self._overdue(now)
         yield from self._alone_ones(now)
+        yield from self._late_ones(now)
+        yield from self._next_ones(now)
+        yield from self._slow_ones(now)
+
+    def _late_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates past the deadline, to a second worker before all others."""
         while self._copies and self._idle:
             index = heappop(self._copies)
             if not self._done[index] and len(self._tasks[index].runners) < _COPIES:
                 self.counts.copied += 1
                 yield self._assign(next(iter(self._idle)), index, now)
+
+    def _next_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates that wait, in their order."""
         within = self._wanted + WINDOW * len(self._workers)
         usual = self._usual()
         ahead = usual is not None and usual < SHORT_SECONDS
@@ -309,6 +326,19 @@ class Dispatcher:
                 if at.host in self._reserved or at.late:
                     continue
                 yield self._assign(worker, heappop(self._waiting), now)
+
+    def _slow_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates that only seem slow, to workers that have nothing else to do."""
+        idle = [worker for worker in self._idle if self._workers[worker].host not in self._reserved]
+        while idle and self._early and self._took and self._early[0][0] + self._seems_slow() <= now:
+            _, ticket, worker = heappop(self._early)
+            at = self._workers.get(worker)
+            index = self._of.get(ticket)
+            if at is None or not at.tickets or at.tickets[0] != ticket or index is None or ticket in self._lone:
+                continue
+            if not self._done[index] and len(self._tasks[index].runners) == 1:
+                self.counts.copied += 1
+                yield self._assign(idle.pop(), index, now)
 
     def _alone_ones(self, now: float) -> Iterator[Assignment]:
         """Candidates that must be scored with nothing else on their machine: it is reserved until it has drained."""
@@ -326,8 +356,12 @@ class Dispatcher:
                 self._reserved[host] = index
             if self._load(host):
                 return
+            worker = next(self._fit(host), None)
+            if worker is None:  # none is heard of any more: another machine, next time
+                del self._reserved[host]
+                return
             heappop(self._alone)
-            yield self._assign(next(self._fit(host)), index, now, alone=True)
+            yield self._assign(worker, index, now, alone=True)
 
     def _fit(self, host: Hashable) -> Iterator[Hashable]:
         """Workers of a machine that are heard of."""
@@ -351,13 +385,14 @@ class Dispatcher:
             self._head(worker, at, now)
         if alone:
             self._lone.add(ticket)
-        return Assignment(worker, ticket, index, alone)
+        return Assignment(worker, ticket, index)
 
     def _head(self, worker: Hashable, at: _Worker, now: float) -> None:
         """The first of a worker's candidates begins."""
         at.since = now
         if at.tickets:
             heappush(self._started, (now, at.tickets[0], worker))
+            heappush(self._early, (now, at.tickets[0], worker))
 
     def _free(self, worker: Hashable, at: _Worker) -> None:
         self._idle.pop(worker, None)
@@ -404,10 +439,15 @@ class Dispatcher:
         times = [self._overtaken[0][0]] if self._overtaken else []
         if self._started and self._took:
             times.append(self._started[0][0] + self._patience())
+        if self._early and self._idle and self._took and not self._reserved:
+            times.append(self._early[0][0] + self._seems_slow())
         return min(times, default=None)
 
     def _patience(self) -> float:
         return max(PATIENCE_SECONDS, PATIENCE_MEDIANS * (self._usual() or 0.0))
+
+    def _seems_slow(self) -> float:
+        return max(IDLE_SECONDS, IDLE_MEDIANS * (self._usual() or 0.0))
 
     def _usual(self) -> float | None:
         """The median of what candidates took, seconds; None before the first."""

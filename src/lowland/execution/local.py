@@ -44,8 +44,8 @@ class Workers(Pool):
     summary = "worker processes on this machine, one core each"
     source = "lowland"
 
-    def __init__(self, size: int, prepare: Callable[[], MeasureFunction]) -> None:
-        super().__init__(size, prepare)
+    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
+        super().__init__(size, prepare, gpus)
         self._started = False
         self._workers: dict[int, _Worker] = {}
         self._cores: dict[Hashable, int | None] = {}

@@ -90,19 +90,10 @@ class LocalScorer:
     A value that is NaN or infinite, and errors of value or arithmetic are this candidate's failure. Running out of
     memory (host or device) is nobody's: the candidate is tried once more, and then the search stops. Everything else
     (a bug, a setting, a stop, a lost accelerator) goes through.
-
-    Args:
-        measure: Scores a genotype.
-        smaller: Does so at half the batch, for a candidate over which memory ran short; None: as before.
     """
 
-    def __init__(
-        self,
-        measure: Callable[[Genotype], MeasuredScore],
-        smaller: Callable[[Genotype], MeasuredScore] | None = None,
-    ) -> None:
+    def __init__(self, measure: Callable[[Genotype], MeasuredScore]) -> None:
         self._measure = measure
-        self._smaller = smaller or measure
 
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype, computed when it is asked for; raises as `score` does for a fault of all."""
@@ -129,7 +120,7 @@ class LocalScorer:
             LowlandError: It ran short again. Nothing is recorded, so that the candidate is tried anew on resuming.
         """
         _free_memory()
-        return settled(genotype, first, LocalScorer(self._smaller).outcome(genotype))
+        return settled(genotype, first, self.outcome(genotype))
 
     def score(self, genotype: Genotype) -> Scored:
         """Score a candidate.

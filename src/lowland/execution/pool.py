@@ -60,8 +60,8 @@ Event = Ready | Answer | Lost | Broken
 class Pool(Executor):
     """Scores genotypes by workers; subclasses say how one is reached."""
 
-    def __init__(self, size: int, prepare: Callable[[], MeasureFunction]) -> None:
-        super().__init__(size, prepare)
+    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
+        super().__init__(size, prepare, gpus)
         self.dispatcher = Dispatcher()
         self._began = self._now()
         self._failed_starts = 0
@@ -114,23 +114,18 @@ class Pool(Executor):
             "rate": round(counts.answered / elapsed, 3),
         }
 
-    def scores(
-        self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer, smaller: Any = None
-    ) -> Generator[Outcome]:
+    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
         """The outcome of every genotype; see `Executor.scores`."""
-        for group in self.groups(request, genotypes, local, smaller):
+        for group in self.groups(request, genotypes, local):
             yield from group
 
-    def groups(
-        self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer, smaller: Any = None
-    ) -> Generator[list[Outcome]]:
+    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
         """The outcomes of genotypes in their order, those together that are known together.
 
         Args:
             request: What to measure; goes to the function that each worker prepared.
             genotypes: What to score.
             local: Scores as a worker does.
-            smaller: The request at half the batch, where there is one.
 
         Yields:
             Outcomes, at least one.
@@ -144,8 +139,7 @@ class Pool(Executor):
             self._open(len(genotypes) - done)
             self._take_in(self._hear(0.0))
             for each in self.dispatcher.assignments(self._now()):
-                asked = smaller if each.smaller and smaller is not None else request
-                self._give(each.worker, each.ticket, asked, genotypes[each.index])
+                self._give(each.worker, each.ticket, request, genotypes[each.index])
             group, fault = self._group(genotypes)
             done += len(group)
             if group:

@@ -18,11 +18,9 @@ class Sequential(Executor):
     summary = "the calling process, one candidate after the other"
     source = "lowland"
 
-    def scores(
-        self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer, smaller: Any = None
-    ) -> Generator[Outcome]:
+    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
         """The outcome of every genotype, computed when it is asked for."""
-        del request, smaller
+        del request
         return local.scores(genotypes)
 
     def close(self) -> None:

@@ -124,8 +124,11 @@ class NetworkOptions:
             during training to change it).
         like_supernet: Keep what only the supernet has (batch norm after pooling, batch norm without affine
             parameters), so that inherited weights give the supernet's outputs exactly.
+        output_stride: Stride of the last map, 8, 16 or 32, by dilation in place of the last halvings
+            (`spaces.output_stride`); None: the network's own. Names and shapes of all weights stay.
     """
 
     auxiliary: bool = False
     drop_path: float = 0.0
     like_supernet: bool = False
+    output_stride: int | None = None

@@ -136,9 +136,7 @@ def _refuse_runs(path: Path) -> None:
     """Raise ConfigError where a file would lie in a run directory, of whose own files it might take the place."""
     run = next((each for each in path.resolve().parents if (each / MANIFEST).is_file()), None)
     if run is not None:
-        raise ConfigError(
-            f"{path} would lie in the run {run}, whose files are its own; name a place outside with --out"
-        )
+        raise ConfigError(f"{path} would lie in the run {run}, whose files are its own; name another place with --out")
 
 
 def _is_first(folder: Path, run: Path) -> bool:

@@ -18,8 +18,9 @@ from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
 from lowland.execution.outcome import memory_short
+from lowland.store.manifest import MANIFEST
 from lowland.store.run import DATA, Run
-from lowland.training.parallel import World, barrier, join
+from lowland.training.parallel import World, any_rank, barrier, join, restarted
 from lowland.workflow import plugins
 from lowland.workflow.budget import within
 from lowland.workflow.changes import reconfigure, with_absolute_paths
@@ -74,6 +75,8 @@ def run(
         config, piece, times = prepared(config, data, last, world)
         folder = folder or new_run_folder(config, data.name)
         logged.say(describe(data))
+        if restarted() and any_rank([world.main and _begun(folder, config)], world)[0]:
+            return _continued(folder, logged, last=last, data=data)
         if world.main:
             kept = None if arrays is None else partial(save_arrays, arrays)
             Run.create(folder, with_absolute_paths(complete(config)), kept).close()
@@ -137,6 +140,16 @@ def resume(
     logged = _logged(monitor, join())
     with logged.listening():
         return _continued(path, logged, last=last, restart=restart, changes=changes, data=data)
+
+
+def _begun(folder: Path, config: Config) -> bool:
+    """Whether a run of these settings is in the folder: that of a job which torchrun has started anew."""
+    if not (folder / MANIFEST).is_file():
+        return False
+    with Run.open(folder, read_only=True) as opened:
+        threads = {"threads": opened.config.compute.threads}  # as were fastest when it began
+        asked = with_absolute_paths(complete(config))
+        return opened.config == asked.model_copy(update={"compute": asked.compute.model_copy(update=threads)})
 
 
 def _logged(monitor: Monitor | None, world: World) -> Logged:

@@ -34,7 +34,7 @@ Verbose = Annotated[
 @takes(
     *("data", "space", "measure", "genotypes", "searcher", "strategy", "objectives", "max_params", "max_macs"),
     *("budget", "preset", "recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size"),
-    *("data_root", "download", "device", "plugins", "config", "settings", "loggers", "out_path"),
+    *("data_root", "download", "device", "workers", "plugins", "config", "settings", "loggers", "out_path"),
 )
 def run(
     given: Given,
@@ -53,7 +53,7 @@ def run(
 
 @takes(
     *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
-    *("epochs", "seed", "image_size", "data_root", "download", "device", "plugins", "config"),
+    *("epochs", "seed", "image_size", "data_root", "download", "device", "workers", "plugins", "config"),
     *("settings", "loggers", "out_path"),
 )
 def search(
@@ -138,7 +138,7 @@ def report(
     console.say([f"report   {written}"])
 
 
-@takes("data", "data_root", "plugins", "loggers")
+@takes("data", "data_root", "checkpoints_to", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,
@@ -167,7 +167,7 @@ def status(
     run_directory: RunDirectory,
     json_output: JsonOutput = False,
 ) -> None:
-    """Show what stage a run is in, how far, the best so far and the time left."""
+    """Show what stage a run is in, how far, the best so far, the time left and the workers."""
     from lowland.app.display import status_lines
     from lowland.store.run import Run
 

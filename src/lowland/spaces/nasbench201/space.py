@@ -40,6 +40,7 @@ from lowland.spaces.nasbench201.networks import (
     NasBench201Network,
     NasBench201Supernet,
     ReductionBlock,
+    feature_info,
     large_images,
     make_head,
     make_stem,
@@ -47,6 +48,7 @@ from lowland.spaces.nasbench201.networks import (
     stage_widths,
 )
 from lowland.spaces.nasbench201.relaxed import RELAXATION, RelaxedNasBench201
+from lowland.spaces.output_stride import check_output_stride
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
 from lowland.spaces.values import (
@@ -243,10 +245,11 @@ class NasBench201(Space):
     def network(
         self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()
     ) -> NasBench201Network:
-        """The standalone network; ConfigError for an auxiliary head, which this space has not."""
+        """The standalone network; ConfigError for an auxiliary head or an output stride, which this space has not."""
         validate(genotype)
         _no_auxiliary(options.auxiliary)
         _check(shape)
+        check_output_stride(options.output_stride, feature_info(shape)[-1].stride, self.name, dilates=False)
         return NasBench201Network(genotype, shape, options)
 
     def angle_terms(
