@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import add
 from typing import cast
 
 import torch
@@ -211,8 +212,8 @@ class SearchCell(nn.Module):
     def forward(self, s0: Tensor, s1: Tensor, cell: LiveCell) -> Tensor:
         """Concatenated inner nodes, computing the operations of `cell` only."""
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for first, second in cell:
-            states.append(self._edge(first, states) + self._edge(second, states))
+        for node in cell:
+            states.append(reduce(add, [self._edge(live, states) for live in node]))
         return torch.cat(states[2:], dim=1)
 
     def _edge(self, live: LiveEdge, states: list[Tensor]) -> Tensor:
@@ -236,8 +237,8 @@ class Cell(nn.Module):
     def forward(self, s0: Tensor, s1: Tensor, drop: float = 0.0) -> Tensor:
         """Concatenated inner nodes; with probability `drop` an operation other than the identity gives zero."""
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for first, second in self._nodes:
-            states.append(self._edge(*first, states, drop) + self._edge(*second, states, drop))
+        for node in self._nodes:
+            states.append(reduce(add, [self._edge(*live, states, drop) for live in node]))
         return torch.cat(states[2:], dim=1)
 
     def _edge(self, edge: str, source: int, states: list[Tensor], drop: float) -> Tensor:
