@@ -2,30 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from lowland.core.registry import EXECUTORS
 from lowland.execution import local as local_module
-from lowland.testing import ExecutorSuite
+from lowland.testing import ExecutorSuite, simulated
 
 
 class TestSequential(ExecutorSuite):
     name = "sequential"
 
 
+class TestSimulated(ExecutorSuite):
+    name = simulated.Simulated.name
+
+
 class TestLocal(ExecutorSuite):
     name = "local"
+    kills = True
 
     @pytest.fixture(autouse=True)
     def eager(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Start worker processes after the first candidate, and wait for them instead of scoring in this process."""
         monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-        hear = local_module.Workers._hear
+        here = local_module.Workers._here
 
-        def patient(workers: local_module.Workers, batch: object, *, wait: bool) -> bool:
-            return hear(workers, batch, wait=wait or workers._started)  # type: ignore[arg-type]
+        def patient(workers: local_module.Workers, local: object, genotype: object) -> object:
+            return None if workers._started else here(workers, local, genotype)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(local_module.Workers, "_hear", patient)
+        monkeypatch.setattr(local_module.Workers, "_here", patient)
+
+
+@pytest.mark.slow
+class TestRay(ExecutorSuite):
+    name = "ray"
+    kills = True
+
+    @pytest.fixture(autouse=True, scope="class")
+    def cluster(self) -> Iterator[None]:
+        """One cluster on this machine for all tests, with room for five workers."""
+        ray = pytest.importorskip("ray")
+        from lowland.execution.ray import join
+
+        join(ray, 5)
+        yield
+        ray.shutdown()
 
 
 def test_every_built_in_executor_is_tested_here() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -243,3 +244,44 @@ def test_a_stop_alone_is_noticed_at_once() -> None:
     with pytest.raises(Exception, match="stopped at a safe point"):
         fit(supernet_job(supernet_config()), checkpoints=kept, monitor=Now())
     assert kept.steps == [1]
+
+
+GONE = """
+import sys
+import torch
+from lowland.core.errors import RunError
+from lowland.training.parallel import average, barrier, join
+
+world = join()
+barrier(world)
+if world.rank == 1:
+    import os
+    os._exit(3)
+try:
+    for _ in range(1000):
+        average([torch.ones(4)], world)
+except RunError as error:
+    print(error)
+    sys.exit(2)
+"""
+
+
+def test_a_process_that_is_gone_is_one_sentence_for_the_others(tmp_path: Path) -> None:
+    script = tmp_path / "gone.py"
+    script.write_text(GONE)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    where = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "WORLD_SIZE": "2"}
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            env={**where, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    said, _ = ranks[0].communicate(timeout=SECONDS)
+    assert ranks[0].returncode == 2
+    assert said.startswith("another process of torchrun has ended, and its own message says why;")
+    ranks[1].communicate(timeout=SECONDS)

@@ -43,7 +43,7 @@ def command(log: Path, held: Held, *arguments: str) -> None:
     os.dup2(handle, 2)
     # Everything a run makes known goes through one of these.
     held.after(Run, "_write_manifest")
-    held.after(Archive, "record")
+    held.after(Archive, "record_all")
     sys.argv = ["lowland", *arguments]
     cli.main()
 
@@ -182,6 +182,20 @@ def assert_same(run: Path, reference: Path) -> None:
         mine, theirs = load_file(run / f"{file}.safetensors"), load_file(reference / f"{file}.safetensors")
         assert mine.keys() == theirs.keys()
         assert all(torch.equal(mine[name], theirs[name]) for name in mine), file
+
+
+@pytest.mark.slow
+def test_a_search_that_was_killed_goes_on_under_another_executor(
+    tmp_path: Path, pristine: Path, start: Callable[..., Started], lowland: Command
+) -> None:
+    run = tmp_path / "run"
+    arguments = options("--set", "search.workers=2", "--out", str(run))
+    code, _ = start(Held(run, "search"), "run", *arguments).end(signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    assert scored(run) >= 3
+    assert lowland("resume", run, "--set", "compute.executor=sequential").code == 0
+    assert results(run)["ranking"] == results(pristine)["ranking"]
+    assert scored(run) == scored(pristine)
 
 
 @pytest.mark.slow

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from lowland import measures
+from lowland.core.errors import ConfigError
 from lowland.core.monitor import Monitor
 from lowland.core.registry import MEASURES
 from lowland.execution import local as workers_module
@@ -15,7 +18,8 @@ from lowland.measures.measure import Measure
 from lowland.search import Archive, Scored
 from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline
-from lowland.workflow.measuring import IMAGES
+from lowland.workflow import session as sessions
+from lowland.workflow.measuring import IMAGES, prepared
 from lowland.workflow.scoring import processes, scorers, single_thread
 from lowland.workflow.session import Session
 from whole_runs import copied, made
@@ -47,30 +51,70 @@ def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path
     handed = []
     give = workers_module._Worker.give
 
-    def spy(worker, batch, index):
-        handed.append(index)
-        give(worker, batch, index)
+    def spy(worker, message):
+        handed.append(message[2])
+        give(worker, message)
 
     monkeypatch.setattr(workers_module._Worker, "give", spy)
     # The parent would be done before a worker has started.
-    monkeypatch.setattr(workers_module.Workers, "_hear", patient(workers_module.Workers._hear))
+    here = workers_module.Workers._here
+    monkeypatch.setattr(
+        workers_module.Workers, "_here", lambda self, *what: None if self._started else here(self, *what)
+    )
     torch.set_num_threads(2)
     try:
         several = searched(trained, tmp_path / "several", workers=2, **RANDOM)
         assert torch.get_num_threads() in (1, 2)
     finally:
         torch.set_num_threads(1)
-    assert handed == list(range(1, 24))
+    assert len(set(handed)) == 23, "all but the first, which tells what they take"
     assert several == alone
 
 
-def patient(hear):
-    """Wait for workers instead of scoring in this process."""
+def test_a_worker_scores_from_a_snapshot_without_the_run_directory(trained: Path, tmp_path: Path, monkeypatch) -> None:
+    run = copied(trained, tmp_path / "run")
+    with Run.open(run, read_only=True) as opened:
+        session = Session(opened, Monitor())
+        genotype, request = session.space.parse("1,2,3,0,1,2"), session.config.measure
+        expected = measures.get(request).score(session.supernet, genotype, session.context)
+        sent = pickle.dumps(prepared(session, with_data=True, count_images=False))
+    shutil.rmtree(run)
+    monkeypatch.setattr(sessions, "load", None)  # nor are data read from where the settings say
+    threads = torch.get_num_threads()
+    try:
+        score = pickle.loads(sent)()(request, genotype)
+    finally:
+        torch.set_num_threads(threads)
+    assert (score.value, score.standard_error, score.details) == (
+        expected.value,
+        expected.standard_error,
+        expected.details,
+    )
 
-    def waiting(self, batch, *, wait):
-        return hear(self, batch, wait=wait or self._started)
 
-    return waiting
+def test_a_worker_without_the_precision_that_the_driver_chose_is_refused(trained: Path, monkeypatch) -> None:
+    with Run.open(trained, read_only=True) as opened:
+        sent = prepared(Session(opened, Monitor()), with_data=False, count_images=False)
+        other = "fp32" if sent.snapshot.config.compute.precision == "bf16" else "bf16"
+        monkeypatch.setattr("lowland.core.device.native_bf16", lambda device: other == "bf16")
+        with pytest.raises(ConfigError, match=f"computes in {other}, but this run in .*: leave that machine out"):
+            sent()
+
+
+@pytest.mark.slow
+def test_a_search_by_ray_gives_the_same_rows(trained: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    alone = searched(trained, tmp_path / "alone", workers=1, **RANDOM)
+    pipeline.resume(
+        copied(trained, tmp_path / "ray"),
+        last="search",
+        changes=[{"search": {"workers": 2, **RANDOM}, "compute": {"executor": "ray"}}],
+    )
+    with Archive(tmp_path / "ray" / ARCHIVE, read_only=True) as archive:
+        rows = archive.candidates(order="created")
+    assert [(c.genotype, c.value, c.standard_error, c.details, c.measure) for c in rows] == [
+        (genotype, value, error, details, measure) for genotype, _, _, _, value, error, details, measure in alone[0]
+    ]
 
 
 def test_sharing_workers_between_measures(trained: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -164,6 +164,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """What `Run.status` says, for people; whole lines, so that a long path can be copied."""
     state = "running" if status["active"] else "not running"
     rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
+    if status["checkpoints"] is not None:
+        rows.append(("checkpoints", status["checkpoints"]))
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
         if "skipped" in stage["facts"]:
@@ -176,6 +178,10 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         rows.append((name, text))
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("lull"):
             rows.append(("", progress["lull"]))
+        if status["active"] and progress is not None and progress["stage"] == name and progress.get("workers"):
+            rows.append(("", _workers(progress["workers"])))
+    if status.get("progress_lost"):
+        rows.append(("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on"))
     if status["best"] is not None:
         best = status["best"]
         judged = f"score {best['score']:.4g}" if best["score"] is not None else best["place"]
@@ -186,6 +192,13 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ):
         rows.append(("continue", f"lowland resume {status['path']}"))
     return [f"{name:<12} {text}" for name, text in rows]
+
+
+def _workers(told: Mapping[str, Any]) -> str:
+    """How workers stand, in one line."""
+    text = f"{told.get('alive', 0)} workers alive, {told.get('running', 0)} running"
+    text += f", {told.get('rate', 0):.3g} tasks/s, {told.get('retried', 0)} retried, {told.get('lost', 0)} workers lost"
+    return text + (f", {told['copied']} given to a second worker" if told.get("copied") else "")
 
 
 def result_lines(result: RunResult, width: int) -> list[str | Text]:

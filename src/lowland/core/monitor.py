@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,9 @@ class Monitor:
     def detail(self, line: str) -> None:
         """One line for those who asked for more (`--verbose`)."""
 
+    def follow(self, workers: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Ask this how workers stand whenever progress is told; None: there are no workers any more."""
+
     def finish(self) -> None:
         """What `start` began is complete."""
 
@@ -137,6 +140,10 @@ class Relay(Monitor):
     def detail(self, line: str) -> None:
         """Pass on."""
         self.inner.detail(line)
+
+    def follow(self, workers: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Pass on."""
+        self.inner.follow(workers)
 
     def finish(self) -> None:
         """Pass on."""

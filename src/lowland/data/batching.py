@@ -90,6 +90,8 @@ def batches(
             f"batch_size ≥ 1, start ≥ 0 and 0 ≤ rank < world"
         )
     indices = torch.arange(len(split)) if order is None else order
+    if not split.streamed:
+        indices = indices.to(split.device)  # once, since each copy to a GPU is waited for
     end = len(indices) - len(indices) % batch_size if drop_last else len(indices)
     parts = (indices[at : min(at + batch_size, end)][rank::world] for at in range(start * batch_size, end, batch_size))
     return _ahead(split, parts) if split.streamed else (_fetch(split, part) for part in parts)

@@ -38,7 +38,7 @@ class Split(ABC):
 
     @abstractmethod
     def images(self, indices: Tensor) -> Tensor:
-        """The images named by `indices` (B,), int64 on the CPU, as uint8 (B, C, H, W) on the split's device."""
+        """The images named by `indices` (B,), int64 on the CPU or the split's device, as uint8 (B, C, H, W) there."""
 
 
 class MemorySplit(Split):
@@ -100,13 +100,14 @@ class Subset(Split):
 
     def __init__(self, base: Split, indices: Tensor) -> None:
         self._base = base
-        self._indices_N = indices
+        # Beside the images, so that choosing among them copies nothing to a GPU; of files they are read on the CPU.
+        self._indices_N = indices if base.streamed else indices.to(base.device)
         self.labels_N = base.labels_N[indices.to(base.device)]
         self.streamed = base.streamed
 
     def images(self, indices: Tensor) -> Tensor:
         """The images named by `indices`; see `Split.images`."""
-        return self._base.images(self._indices_N[indices])
+        return self._base.images(self._indices_N[indices.to(self._indices_N.device)])
 
 
 class _Joined(Split):
@@ -121,6 +122,11 @@ class _Joined(Split):
     def images(self, indices: Tensor) -> Tensor:
         """The images named by `indices`; see `Split.images`."""
         in_first = indices < len(self._first)
+        if indices.device.type != "cpu":
+            # How many lie in which would be waited for: all are read from both instead.
+            first = self._first.images(indices.clamp(max=len(self._first) - 1))
+            second = self._second.images((indices - len(self._first)).clamp(min=0))
+            return torch.where(in_first[:, None, None, None], first, second)
         from_first = in_first.nonzero().squeeze(1)
         from_second = in_first.logical_not_().nonzero().squeeze(1)
         both = torch.cat(

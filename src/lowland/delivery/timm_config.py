@@ -94,6 +94,7 @@ def config(
             "channels": shape.channels,
             "cells": shape.cells,
             "stem": shape.stem,
+            **({"growth": shape.growth} if "growth" in shape.described() else {}),
             "img_size": shape.image_size,
             "in_chans": shape.in_channels,
         },

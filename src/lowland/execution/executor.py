@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
+from lowland.core.threads import available_cores
 from lowland.execution.outcome import LocalScorer, MeasuredScore, Outcome
 
 MeasureFunction = Callable[[Any, Genotype], MeasuredScore]
@@ -21,19 +22,31 @@ class Executor(ABC):
     An executor has no settings of its own (no `Config`): how many processes there are is `search.workers` for all, and
     what scores depend on must be the same under every executor.
 
+    Attributes:
+        everywhere: Whether it takes the place of the calling process however many workers there are, on any device:
+            its workers may be on other machines, which see none of this one's files.
+
     Args:
-        size: How many processes may score at a time.
+        size: How many processes may score at a time; None: as many as there is room for.
         prepare: Called once in every process that scores; gives the function that measures there. It must be importable
             by name.
+        gpus: GPUs of each process, perhaps a fraction of one.
     """
 
     name: ClassVar[str]
     summary: ClassVar[str]
     source: ClassVar[str]
+    everywhere: ClassVar[bool] = False
 
-    def __init__(self, size: int, prepare: Callable[[], MeasureFunction]) -> None:
-        self.size = size
+    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
+        self.size = size or available_cores()
+        self.gpus = gpus
         self._prepare = prepare
+
+    @classmethod
+    def require(cls) -> None:
+        """Raise ConfigError where it cannot be used here, before anything is written."""
+        return
 
     def __enter__(self) -> Self:
         return self
@@ -60,6 +73,15 @@ class Executor(ABC):
             LowlandError: A fault that is no single candidate's, as in `LocalScorer.score`; or memory that ran short
                 twice over one candidate, the second time with nothing else being scored (`LocalScorer.again`).
         """
+
+    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
+        """The outcomes of `scores` in lists: those together that are known together, so that one write keeps them."""
+        for outcome in self.scores(request, genotypes, local):
+            yield [outcome]
+
+    def facts(self) -> dict[str, Any]:
+        """How its workers stand: `alive`, `running`, `lost`, `retried`, `copied`, `rate` (per second); {}: none."""
+        return {}
 
 
 register = EXECUTORS.register

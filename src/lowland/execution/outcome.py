@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from lowland.core.errors import LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
@@ -58,6 +58,14 @@ class Scorer(Protocol):
 
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         """The outcome of every genotype in their order, each as soon as it is known; may be closed before the end."""
+
+
+@runtime_checkable
+class GroupScorer(Protocol):
+    """A scorer that says which outcomes are known together."""
+
+    def groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
+        """The outcomes of `Scorer.scores` in lists of at least one."""
 
 
 class MeasuredScore(Protocol):

@@ -7,7 +7,7 @@ import json
 import math
 import sqlite3
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -53,6 +53,8 @@ _COLUMNS = (
     "space, genes, key, generation, origin, status, reason, measure, value, standard_error, details, parameters, macs, "
     "seconds, created"
 )
+
+_DETAILS = _COLUMNS.split(", ").index("details")
 
 _NOT_YET = "there is no archive {} yet: the search of this run has not begun; resume the run first"
 
@@ -222,38 +224,35 @@ class Archive:
         Raises:
             RunError: A candidate with this key was recorded for this measure before, or the disk refuses.
         """
+        return self.record_all([candidate])[0]
+
+    def record_all(self, candidates: Sequence[Candidate]) -> list[Candidate]:
+        """Store candidates durably, all or none, in one transaction; see `record`."""
+        stored = []
+        with self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            with self._connection:
+                for candidate in candidates:
+                    try:
+                        stored.append(self._insert(candidate))
+                    except sqlite3.IntegrityError as error:
+                        raise RunError(
+                            f"archive {self.path} cannot take candidate {candidate.genotype} ({error}): its key was "
+                            f"recorded for this measure before; look it up with Archive.get first"
+                        ) from error
+        return stored
+
+    def _insert(self, candidate: Candidate) -> Candidate:
+        """Within a transaction: the candidate as stored."""
         stored = dataclasses.replace(_finite(candidate), created=datetime.now(UTC).isoformat(timespec="milliseconds"))
         details = json.dumps(plain(stored.details), allow_nan=False)
-        row = (
-            stored.genotype.space,
-            ",".join(map(str, stored.genotype.genes)),
-            stored.key,
-            stored.generation,
-            stored.origin,
-            stored.status,
-            stored.reason,
-            stored.measure,
-            stored.value,
-            stored.standard_error,
-            details,
-            stored.parameters,
-            stored.macs,
-            stored.seconds,
-            stored.created,
-        )
-        with self._explained():
-            try:
-                self._connection.execute("BEGIN IMMEDIATE")
-                with self._connection:
-                    number = self._connection.execute(
-                        f"INSERT INTO candidates ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
-                    ).lastrowid
-                    checksums.seal(self._connection, "WHERE id = ?", [number])
-            except sqlite3.IntegrityError as error:
-                raise RunError(
-                    f"archive {self.path} cannot take candidate {stored.genotype} ({error}): its key was recorded for "
-                    f"this measure before; look it up with Archive.get first"
-                ) from error
+        values = {"space": stored.genotype.space, "genes": ",".join(map(str, stored.genotype.genes))}
+        row = [values[name] if name in values else getattr(stored, name) for name in _COLUMNS.split(", ")]
+        row[_DETAILS] = details
+        number = self._connection.execute(
+            f"INSERT INTO candidates ({_COLUMNS}) VALUES ({', '.join('?' * len(row))})", row
+        ).lastrowid
+        checksums.seal(self._connection, "WHERE id = ?", [number])
         return dataclasses.replace(stored, details=json.loads(details))
 
     def get(self, measure: str, key: str) -> Candidate | None:

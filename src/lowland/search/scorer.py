@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
-from lowland.execution.outcome import Outcome, Scorer, ScoringFailure
+from lowland.execution.outcome import GroupScorer, Outcome, Scorer, ScoringFailure
 from lowland.search.archive import Archive, Candidate
 
 if TYPE_CHECKING:
@@ -72,17 +72,33 @@ class Evaluator:
                 missing[key] = proposal.genotype
             else:
                 known[key] = archived
-        with closing(self.scorer.scores(list(missing.values()))) as outcomes:
+        first = {key: proposal for proposal, key in zip(reversed(proposals), reversed(keys), strict=True)}
+        waiting = iter(missing)
+        with closing(self._groups(list(missing.values()))) as groups:
             for proposal, key in zip(proposals, keys, strict=True):
-                size = self.cost(proposal.genotype)
-                facts = proposal._asdict() | {"parameters": size.parameters, "macs": size.macs}
-                if key in known:
-                    # Lends the score only: another search, or this batch, may have proposed an isomorph of other size.
-                    candidate = dataclasses.replace(known[key], **facts)
-                else:
-                    candidate = known[key] = self.archive.record(self._candidate(key, facts, next(outcomes)))
+                if key not in known:
+                    # What is known by now is written together: flushing takes as long for many rows as for one.
+                    group = [
+                        self._candidate(each, self._facts(first[each]), outcome)
+                        for outcome, each in zip(next(groups), waiting, strict=False)
+                    ]
+                    known |= {each.key: each for each in self.archive.record_all(group)}
+                # Lends the score only: another search, or this batch, may have proposed an isomorph of other size.
+                candidate = dataclasses.replace(known[key], **self._facts(proposal))
                 self._count(candidate)
                 yield candidate
+
+    def _groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
+        if isinstance(self.scorer, GroupScorer):
+            yield from self.scorer.groups(genotypes)
+            return
+        with closing(self.scorer.scores(genotypes)) as outcomes:
+            for outcome in outcomes:
+                yield [outcome]
+
+    def _facts(self, proposal: Proposal) -> dict[str, Any]:
+        size = self.cost(proposal.genotype)
+        return proposal._asdict() | {"parameters": size.parameters, "macs": size.macs}
 
     def _count(self, candidate: Candidate) -> None:
         if candidate.status == "scored":

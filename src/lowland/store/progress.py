@@ -40,23 +40,27 @@ class ProgressFile:
         rate: float | None,
         best: Mapping[str, Any] | None,
         lull: str | None = None,
+        workers: Mapping[str, Any] | None = None,
     ) -> None:
         """Note `done` of `total` at `rate` per second; skipped within `INTERVAL` of the last, unless first or last.
 
-        A `lull` is a sentence for people, where the rate has collapsed.
+        A `lull` is a sentence for people, where the rate has collapsed; `workers` how those that score stand, numbers
+        by name.
         """
         clock = time.monotonic()
         if stage == self._stage and done < total and clock - self._written < INTERVAL:
             return
         known_rate = rate if rate is not None and math.isfinite(rate) and rate > 0 else None
         value = {"stage": stage, "done": done, "total": total, "rate": known_rate, "best": best, "lull": lull}
+        if workers is not None:
+            value["workers"] = dict(workers)
         value["updated"] = now()
         text = checked_json(value | {"check": _check(value)}, f"the progress of stage {stage}")
         inside.write_text(self.root, PROGRESS, text, durable=False)
         self._written, self._stage = clock, stage
 
     def read(self) -> dict[str, Any] | None:
-        """What was last written: stage, done, total, rate (per second, or None), best, lull (or None), updated."""
+        """What was last written: stage, done, total, rate (per second or None), best, lull, updated, workers."""
         try:
             value = parsed(inside.read(self.root, PROGRESS, MOST_BYTES))
         except (OSError, Fault):
@@ -64,6 +68,10 @@ class ProgressFile:
         if isinstance(value, dict) and value.pop("check", None) not in (None, _check(value)):
             return None
         return value if _sound(value) else None
+
+    def lost(self) -> bool:
+        """Whether there is a file that tells nothing, since it is damaged."""
+        return (self.root / PROGRESS).exists() and self.read() is None
 
 
 def _check(value: Mapping[str, Any]) -> str:
@@ -78,7 +86,9 @@ def _sound(value: Any) -> bool:
     told = best is None or (isinstance(best, dict) and _plain(best.get("genotype")) and _judged(best))
     counted = _number(value.get("done")) and _number(value.get("total"))
     rated = value.get("rate", "") is None or _number(value["rate"])
-    return told and counted and rated and (lull is None or _plain(lull))
+    workers = value.get("workers", {})
+    known = isinstance(workers, dict) and all(_plain(name) and _number(count) for name, count in workers.items())
+    return told and counted and rated and known and (lull is None or _plain(lull))
 
 
 def _judged(best: dict[str, Any]) -> bool:

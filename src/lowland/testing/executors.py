@@ -28,9 +28,11 @@ class ExecutorSuite:
 
     Attributes:
         name: Of the executor, which must be registered when the test runs.
+        kills: Whether its workers are processes that a candidate can end without ending the test.
     """
 
     name: ClassVar[str]
+    kills: ClassVar[bool] = False
 
     def executor(self, size: int) -> Executor:
         """One with `size` processes."""
@@ -43,7 +45,7 @@ class ExecutorSuite:
         assert of.summary
         assert of.source
 
-    @pytest.mark.parametrize("size", [1, 2, 3])
+    @pytest.mark.parametrize("size", [1, 2, 5])
     def test_rows_are_those_of_the_calling_process_in_order(self, size: int, tmp_path: Path) -> None:
         case = Case(tmp_path, "failure")
         local = LocalScorer(case.score)
@@ -80,6 +82,27 @@ class ExecutorSuite:
             found = [row(outcome) for outcome in executor.scores(case, GENOTYPES, LocalScorer(case.score))]
         assert [each[:2] for each in found] == [("scored", value(genotype)) for genotype in GENOTYPES]
 
+    def test_lost_workers_are_no_candidates_failure(self, tmp_path: Path) -> None:
+        if not self.kills:
+            pytest.skip("its workers cannot be ended")
+        case, few = Case(tmp_path, "killed", times=2), GENOTYPES[:8]  # one of them ends two workers
+        with self.executor(2) as executor:
+            with pytest.warns(LowlandWarning, match="2 worker processes died scoring it"):
+                found = [row(outcome) for outcome in executor.scores(case, few, LocalScorer(case.score))]
+            assert executor.facts()["lost"] == 2
+        assert [each[:2] for each in found] == [("scored", value(genotype)) for genotype in few]
+
+    def test_two_crashes_of_its_own_fail_a_candidate(self, tmp_path: Path) -> None:
+        if not self.kills:
+            pytest.skip("its workers cannot be ended")
+        case, few = Case(tmp_path, "crash"), GENOTYPES[:8]
+        with self.executor(2) as executor:
+            found = [row(outcome) for outcome in executor.scores(case, few, LocalScorer(case.score))]
+        status, reason = found.pop(3)
+        assert status == "failed"
+        assert str(reason).startswith("2 worker processes crashed scoring it (")
+        assert [each[:2] for each in found] == [("scored", value(genotype)) for genotype in few[:3] + few[4:]]
+
     def test_a_bug_goes_through_and_is_no_candidates_failure(self, tmp_path: Path) -> None:
         case = Case(tmp_path, "bug")
         with self.executor(2) as executor:
@@ -90,7 +113,7 @@ class ExecutorSuite:
 
 
 def row(outcome: Outcome) -> tuple[object, ...]:
-    """All of an outcome that a search keeps, but the time it took."""
+    """All of an outcome that a search keeps, but the time it took; equal to the last bit."""
     if isinstance(outcome, Scored):
         return "scored", outcome.value, outcome.standard_error, plain(outcome.details)
     return "failed", str(outcome)

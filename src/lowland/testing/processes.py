@@ -56,6 +56,8 @@ class Case:
     def misbehave(self) -> None:
         if self.fault == "killed":
             os.kill(os.getpid(), 9)
+        if self.fault == "crash":
+            os.kill(os.getpid(), 11)
         if self.fault == "slow":
             time.sleep(60)
         if self.fault == "print":

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import datetime
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from lowland.core.errors import RunError
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,29 @@ def join() -> World:
     return World(dist.get_rank(), size)
 
 
+def restarted() -> bool:
+    """Whether torchrun started this job anew after one of its processes had ended (`--max-restarts`)."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Within, that another process is gone is one sentence, a RunError, and no traceback of the network."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistBackendError) and not any(words in str(error) for words in _GONE):
+            raise
+        raise RunError(
+            "another process of torchrun has ended, and its own message says why; every checkpoint is kept: remove the "
+            "cause, and `lowland resume` the run with as many processes"
+        ) from error
+
+
+_GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Connection refused")
+"""What gloo says in a plain RuntimeError where a process does not answer any more."""
+
+
 def leave() -> None:
     """Leave the process group, if any."""
     if dist.is_initialized():
@@ -50,7 +76,8 @@ def leave() -> None:
 def barrier(world: World) -> None:
     """Wait until every rank is here."""
     if world.size > 1:
-        dist.barrier()
+        with _together():
+            dist.barrier()
 
 
 def average_gradients(parameters: Iterable[nn.Parameter], world: World) -> None:
@@ -68,7 +95,8 @@ def any_rank(flags: Sequence[bool], world: World) -> list[bool]:
     if world.size == 1:
         return list(flags)
     found = torch.tensor(flags, dtype=torch.int64)
-    dist.all_reduce(found, dist.ReduceOp.MAX)
+    with _together():
+        dist.all_reduce(found, dist.ReduceOp.MAX)
     return [bool(flag) for flag in found.tolist()]
 
 
@@ -77,7 +105,8 @@ def average(tensors: list[Tensor], world: World) -> None:
     if world.size == 1 or not tensors:
         return
     flat = torch.cat([t.reshape(-1) for t in tensors])
-    dist.all_reduce(flat)
+    with _together():
+        dist.all_reduce(flat)
     flat /= world.size
     for tensor, part in zip(tensors, torch.split(flat, [t.numel() for t in tensors]), strict=True):
         tensor.copy_(part.view(tensor.shape))

@@ -41,7 +41,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
         supernet_paths.check(space, config)
     searcher.require(config)
     rungs.require(config)
-    EXECUTORS.load(config.compute.executor)
+    EXECUTORS.load(config.compute.executor).require()
     judges = suites(config)
     compute = resolve(config.compute)
     data = load(config.data, seed=config.seed, device=compute.device, arrays=arrays)

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import importlib
+import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lowland import measures as measuring
-from lowland.core.config import Config, MeasureConfig
+from lowland.core.config import MeasureConfig
+from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.core.monitor import Monitor
+from lowland.core.registry import outside_modules
+from lowland.execution.snapshot import Snapshot, in_memory
 from lowland.measures import Context, Score
 from lowland.measures.measure import Measure
 from lowland.search.racing import INFLUENCE, rounded
-from lowland.store.run import Run
+from lowland.store.artifacts import INITIAL, TRAINED
+from lowland.store.tensors import to_safetensors
 from lowland.training.finetune import finetuned
 from lowland.workflow.requests import RacingMeasure, ScoreRequest
-from lowland.workflow.session import Session
+from lowland.workflow.session import Materials, Session
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +41,7 @@ class SessionMeasures:
         count_images: Note in each score's details how many images went through the supernet.
     """
 
-    def __init__(self, session: Session, count_images: bool) -> None:
+    def __init__(self, session: Materials, count_images: bool) -> None:
         self.session = session
         self.count_images = count_images
         self._measures: dict[ScoreRequest, Measure] = {}
@@ -81,24 +84,60 @@ class SessionMeasures:
 
 @dataclass(frozen=True)
 class Prepare:
-    """What a worker process does first: it opens the run for itself. It loads data and supernet when first needed."""
+    """What a worker process does first: all that scoring needs is made of a snapshot; the run itself is not opened."""
 
-    path: Path
-    config: Config
+    snapshot: Snapshot
     modules: tuple[str, ...]
     count_images: bool
 
     def __call__(self) -> SessionMeasures:
-        """Open the run, and what scoring needs of it."""
+        """Load the data, where they do not come along, and the supernet.
+
+        Returns:
+            The function that measures.
+
+        Raises:
+            ConfigError: A module that brings a member is not there, or this processor has not the run's precision.
+        """
         for module in self.modules:
-            importlib.import_module(module)
-        run = Run.open(self.path, read_only=True)
-        run.config = self.config.model_copy(
-            update={"compute": self.config.compute.model_copy(update={"threads": 1, "device": "cpu"})}
-        )
-        session = Session(run, Monitor())
-        _ = session.supernet, session.context  # before the first candidate, so that a fault is no candidate's
-        return SessionMeasures(session, self.count_images)
+            try:
+                importlib.import_module(module)
+            except ImportError as error:
+                raise ConfigError(
+                    f"worker on {platform.node()}: module {module}, which this run needs, cannot be imported there "
+                    f"({error}); install it on every machine"
+                ) from error
+        self.snapshot.require_precision()
+        materials = Materials(self.snapshot, given=self.snapshot.data)
+        _ = materials.supernet, materials.context  # before the first candidate, so that a fault is no candidate's
+        return SessionMeasures(materials, self.count_images)
+
+
+def prepared(session: Session, *, with_data: bool, count_images: bool) -> Prepare:
+    """What workers prepare from.
+
+    Args:
+        session: The run, its supernet trained.
+        with_data: Whether images that are held in memory go along; else, and where they are streamed, a worker reads
+            them from where the settings say.
+        count_images: Note in each score's details how many images went through the supernet.
+
+    Returns:
+        What each of them calls first.
+    """
+    run = session.run
+    compute = session.config.compute.model_copy(
+        update={"threads": 1, "device": session.compute.device.type, "precision": session.compute.precision}
+    )
+    snapshot = Snapshot(
+        path=run.path.resolve(),
+        config=session.config.model_copy(update={"compute": compute}),
+        manifest={name: run.manifest[name] for name in ("data", "renewed") if name in run.manifest},
+        tensors={name: to_safetensors(*run.load_tensors(name)) for name in (INITIAL, TRAINED)},
+        chosen=session.config.compute.precision == "auto",
+        data=in_memory(session.data) if with_data else None,
+    )
+    return Prepare(snapshot, outside_modules(), count_images)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lowland.core.monitor import STEP, Monitor, Rate, Relay
@@ -16,6 +17,12 @@ class Recorded(Relay):
         self.run, self.stage = run, stage
         self.rate = Rate(0)
         self.best: dict[str, Any] | None = None
+        self._workers: Callable[[], Mapping[str, Any]] | None = None
+
+    def follow(self, workers: Callable[[], Mapping[str, Any]] | None) -> None:
+        """Pass on, and record how workers stand with everything that is told."""
+        self._workers = workers
+        super().follow(workers)
 
     def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
         """Pass on."""
@@ -30,6 +37,12 @@ class Recorded(Relay):
             told = {"score": None, "place": best} if isinstance(best, str) else {"score": best}
             self.best = {"genotype": facts.get("genotype", "")} | told
         self.run.progress(
-            self.stage, done, self.rate.total, self.rate.per_second or None, self.best, self.rate.lull(STEP)
+            self.stage,
+            done,
+            self.rate.total,
+            self.rate.per_second or None,
+            self.best,
+            self.rate.lull(STEP),
+            (self._workers() or None) if self._workers is not None else None,
         )
         super().advance(done, **facts)

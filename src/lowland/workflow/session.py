@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -47,14 +48,31 @@ def data_facts(data: DataSet) -> dict[str, Any]:
     }
 
 
-@dataclass
-class Session:
-    """What the stages of one run share. Data, device and supernet are made when first needed."""
+class Source(Protocol):
+    """What a session is made of: a run, or a snapshot of one in a worker process (`execution.snapshot`)."""
 
-    run: Run
-    monitor: Monitor
-    world: World = field(default_factory=World)
-    given: DataSet | None = None
+    @property
+    def path(self) -> Path:
+        """Where the run is."""
+
+    @property
+    def config(self) -> Config:
+        """Its settings."""
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What it notes of itself."""
+
+    def load_tensors(self, relative: str) -> tuple[dict[str, Tensor], dict[str, str]]:
+        """Tensors (on the CPU) and metadata of a file of the run."""
+
+
+@dataclass
+class Materials:
+    """What scoring needs of a run, which is only read. Data, device and supernet are made when first needed."""
+
+    run: Source
+    given: DataSet | None = field(default=None, kw_only=True)
 
     @property
     def config(self) -> Config:
@@ -92,11 +110,6 @@ class Session:
         supernet = supernet_training.initial(self.config, self.data)
         supernet.load_state_dict(self.run.load_tensors(TRAINED)[0])
         return self.compute.prepare(supernet).eval()
-
-    @property
-    def supernet_digest(self) -> str:
-        """SHA-256 of the trained supernet's file."""
-        return supernet_digest(self.run)
 
     @cached_property
     def context(self) -> Context:
@@ -158,6 +171,20 @@ class Session:
     def cost(self, genotype: Genotype) -> Cost:
         """Parameters and multiply-accumulates of the delivered network."""
         return self.space.cost(genotype, self.network_shape(genotype))
+
+
+@dataclass
+class Session(Materials):
+    """What the stages of one run share."""
+
+    run: Run
+    monitor: Monitor
+    world: World = field(default_factory=World)
+
+    @property
+    def supernet_digest(self) -> str:
+        """SHA-256 of the trained supernet's file."""
+        return supernet_digest(self.run)
 
     def ranking(self) -> tuple[Ranked, ...]:
         """The best candidates of the finished search, best first."""

@@ -1,0 +1,456 @@
+"""Dispatch: which worker scores what next, and what follows when one is lost, slow or short of memory.
+
+Policy without I/O and without a clock: executors tell it who joined, what was answered, who is gone and what time it
+is, and carry out what it says. So every executor keeps the same rules, and a simulation tests the rules themselves:
+
+- The earliest candidate goes first, and no further ahead of the one wanted next than a window.
+- Only the candidate that was running is blamed for the loss of its worker. A loss is nobody's failure: the candidate is
+  scored again, after `TRIES` losses with nothing else being scored on that machine, and after `ALONE` more the search
+  stops. Workers that crash by themselves (a fault of memory or arithmetic in native code) over one candidate
+  `CRASHES` times make it a failed one.
+- A candidate that takes longer than a deadline is given to a second worker too, sooner where one has nothing else to
+  do, and the first answer counts. (They are the same: a score is a function of keys.)
+- Where memory ran short, a candidate is scored once more, alone on its machine. (Not at half the batch: the batch is a
+  part of what a score means, for batch norm takes its statistics of one.)
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from typing import Any
+
+from lowland.execution.outcome import Attempt, Scored, ScoringFailure, Shortage
+
+WINDOW = 8
+"""Candidates that may be handed out beyond the one wanted next, for each worker."""
+
+TRIES = 2
+"""Workers that may be lost over one candidate beside others, before it is scored with nothing else on its machine."""
+
+ALONE = 4
+"""Workers that may be lost over it then. At 5 % loss of each attempt six in a row are one in 6·10⁷ candidates."""
+
+CRASHES = 2
+"""Workers that crash by themselves over one candidate before it counts as failed."""
+
+PATIENCE_SECONDS = 60.0
+"""Least time before a candidate is given to a second worker."""
+
+PATIENCE_MEDIANS = 5.0
+"""That time in medians of what candidates took."""
+
+IDLE_SECONDS = 10.0
+"""Least time before a candidate is given to a second worker that has nothing else to do."""
+
+IDLE_MEDIANS = 2.0
+"""That time in medians. At the end of a batch it saves the wait for the last ones (docs/log.md)."""
+
+SHORT_SECONDS = 0.5
+"""Candidates that take less are handed out two at a time, so that a worker need not wait for the next one."""
+
+_RECENT = 101
+"""Candidates over which the median is taken."""
+
+_COPIES = 3
+"""Workers that may score one candidate at the same time."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a worker ended: in words, and whether it brought itself down (not from outside: a kill, a lost machine)."""
+
+    how: str
+    own: bool = False
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What to give to a worker: candidate `index` under the number `ticket`."""
+
+    worker: Hashable
+    ticket: int
+    index: int
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a candidate: an outcome, or an error that ends the search; and the attempt that ran short."""
+
+    found: Attempt | BaseException
+    first: Shortage | None = None
+
+
+@dataclass
+class Counts:
+    """What happened to workers and candidates since the beginning."""
+
+    lost: int = 0
+    retried: int = 0
+    copied: int = 0
+    answered: int = 0
+
+
+@dataclass
+class _Task:
+    """One candidate of the batch."""
+
+    losses: int = 0
+    crashes: int = 0
+    first: Shortage | None = None
+    runners: set[Hashable] = field(default_factory=set)
+
+
+@dataclass
+class _Worker:
+    host: Hashable
+    tickets: deque[int] = field(default_factory=deque)
+    since: float = 0.0
+    late: bool = False
+
+
+class Dispatcher:
+    """The state of one executor's workers, and of the batch of candidates that they score."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self._workers: dict[Hashable, _Worker] = {}
+        self._hosts: dict[Hashable, set[Hashable]] = {}
+        self._idle: dict[Hashable, None] = {}
+        self._single: dict[Hashable, None] = {}
+        self._tickets = 0
+        self._of: dict[int, int] = {}
+        self._kind: Any = None
+        self._took: deque[float] = deque(maxlen=_RECENT)
+        self._median: float | None = None
+        self._started: list[tuple[float, int, Hashable]] = []
+        self._early: list[tuple[float, int, Hashable]] = []
+        self._overtaken: list[tuple[float, int, Hashable]] = []
+        self._clear(0)
+
+    def _clear(self, count: int) -> None:
+        self._tasks = [_Task() for _ in range(count)]
+        self._waiting: list[int] = list(range(count))  # sorted, hence a heap
+        self._copies: list[int] = []
+        self._alone: list[int] = []
+        self._settled: dict[int, Settled] = {}
+        self._done = [False] * count
+        self._wanted = 0
+        self._reserved: dict[Hashable, int] = {}
+        self._lone: set[int] = set()
+
+    # --- the batch ---------------------------------------------------------------------------------------------------
+
+    def begin(self, count: int, kind: Any) -> None:
+        """A batch of candidates; answers to an earlier one that was left are not taken for this one's.
+
+        Args:
+            count: How many there are.
+            kind: What is asked of them: times of another kind say nothing of theirs.
+        """
+        self._of = {}
+        self._early = []
+        self._clear(count)
+        if self._kind is None or kind != self._kind:
+            self._kind = kind
+            self._took.clear()
+            self._median = None
+
+    def take(self, index: int) -> bool:
+        """Whether a candidate waits untried, and so is scored by the caller from now on."""
+        task = self._tasks[index]
+        if not self._waiting or self._waiting[0] != index or self._done[index] or task.losses or task.crashes:
+            return False
+        heappop(self._waiting)
+        return True
+
+    def give_back(self, index: int) -> None:
+        """The caller does not score what it took."""
+        heappush(self._waiting, index)
+
+    def settled(self) -> Iterator[tuple[int, Settled]]:
+        """The candidates from the one wanted next that are settled, without a gap, each once."""
+        while self._wanted in self._settled:
+            self._wanted += 1
+            yield self._wanted - 1, self._settled.pop(self._wanted - 1)
+
+    def settle(self, index: int, found: Attempt | BaseException) -> None:
+        """The caller scored a candidate that it took."""
+        self._settle(index, found)
+
+    # --- workers -----------------------------------------------------------------------------------------------------
+
+    @property
+    def alive(self) -> int:
+        """Workers that are ready."""
+        return len(self._workers)
+
+    @property
+    def reserved(self) -> bool:
+        """Whether some machine is kept free for one candidate alone."""
+        return bool(self._reserved)
+
+    @property
+    def running(self) -> int:
+        """Workers that are scoring."""
+        return len(self._workers) - len(self._idle)
+
+    def knows(self, worker: Hashable) -> bool:
+        """Whether a worker was ready, and is not gone."""
+        return worker in self._workers
+
+    def join(self, worker: Hashable, host: Hashable) -> None:
+        """A worker is ready; workers of one `host` share its memory."""
+        self._workers[worker] = _Worker(host)
+        self._hosts.setdefault(host, set()).add(worker)
+        self._idle[worker] = None
+
+    def lost(self, worker: Hashable, ending: Ending) -> None:
+        """A worker is gone: what it had is handed out again, and the candidate it was scoring is blamed."""
+        self.counts.lost += 1
+        if worker not in self._workers:
+            return
+        gone = self._workers.pop(worker)
+        self._idle.pop(worker, None)
+        self._single.pop(worker, None)
+        self._hosts[gone.host].discard(worker)
+        if not self._hosts[gone.host]:
+            del self._hosts[gone.host]
+            self._reserved.pop(gone.host, None)
+        for place, ticket in enumerate(gone.tickets):
+            index = self._of.pop(ticket, None)
+            if index is None or self._done[index]:
+                continue
+            task = self._tasks[index]
+            task.runners.discard(worker)
+            if place == 0:
+                self._blame(index, ending)
+            elif not task.runners:
+                heappush(self._waiting, index)
+
+    def _blame(self, index: int, ending: Ending) -> None:
+        task = self._tasks[index]
+        self.counts.retried += 1
+        if ending.own:
+            task.crashes += 1
+            if task.crashes >= CRASHES:
+                self._settle(
+                    index, ScoringFailure(f"{task.crashes} worker processes crashed scoring it ({ending.how})")
+                )
+                return
+        else:
+            task.losses += 1
+        died = Shortage(f"{task.losses} worker processes died scoring it ({ending.how})")
+        if task.losses >= TRIES + ALONE:
+            self._settle(index, died)
+        elif task.losses >= TRIES or task.first is not None:
+            task.first = task.first or died
+            self._again_alone(index)
+        elif not task.runners:
+            heappush(self._waiting, index)
+
+    def answered(self, worker: Hashable, ticket: int, found: Attempt | BaseException, now: float) -> None:
+        """A worker answered under a ticket."""
+        at = self._workers.get(worker)
+        if at is None or ticket not in at.tickets:
+            return
+        seconds, head = now - at.since, at.tickets[0] == ticket
+        at.tickets.remove(ticket)
+        if head:
+            at.late = False
+            self._head(worker, at, now)
+        self._free(worker, at)
+        index = self._of.pop(ticket, None)
+        if index is None or self._done[index]:
+            return
+        task = self._tasks[index]
+        task.runners.discard(worker)
+        if isinstance(found, Shortage) and ticket not in self._lone:
+            if task.first is None:
+                task.first = found
+                self.counts.retried += 1
+                self._again_alone(index)
+            return
+        if isinstance(found, Scored) and head:
+            self._took.append(seconds)
+            self._median = None
+        for other in task.runners:  # overtaken; one that does not even come back is ended after a while
+            heappush(self._overtaken, (now + self._patience(), self._workers[other].tickets[0], other))
+        self._settle(index, found)
+
+    def _settle(self, index: int, found: Attempt | BaseException) -> None:
+        task = self._tasks[index]
+        self._done[index] = True
+        self.counts.answered += 1
+        self._settled[index] = Settled(found, task.first)
+        for host in [host for host, held in self._reserved.items() if held == index]:
+            del self._reserved[host]
+
+    def _again_alone(self, index: int) -> None:
+        if index not in self._alone:
+            heappush(self._alone, index)
+
+    # --- what to do now ----------------------------------------------------------------------------------------------
+
+    def assignments(self, now: float) -> Iterator[Assignment]:
+        """What to hand out now, each once."""
+        self._overdue(now)
+        yield from self._alone_ones(now)
+        yield from self._late_ones(now)
+        yield from self._next_ones(now)
+        yield from self._slow_ones(now)
+
+    def _late_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates past the deadline, to a second worker before all others."""
+        while self._copies and self._idle:
+            index = heappop(self._copies)
+            if not self._done[index] and len(self._tasks[index].runners) < _COPIES:
+                self.counts.copied += 1
+                yield self._assign(next(iter(self._idle)), index, now)
+
+    def _next_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates that wait, in their order."""
+        within = self._wanted + WINDOW * len(self._workers)
+        usual = self._usual()
+        ahead = usual is not None and usual < SHORT_SECONDS
+        for free in (self._idle, self._single) if ahead else (self._idle,):
+            for worker in list(free):
+                while self._waiting and self._done[self._waiting[0]]:
+                    heappop(self._waiting)
+                if not self._waiting or self._waiting[0] >= within:
+                    return
+                at = self._workers[worker]
+                if at.host in self._reserved or at.late:
+                    continue
+                yield self._assign(worker, heappop(self._waiting), now)
+
+    def _slow_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates that only seem slow, to workers that have nothing else to do."""
+        idle = [worker for worker in self._idle if self._workers[worker].host not in self._reserved]
+        while idle and self._early and self._took and self._early[0][0] + self._seems_slow() <= now:
+            _, ticket, worker = heappop(self._early)
+            at = self._workers.get(worker)
+            index = self._of.get(ticket)
+            if at is None or not at.tickets or at.tickets[0] != ticket or index is None or ticket in self._lone:
+                continue
+            if not self._done[index] and len(self._tasks[index].runners) == 1:
+                self.counts.copied += 1
+                yield self._assign(idle.pop(), index, now)
+
+    def _alone_ones(self, now: float) -> Iterator[Assignment]:
+        """Candidates that must be scored with nothing else on their machine: it is reserved until it has drained."""
+        while self._alone:
+            index = self._alone[0]
+            if self._done[index]:
+                heappop(self._alone)
+                continue
+            host = next((host for host, held in self._reserved.items() if held == index), None)
+            if host is None:
+                free = [each for each in self._hosts if each not in self._reserved and any(self._fit(each))]
+                if not free:
+                    return
+                host = min(free, key=self._load)
+                self._reserved[host] = index
+            if self._load(host):
+                return
+            worker = next(self._fit(host), None)
+            if worker is None:  # none is heard of any more: another machine, next time
+                del self._reserved[host]
+                return
+            heappop(self._alone)
+            yield self._assign(worker, index, now, alone=True)
+
+    def _fit(self, host: Hashable) -> Iterator[Hashable]:
+        """Workers of a machine that are heard of."""
+        return (each for each in self._hosts[host] if not self._workers[each].late)
+
+    def _load(self, host: Hashable) -> int:
+        """Candidates being scored on a machine by workers that are heard of."""
+        return sum(len(self._workers[each].tickets) for each in self._fit(host))
+
+    def _assign(self, worker: Hashable, index: int, now: float, *, alone: bool = False) -> Assignment:
+        at, task = self._workers[worker], self._tasks[index]
+        self._tickets += 1
+        ticket = self._tickets
+        self._of[ticket] = index
+        at.tickets.append(ticket)
+        task.runners.add(worker)
+        self._idle.pop(worker, None)
+        self._single.pop(worker, None)
+        if len(at.tickets) == 1:
+            self._single[worker] = None
+            self._head(worker, at, now)
+        if alone:
+            self._lone.add(ticket)
+        return Assignment(worker, ticket, index)
+
+    def _head(self, worker: Hashable, at: _Worker, now: float) -> None:
+        """The first of a worker's candidates begins."""
+        at.since = now
+        if at.tickets:
+            heappush(self._started, (now, at.tickets[0], worker))
+            heappush(self._early, (now, at.tickets[0], worker))
+
+    def _free(self, worker: Hashable, at: _Worker) -> None:
+        self._idle.pop(worker, None)
+        self._single.pop(worker, None)
+        if not at.tickets:
+            self._idle[worker] = None
+        elif len(at.tickets) == 1:
+            self._single[worker] = None
+
+    def _overdue(self, now: float) -> None:
+        """Candidates past the deadline want another worker; what is queued behind them goes elsewhere."""
+        if not self._took:
+            return
+        patience = self._patience()
+        while self._started and self._started[0][0] + patience <= now:
+            _, ticket, worker = heappop(self._started)
+            at = self._workers.get(worker)
+            if at is None or not at.tickets or at.tickets[0] != ticket:
+                continue
+            at.late = True
+            for behind in list(at.tickets)[1:]:
+                index = self._of.pop(behind, None)
+                if index is not None and not self._done[index]:
+                    self._tasks[index].runners.discard(worker)
+                    heappush(self._waiting, index)
+            head = self._of.get(ticket)
+            if head is None or self._done[head]:  # of a batch that was left, or overtaken
+                heappush(self._overtaken, (now + patience, ticket, worker))
+            else:
+                heappush(self._copies, head)
+
+    def stuck(self, now: float) -> list[Hashable]:
+        """Workers to end: what they score was answered by others, and a whole deadline later they still have not."""
+        found = []
+        while self._overtaken and self._overtaken[0][0] <= now:
+            _, ticket, worker = heappop(self._overtaken)
+            at = self._workers.get(worker)
+            if at is not None and at.tickets and at.tickets[0] == ticket:
+                found.append(worker)
+        return found
+
+    def wake(self) -> float | None:
+        """When to ask again, even if nothing is heard until then; None: no need."""
+        times = [self._overtaken[0][0]] if self._overtaken else []
+        if self._started and self._took:
+            times.append(self._started[0][0] + self._patience())
+        if self._early and self._idle and self._took and not self._reserved:
+            times.append(self._early[0][0] + self._seems_slow())
+        return min(times, default=None)
+
+    def _patience(self) -> float:
+        return max(PATIENCE_SECONDS, PATIENCE_MEDIANS * (self._usual() or 0.0))
+
+    def _seems_slow(self) -> float:
+        return max(IDLE_SECONDS, IDLE_MEDIANS * (self._usual() or 0.0))
+
+    def _usual(self) -> float | None:
+        """The median of what candidates took, seconds; None before the first."""
+        if self._median is None and self._took:
+            self._median = statistics.median(self._took)
+        return self._median

@@ -1,0 +1,219 @@
+"""A pool of workers: what executors of several processes share is the dispatcher, and the loop that carries it out.
+
+An executor is a `Pool` with a transport: how a worker starts, is given a candidate, is heard and ended.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Generator, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lowland.core.errors import LowlandError
+from lowland.core.genotype import Genotype
+from lowland.execution.dispatch import Dispatcher, Ending, Settled
+from lowland.execution.executor import Executor, MeasureFunction
+from lowland.execution.outcome import Attempt, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+
+STARTS = 3
+"""Workers that may fail to start one after another, before the search stops."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker can be given candidates; workers of one host share its memory."""
+
+    worker: Hashable
+    host: Hashable
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker's candidate came to, or the error that is no single candidate's."""
+
+    worker: Hashable
+    ticket: int
+    found: Attempt | BaseException
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A worker is gone."""
+
+    worker: Hashable
+    ending: Ending
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A worker could not prepare, for a reason that holds for all."""
+
+    error: BaseException
+
+
+Event = Ready | Answer | Lost | Broken
+"""What is heard of workers."""
+
+
+class Pool(Executor):
+    """Scores genotypes by workers; subclasses say how one is reached."""
+
+    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
+        super().__init__(size, prepare, gpus)
+        self.dispatcher = Dispatcher()
+        self._began = self._now()
+        self._failed_starts = 0
+
+    # --- the transport -----------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _open(self, left: int) -> None:
+        """Start the workers, unless they have started or are not worth it for the `left` candidates of a batch."""
+
+    @abstractmethod
+    def _replace(self, worker: Hashable) -> None:
+        """Start a worker in the place of one that is gone."""
+
+    @abstractmethod
+    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Genotype) -> None:
+        """Ask a worker for a score; if it is gone that is heard."""
+
+    @abstractmethod
+    def _hear(self, seconds: float | None) -> list[Event]:
+        """What was heard; waits for something for so many seconds at most (None: as long as it takes)."""
+
+    @abstractmethod
+    def _end(self, worker: Hashable) -> None:
+        """End a worker that does not answer, at once; that it is gone is heard."""
+
+    @property
+    @abstractmethod
+    def _starting(self) -> int:
+        """Workers that have been started and are not ready yet."""
+
+    def _here(self, local: LocalScorer, genotype: Genotype) -> Attempt | None:
+        """Score in this process what no worker can take yet; None where this process does not score."""
+        return None
+
+    def _now(self) -> float:
+        return time.monotonic()
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def facts(self) -> dict[str, Any]:
+        """How its workers stand; see `Executor.facts`."""
+        counts, elapsed = self.dispatcher.counts, max(1e-9, self._now() - self._began)
+        return {
+            "alive": self.dispatcher.alive,
+            "running": self.dispatcher.running,
+            "lost": counts.lost,
+            "retried": counts.retried,
+            "copied": counts.copied,
+            "rate": round(counts.answered / elapsed, 3),
+        }
+
+    def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
+        """The outcome of every genotype; see `Executor.scores`."""
+        for group in self.groups(request, genotypes, local):
+            yield from group
+
+    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
+        """The outcomes of genotypes in their order, those together that are known together.
+
+        Args:
+            request: What to measure; goes to the function that each worker prepared.
+            genotypes: What to score.
+            local: Scores as a worker does.
+
+        Yields:
+            Outcomes, at least one.
+
+        Raises:
+            LowlandError: No worker could start, or as `LocalScorer.score`.
+        """
+        self.dispatcher.begin(len(genotypes), request)
+        done = 0
+        while done < len(genotypes):
+            self._open(len(genotypes) - done)
+            self._take_in(self._hear(0.0))
+            for each in self.dispatcher.assignments(self._now()):
+                self._give(each.worker, each.ticket, request, genotypes[each.index])
+            group, fault = self._group(genotypes)
+            done += len(group)
+            if group:
+                yield group
+            if fault is not None:
+                raise fault
+            if not group:
+                self._proceed(done, genotypes, local)
+
+    def _group(self, genotypes: Sequence[Genotype]) -> tuple[list[Outcome], BaseException | None]:
+        """Outcomes that are known next; and an error that comes after them."""
+        group: list[Outcome] = []
+        for index, each in self.dispatcher.settled():
+            try:
+                group.append(conclusion(genotypes[index], each))
+            except BaseException as fault:
+                return group, fault
+        return group, None
+
+    def _proceed(self, index: int, genotypes: Sequence[Genotype], local: LocalScorer) -> None:
+        """Score the candidate that is wanted next here where no worker can take it, or wait for workers."""
+        if self.dispatcher.take(index):
+            found = self._here(local, genotypes[index])
+            if isinstance(found, Shortage):
+                self.dispatcher.settle(index, local.again(genotypes[index], found))
+                return
+            if found is not None:
+                self.dispatcher.settle(index, found)
+                return
+            self.dispatcher.give_back(index)
+        now, wake = self._now(), self.dispatcher.wake()
+        self._take_in(self._hear(None if wake is None else max(0.0, wake - now)))
+        for worker in self.dispatcher.stuck(self._now()):
+            self._end(worker)
+
+    def _take_in(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Ready):
+                self._failed_starts = 0
+                self.dispatcher.join(event.worker, event.host)
+            elif isinstance(event, Answer):
+                self.dispatcher.answered(event.worker, event.ticket, event.found, self._now())
+            elif isinstance(event, Lost):
+                self._lost(event)
+            else:
+                raise event.error
+
+    def _lost(self, event: Lost) -> None:
+        was_ready = self.dispatcher.knows(event.worker)
+        self.dispatcher.lost(event.worker, event.ending)
+        self._failed_starts += not was_ready
+        if was_ready or self._failed_starts < STARTS:
+            self._replace(event.worker)
+        elif not self.dispatcher.alive and not self._starting:
+            raise LowlandError(
+                f"no worker process could start (the last one: {event.ending.how}); every earlier score is kept: lower "
+                f"search.workers, or set it to 1, and resume the run"
+            )
+
+
+def conclusion(genotype: Genotype, found: Settled) -> Outcome:
+    """What a settled candidate comes to.
+
+    Returns:
+        Its outcome.
+
+    Raises:
+        LowlandError: It ran short again, or too many workers were lost over it; nothing is recorded.
+        BaseException: A fault of all candidates, as it was raised where it was scored.
+    """
+    if isinstance(found.found, BaseException) and not isinstance(found.found, ScoringFailure | Shortage):
+        raise found.found
+    if found.first is not None or isinstance(found.found, Shortage):
+        first = found.first or found.found
+        assert isinstance(first, Shortage)
+        return settled(genotype, first, found.found)
+    return found.found

@@ -1,0 +1,65 @@
+"""What the executor `ray` refuses, in one sentence each; what it does is in test_conformance.py."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lowland.core.errors import ConfigError
+from lowland.execution import ray as ray_module
+from lowland.execution.ray import Ray, join, versions
+from whole_runs import Command
+
+
+@pytest.fixture(autouse=True)
+def no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
+def test_without_ray_a_run_says_how_to_install_it(lowland: Command, monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    said = lowland("run", "--data", "digits", "--set", "compute.executor=ray", "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "compute.executor=ray needs Ray, which is not installed: pip install 'lowland[ray]'" in said.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_workers_are_refused(lowland: Command, tmp_path) -> None:
+    said = lowland("run", "--data", "digits", "--workers", "0", "--out", tmp_path / "run")
+    assert said.code == 2
+    assert "search.workers" in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:1"),
+        ("ray://head:10001", "is not HOST:PORT.*ray job submit"),
+        ("somewhere", "is not HOST:PORT"),
+    ],
+)
+def test_an_address_where_nobody_answers(address: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(ConfigError, match=message):
+        Ray.require()
+
+
+def test_a_cluster_of_another_python_is_refused() -> None:
+    def init(**_: Any) -> None:
+        raise RuntimeError("Version mismatch: The cluster was started with Python 3.9.1")
+
+    with pytest.raises(ConfigError, match=r"cannot be joined \(Version mismatch: .* 3\.9\.1\); it must have the Ray"):
+        join(SimpleNamespace(init=init, __version__="2.60.0"), 1)
+
+
+def test_a_worker_of_another_lowland_is_refused() -> None:
+    pytest.importorskip("ray")
+    worker = ray_module._Scorer()
+    found = worker.begin(lambda: None, {**versions(), "lowland": "0.0.1"})  # type: ignore[arg-type, return-value]
+    assert isinstance(found, ConfigError)
+    assert "but this run lowland 0.0.1; install the same version on every machine" in str(found)
