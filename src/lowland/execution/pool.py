@@ -13,9 +13,10 @@ from typing import Any
 
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
-from lowland.execution.dispatch import Dispatcher, Ending, Settled
+from lowland.execution.dispatch import Dispatcher
 from lowland.execution.executor import Executor, MeasureFunction
 from lowland.execution.outcome import Attempt, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+from lowland.execution.tickets import Ending, Settled
 
 STARTS = 3
 """Workers that may fail to start one after another, before the search stops."""
