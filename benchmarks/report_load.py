@@ -2,11 +2,12 @@
 
 A tiny DARTS supernet is trained; then the archive gets N made-up candidates, each with the genotype, size and details
 of a real one (the default order of seven measures), as a random search of that length would leave it. Every report is
-made in a process of its own, whose wall time and largest resident memory are measured, importing torch included;
+made in a process of its own, whose wall time and largest resident memory are measured, imports included;
 `imports` is a process that only imports what the report needs, and so is what no report can be below.
 
 - `places`: the archive as it is written today, with the order of the finished search.
-- `before`: the same without it, as older versions left it, so that the order is computed by the report.
+- `before`: the same without it, as older versions left it, so that the order is computed by the report, which imports
+  the space, and so torch.
 
     python benchmarks/report_load.py
     python benchmarks/report_load.py --candidates 20000 --keep FOLDER
@@ -31,7 +32,7 @@ import numpy as np
 from common import RESULTS, save
 from lowland import spaces
 from lowland.core.device import resolve
-from lowland.search import Archive, Candidate, places
+from lowland.search import Archive, Candidate, checksums, places
 from lowland.search.aggregation import aggregated
 from lowland.store.artifacts import Ranked, Searched
 from lowland.store.run import ARCHIVE, Run
@@ -44,13 +45,13 @@ SETTINGS: dict[str, Any] = {
     "supernet": {"channels": 4, "cells": 2, "epochs": 1},
     "network": {"channels": 4, "cells": 2},
     "measure": {"calibration_images": 64, "images": 40},
-    "search": {"strategy": "random", "options": {"random": {"candidates": 4}}},
+    "search": {"finalists": 0, "strategy": "random", "options": {"random": {"candidates": 4}}},
     "compute": {"threads": 1},
 }
 """A run of a few seconds; its real candidates lend the others their details."""
 
-REPORT = "from lowland.workflow import pipeline; import sys; pipeline.report(sys.argv[1])"
-IMPORTS = "import lowland.workflow.pipeline, lowland.report.figures.plots, jinja2"
+REPORT = "from lowland.workflow import reporting; import sys; reporting.report(sys.argv[1])"
+IMPORTS = "import lowland.workflow.reporting, lowland.report.figures.plots, jinja2"
 
 
 def made(folder: Path, count: int, *, with_places: bool) -> Path:
@@ -111,6 +112,7 @@ def fill(path: Path, candidates: list[Candidate]) -> None:
         connection.executemany(
             f"INSERT INTO candidates ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows
         )
+        checksums.seal(connection)
 
 
 def _cell(candidate: Candidate, name: str) -> Any:
@@ -146,6 +148,10 @@ def record(run: Run, searched: Searched, candidates: list[Candidate], final: lis
         measure=searched.measure,
         images=searched.images,
         combine="log-rank",
+        space_size=searched.space_size,
+        cells=searched.cells,
+        objectives=searched.objectives,
+        scored_by=searched.scored_by,
     ).write(run)
 
 

@@ -1,10 +1,11 @@
 """Is the delivered network better than what anyone would write by hand, at equal size, and than a random search?
 
-For every data set, budget of parameters and seed: `lowland run` (to the delivered network), `lowland compare` with the
-space's usual references (same recipe, same seed, equal parameters, at most equal MACs), and a random search that has
+For every data set, budget of parameters and seed: `lowland run` (to the delivered network), `lowland compare` with
+networks written by hand (same recipe, same seed, equal parameters, at most equal MACs), and a random search that has
 the same time: random designs, of which as many begin their training as take the seconds that the winner's supernet,
-search and rungs took. All are judged on test images that nothing else has seen, clean and under corruption. The best
-reference of a cell is the one of the best mean over seeds, which favours it. A stopped benchmark goes on.
+search and rungs took (`--random-designs`: a fixed number, for a machine that is busy now and then). All are judged on
+test images that nothing else has seen, clean and under corruption. The best reference of a cell is the one of the best
+mean over seeds, which favours it. A stopped benchmark goes on.
 
     python benchmarks/winner_vs_references.py --data embedded --params 0.1M 0.3M --seeds 10 11
     python benchmarks/winner_vs_references.py --report
@@ -37,6 +38,8 @@ RESULT = RESULTS / "winner_vs_references.json"
 JUDGED = 1000
 """Test images under corruption."""
 
+REFERENCES = ("resnet-cell", "all-conv3x3", "mobilenetv3")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -45,6 +48,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
     parser.add_argument("--home", type=Path, default=Path(tempfile.gettempdir()) / "lowland-winner")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="as `lowland run`; kept apart")
+    parser.add_argument("--random-designs", type=int, help="designs of the random search; default: by time")
     parser.add_argument("--no-random", action="store_true", help="leave the random search out")
     parser.add_argument("--report", action="store_true", help="print the table and measure nothing")
     arguments = parser.parse_args()
@@ -67,7 +71,7 @@ def cell(data: str, params: str, seed: int, arguments: argparse.Namespace) -> No
     settings = assemble_settings(data, params, seed, arguments)
     home = arguments.home / key.replace("/", "-").replace(" ", "-")
     winner = carried(home / "winner", settings)
-    document = compare(winner, home / "compare", ComparisonRequest(seeds=1))
+    document = compare(winner, home / "compare", ComparisonRequest(references=REFERENCES, seeds=1))
     rows = {row["name"]: figures(row) for row in document["networks"]}
     name = document["networks"][0]["name"]
     found: dict[str, Any] = {
@@ -76,7 +80,7 @@ def cell(data: str, params: str, seed: int, arguments: argparse.Namespace) -> No
         "seconds": seconds(winner),
     }
     if not arguments.no_random:
-        others = merge(settings, random_search(winner, settings))
+        others = merge(settings, random_search(winner, settings, arguments.random_designs))
         drawn = carried(home / "random", others, last="evaluate")
         found["random"] = evaluated(drawn) | described(drawn)
         found["random_seconds"] = seconds(drawn)
@@ -153,8 +157,15 @@ def evaluated(path: Path) -> dict[str, Any]:
     return {"top1": clean["top1"], "corrupted": shifted["mean"]}
 
 
-def random_search(winner: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings of a random search that takes as long as the winner's supernet, search and rungs did."""
+def random_search(winner: Path, settings: dict[str, Any], finalists: int | None) -> dict[str, Any]:
+    """Settings of a random search of so many designs; None: that takes as long as the winner's search did."""
+    finalists = finalists or as_long(winner, settings)
+    own = {"random-designs": {"number": finalists}}
+    return {"search": {"searcher": "random-designs", "finalists": finalists, "hand_written": False, "options": own}}
+
+
+def as_long(winner: Path, settings: dict[str, Any]) -> int:
+    """How many random designs take as long as the winner's supernet, search and rungs did; at least 2."""
     config = assemble(settings)
     data = load(config.data, seed=config.seed)
     spent = seconds(winner)
@@ -164,8 +175,7 @@ def random_search(winner: Path, settings: dict[str, Any]) -> dict[str, Any]:
     finalists = 2
     while extra_steps(config, data, finalists + 1) * step <= spent["supernet"] + spent["search"]:
         finalists += 1
-    own = {"random-designs": {"number": max(finalists, 2)}}
-    return {"search": {"searcher": "random-designs", "finalists": finalists, "hand_written": False, "options": own}}
+    return finalists
 
 
 def seconds(path: Path) -> dict[str, float]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from lowland.workflow import pipeline
+from lowland.workflow import reporting
 
 TARGET = Path(__file__).resolve().parents[1] / "docs" / "report.png"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -34,7 +34,7 @@ def report_of(run: Path, folder: Path) -> Path:
     """The report of a copy of the run, which calls its folder runs/mine, wherever it lies."""
     copy = folder / "mine"
     shutil.copytree(run, copy)
-    page = pipeline.report(copy)
+    page = reporting.report(copy)
     page.write_text(page.read_text(encoding="utf-8").replace(str(copy.absolute()), "runs/mine"), encoding="utf-8")
     return page
 

@@ -9,6 +9,13 @@ import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "docs" / "notebooks").glob("*.ipynb"))
 
+MADE = {
+    "arrays": ("runs/digits/network/network.json",),
+    "flatness": (),
+    "rank": ("truth.csv", "runs/rank/rank.json", "runs/rank/rank.html"),
+}
+"""What each notebook leaves in its folder."""
+
 
 def test_notebooks_are_kept_without_outputs() -> None:
     assert NOTEBOOKS
@@ -28,4 +35,5 @@ def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     assert {"text/html", "image/png"} <= shown
     table = next(cell for cell in notebook.cells if ".head()" in cell.source)
     assert "<table" in table.outputs[0]["data"]["text/html"]
-    assert (tmp_path / "runs" / "digits" / "network" / "network.json").is_file()
+    for file in MADE[path.stem]:
+        assert (tmp_path / file).is_file(), file

@@ -29,6 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
     },
     "exhaustive": {"search": {"strategy": "exhaustive", "max_params": 4900}},
     "workers": {"search": {"workers": 2}},
+    "halving": {"search": {"finalists": 2, "depths": [1], "hand_written": False}},
 }
 """What each kind of run has besides the tiny settings."""
 

@@ -27,7 +27,8 @@ TINY: dict[str, Any] = {
     "data": {"name": "digits", "limit": 200},
     "supernet": {"channels": 4, "cells": 1, "epochs": 2},
     "search": {
-        "options": {"evolution": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2}}
+        "finalists": 0,
+        "options": {"evolution": {"population": 4, "generations": 2, "parents": 2, "mutations": 2, "crossovers": 2}},
     },
     "measure": {"calibration_images": 32, "images": 20},
     "network": {"channels": 4, "cells": 1},

@@ -14,10 +14,12 @@ _HOMES = {
     "Config": "lowland.core.config",
     "Genotype": "lowland.core.genotype",
     "LowlandError": "lowland.core.errors",
+    "detect": "lowland.app.dense",
     "flatness": "lowland.measures.landscape",
     "load": "lowland.delivery.network",
     "run": "lowland.app.python",
     "resume": "lowland.app.python",
+    "segment": "lowland.app.dense",
     "settings": "lowland.app.python",
     "archive": "lowland.workflow.candidates",
     "spaces": "",
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
     from lowland import measures, spaces
     from lowland.app.callbacks.callback import Callback
+    from lowland.app.dense import detect, segment
     from lowland.app.python import resume, run, settings
     from lowland.core.config import Config
     from lowland.core.errors import LowlandError
@@ -44,11 +47,13 @@ __all__ = [
     "LowlandError",
     "__version__",
     "archive",
+    "detect",
     "flatness",
     "load",
     "measures",
     "resume",
     "run",
+    "segment",
     "settings",
     "spaces",
 ]

@@ -21,7 +21,7 @@ from lowland.delivery.network import Network
 from lowland.spaces import Shape
 from lowland.store.artifacts import Exports
 from lowland.store.run import Run
-from whole_runs import Command, copied
+from whole_runs import Command, content, copied
 
 SIZES = {"nasbench201": (8, 1), "darts": (8, 2), "mobilenetv3-small": (16, 1), "mobilenetv3": (32, 1)}
 """Image size and cells of a small network in each space."""
@@ -253,7 +253,9 @@ def test_refusals(run: Path, tmp_path: Path, lowland: Command, monkeypatch: pyte
     (tmp_path / "taken").mkdir()
     assert "is a folder; name the file" in lowland("export", run, "--out", tmp_path / "taken").fault
     file = run / "config.yaml"
-    assert "cannot be made" in lowland("export", run, "--no-check", "--out", file / "x.pt2").fault
+    (tmp_path / "afile").touch()
+    assert "cannot be made" in lowland("export", run, "--no-check", "--out", tmp_path / "afile" / "x.pt2").fault
+    (tmp_path / "afile").unlink()
     assert "for several formats name a folder" in lowland("export", run, "--format", "pt2,onnx", "--out", file).fault
     alone = copied(run / "network", tmp_path / "alone")
     assert "name them with --data, or leave the check out with --no-check" in lowland("export", alone).fault
@@ -275,3 +277,20 @@ def test_without_a_check_no_images_are_needed(run: Path, tmp_path: Path, lowland
     network, program = package.load(alone), torch.export.load(tmp_path / "x.pt2").module()
     with torch.inference_mode():
         assert torch.equal(program(levels(5)), network(levels(5)))
+
+
+def test_nothing_is_written_into_a_run(
+    run: Path, lowland: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = content(run)
+    (tmp_path / "link").symlink_to(run)
+    for out in (
+        run / "archive.sqlite",
+        run / "new.pt2",
+        run / "network" / "network.safetensors",
+        tmp_path / "link" / "x",
+    ):
+        assert "would lie in the run" in lowland("export", run, "--no-check", "--out", out).fault
+    monkeypatch.chdir(run)
+    assert "name another place with --out" in lowland("export", run, "--no-check").fault
+    assert content(run) == before

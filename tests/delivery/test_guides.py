@@ -59,11 +59,13 @@ def test_exporting(there: Path, lowland: Command) -> None:
 @pytest.mark.slow
 def test_timm(there: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("timm")
-    names, delivered, segmentation = python("timm.md")
+    names, delivered, finer, segmentation = python("timm.md")
     exec(names, {})
     assert "lowland_genas_flatness_cifar100" in capsys.readouterr().out
     values: dict[str, object] = {}
     exec(delivered, values)
     assert {"model", "features", "body", "five", "grey"} <= values.keys()
+    exec(finer, {})
+    assert "[2, 4, 8, 16, 16]" in capsys.readouterr().out
     pytest.importorskip("segmentation_models_pytorch")
     exec(segmentation, {})

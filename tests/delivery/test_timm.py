@@ -176,6 +176,47 @@ def test_what_cannot_be_had_is_refused(space: str) -> None:
     assert made(space, output_stride=stride).feature_info == model.feature_info
 
 
+@pytest.mark.parametrize("space", ["darts", "mobilenetv3"])
+def test_an_output_stride_keeps_names_and_levels(space: str) -> None:
+    own = made(space, features_only=True)
+    for output_stride in (8, 16):
+        dense = made(space, features_only=True, output_stride=output_stride).eval()
+        dense.load_state_dict(own.state_dict())
+        assert dense.feature_info.channels() == own.feature_info.channels()
+        assert dense.feature_info.reduction() == [min(each, output_stride) for each in own.feature_info.reduction()]
+        with torch.no_grad():
+            maps = dense(images())
+        assert [SIDE // map_NCHW.shape[2] for map_NCHW in maps] == dense.feature_info.reduction()
+        classifying = made(space, output_stride=output_stride, num_classes=4).eval()
+        with torch.no_grad():
+            assert tuple(classifying(images()).shape) == (2, 4)
+
+
+@pytest.mark.parametrize("output_stride", [8, 16, 32])
+def test_segmentation_models_take_them_as_encoders(output_stride: int) -> None:
+    """segmentation_models.pytorch's `tu-NAME`, which asks for maps at 2, 4, 8, 16 and 32."""
+    smp = pytest.importorskip("segmentation_models_pytorch")
+    torch.manual_seed(0)
+    model = (
+        smp.DeepLabV3(
+            encoder_name="tu-lowland_darts",
+            encoder_weights=None,
+            encoder_output_stride=output_stride if output_stride < 32 else 16,
+            classes=5,
+        )
+        if output_stride < 32
+        else smp.Unet(encoder_name="tu-lowland_darts", encoder_weights=None, classes=5)
+    )
+    with torch.no_grad():
+        masks_NKHW = model.eval()(torch.randn(1, 3, 96, 128))
+        maps = model.encoder(torch.randn(1, 3, 96, 128))
+    assert masks_NKHW.shape == (1, 5, 96, 128)
+    assert [96 // map_NCHW.shape[2] for map_NCHW in maps] == [
+        1,
+        *(min(each, output_stride) for each in (2, 4, 8, 16, 32)),
+    ]
+
+
 @every_space
 def test_copies_modes_and_layer_groups(space: str) -> None:
     from timm.models import group_parameters

@@ -71,3 +71,9 @@ def test_a_larger_reference_is_told_with_its_size() -> None:
 def test_results_survive_json() -> None:
     found = results(row("a", 89.0, difference=difference(1.0, 0.5, 1.5), lacks=("drop_path",)))
     assert ComparisonResults.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_more_arithmetic_than_the_reference_is_told() -> None:
+    small = row("resnet-cell", 89.0, macs=17_000_000, difference=difference(1.0, 0.5, 1.5))
+    (sentence,) = results(small).sentences
+    assert "at 0.29 M parameters and 1.8 times its multiply-accumulates (3 seeds)" in sentence

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -15,15 +16,22 @@ from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.core.registry import SUITES
 from lowland.data import DataSet
+from lowland.data.segmentation.augmentation import Augmentation
 from lowland.data.shift import CIFAR10, cifar100, group, wnids
 from lowland.delivery.network import Network
 from lowland.evaluation.contest import Terms
+from lowland.evaluation.dense.suite import Place
+from lowland.evaluation.detection.design import DESIGNS
 from lowland.evaluation.references import Trial
+from lowland.evaluation.segmentation.design import DESIGNS as SEGMENTERS
 from lowland.evaluation.suite import EvaluationContext
 from lowland.spaces import Shape
 from lowland.testing import EvaluationSuite
 from lowland.testing.evaluation import Parts
+from lowland.testing.tiny import CPU
 from lowland.training import network as network_training
+from made_coco import coco, tiny_source
+from made_scenes import camvid, darts_source
 from published_sets import Reader, cifar_arrays, data_of, imagenet_data, pictures
 
 
@@ -202,6 +210,65 @@ class TestCifar100C(OnCifar, EvaluationSuite):
 class TestCifar101(OnCifar, EvaluationSuite):
     name = "cifar10.1"
     own: ClassVar[dict[str, Any]] = {}
+
+
+class _Dense(EvaluationSuite):
+    """Training times differ; trainings lie in a folder of the run, here a new one each time."""
+
+    source: ClassVar[Any]
+    """() → the backbone's source."""
+
+    @classmethod
+    def context(cls, data: DataSet, parts: Parts, monitor: Monitor | None = None) -> EvaluationContext:
+        context = super().context(data, parts, monitor)
+        place = Place(
+            source=cls.source(),
+            root=cls.new_folder(),
+            folder=cls.name,
+            compute=CPU,
+            seed=context.seed,
+            checkpoint_seconds=60.0,
+            monitor=context.monitor,
+        )
+        return replace(context, place=lambda name: place)
+
+    @classmethod
+    def comparable(cls, found: Any) -> Any:
+        plain = found.to_json()
+        for outcome in plain["outcomes"]:
+            del outcome["seconds"]
+        return plain
+
+
+class TestDetection(_Dense):
+    name = "detection"
+    source = staticmethod(tiny_source)
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def folders(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        pytest.importorskip("faster_coco_eval")
+        cls.new_folder = lambda: tmp_path_factory.mktemp("detection")
+        cls.options = {"coco": str(coco(tmp_path_factory.mktemp("coco"))), "steps": 1}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(DESIGNS, "small", replace(DESIGNS["small"], width=16, groups=4, sides=(64,), longest=64))
+            yield
+
+
+class TestSegmentation(_Dense):
+    name = "segmentation"
+    source = staticmethod(darts_source)
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def folders(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+        cls.new_folder = lambda: tmp_path_factory.mktemp("segmentation")
+        root = camvid(tmp_path_factory.mktemp("camvid"))
+        cls.options = {"dataset": "camvid", "root": str(root), "steps": 1, "batch_size": 2}
+        small = Augmentation(base=(64, 48), crop=(32, 32))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(SEGMENTERS, "small", replace(SEGMENTERS["small"], augmentation={"camvid": small}))
+            yield
 
 
 class TestDarkness(EvaluationSuite):

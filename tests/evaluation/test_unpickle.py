@@ -17,7 +17,8 @@ import pytest
 import releases
 import torch
 
-from lowland.core.errors import DataError
+from lowland.core.errors import DataError, RunError
+from lowland.core.weights import read_weights
 from lowland.evaluation.ranking.unpickle import read_bz2, read_torch
 
 
@@ -140,3 +141,43 @@ def test_damaged_files_are_one_sentence(tmp_path: Path) -> None:
         with pytest.raises(DataError, match="cannot be read as plain data") as caught:
             read_torch(path)
         assert "\n" not in str(caught.value)
+
+
+def doubled(depth: int, using: bytes) -> bytes:
+    """A pickle whose key would take 2^depth steps to hash, stored by one instruction or another."""
+    key = b")" + b"2\x86" * depth
+    begins = {b"s": b"}", b"u": b"}(", b"d": b"(", b"\x90": b"\x8f(", b"\x91": b"("}
+    ends = {b"s": b"Ns", b"u": b"Nu", b"d": b"Nd", b"\x90": b"\x90", b"\x91": b"\x91"}
+    named = b"\x8c\x08builtins\x8c\x03set\x93]"
+    return b"\x80\x04" + (named + key + b"a\x85R" if using == b"R" else begins[using] + key + ends[using]) + b"."
+
+
+@pytest.mark.parametrize("using", [b"s", b"u", b"d", b"\x90", b"\x91", b"R"])
+def test_keys_that_would_take_for_ever_are_refused_at_once(using: bytes, tmp_path: Path) -> None:
+    small = bz2.compress(doubled(3, using))
+    (tmp_path / "small.pbz2").write_bytes(small)
+    assert len(read_bz2(tmp_path / "small.pbz2")) == 1
+    (tmp_path / "file.pbz2").write_bytes(bz2.compress(doubled(60, using)))
+    with pytest.raises(DataError, match="a key of more than 100 parts"):
+        read_bz2(tmp_path / "file.pbz2")
+
+
+@pytest.mark.parametrize("reader", [read_torch, partial(read_weights, expected=())])
+@pytest.mark.parametrize("old", [True, False])
+def test_keys_in_files_of_torch_are_bounded_too(reader: Any, old: bool, tmp_path: Path) -> None:
+    path = tmp_path / "file.pth"
+    torch.save({"a": torch.ones(1)}, path, _use_new_zipfile_serialization=not old)
+    evil = doubled(60, b"s")
+    if old:
+        stream = io.BytesIO(path.read_bytes())
+        for _ in range(3):
+            pickle.load(stream)  # magic number, version and system
+        path.write_bytes(path.read_bytes()[: stream.tell()] + evil)
+    else:
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in parts.items():
+                archive.writestr(name, evil if name.endswith("data.pkl") else content)
+    with pytest.raises((DataError, RunError)):
+        reader(path)

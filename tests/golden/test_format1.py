@@ -19,7 +19,7 @@ from lowland.core.moved import MOVED
 from lowland.store import inside
 from lowland.store.run import ARCHIVE, CONFIG, FORMAT, MANIFEST, STAGES, Run
 from lowland.store.translation import expression_from_format_1, from_format_1
-from lowland.workflow import pipeline, rank
+from lowland.workflow import pipeline, rank, reporting
 from lowland.workflow.identity import identity_text, measure_identity
 from lowland.workflow.renewal import renewed
 from lowland.workflow.session import Session
@@ -153,7 +153,7 @@ def test_a_finished_run_is_read_and_resumed_as_it_is(finished: Path) -> None:
 
 def test_a_report_makes_it_a_run_of_today(finished: Path) -> None:
     before = content(finished)
-    pipeline.report(finished)
+    reporting.report(finished)
     after = content(finished)
     changed = {name for name in after if after[name] != before.get(name)}
     assert {file for file in changed if file != "report.html" and not file.endswith("/README.md")} == {CONFIG, MANIFEST}

@@ -16,7 +16,7 @@ from made_up_facts import darts_cell, make_pareto, make_pareto_facts, make_searc
 from lowland.core.errors import RunError
 from lowland.report import Curve, Estimate, Pareto, ReportFacts, Shift, ShiftGroup, Standing, render, write
 
-EVIL = "<script>alert(1)</script>\"'&$x$\x07"
+EVIL = "<script>alert(1)</script>\"'&$x$\x07\u202e"
 
 
 class Reader(HTMLParser):

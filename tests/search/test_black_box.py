@@ -41,6 +41,21 @@ def test_they_find_better_ones_than_chance(name: str) -> None:
     assert ours > chance + 0.01
 
 
+def test_an_ensemble_finds_better_ones_than_chance() -> None:
+    ours, chance = (sum(best(each, seed, candidates=60) for seed in range(2)) / 2 for each in ("bananas", "random"))
+    assert ours > chance + 0.03
+
+
+def test_an_ensemble_scores_mutants_of_the_best_in_rounds() -> None:
+    scores = Scores(SPACE)
+    searched("bananas", SPACE, scores, 0, {"candidates": 33, "initial": 12, "proposals": 10, "parents": 2, "models": 2})
+    origins = [origin for _, _, origin in scores.calls]
+    assert origins == ["random"] * 12 + ["surrogate"] * 21
+    known = [genotype for genotype, _, _ in scores.calls[:12]]
+    for genotype, _, _ in scores.calls[12:22]:
+        assert any(genotype in set(SPACE.neighbours(each)) for each in known)
+
+
 def test_local_search_climbs_to_an_optimum_and_begins_anew() -> None:
     scores = Scores(SPACE)
     found = searched("local", SPACE, scores, 0, {"candidates": 600})

@@ -33,6 +33,11 @@ class TestExhaustive(StrategySuite):
     name = "exhaustive"
 
 
+class TestBananas(StrategySuite):
+    name = "bananas"
+    options: ClassVar[dict[str, Any]] = {"candidates": 32, "models": 2}
+
+
 class TestRegularizedEvolution(StrategySuite):
     name = "regularized-evolution"
     options: ClassVar[dict[str, Any]] = {"candidates": 40}

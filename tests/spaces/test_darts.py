@@ -16,8 +16,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.spaces import NetworkOptions, Shape, Supernet, get, inherit, is_searched
-from lowland.spaces.darts.cells import AuxiliaryHead, cell_layouts
+from lowland.spaces.darts.cells import AuxiliaryHead
 from lowland.spaces.darts.genotype import EDGES, NODE_EDGES, OPERATIONS, from_pairs, live_edges, to_pairs
+from lowland.spaces.darts.layout import cell_layouts
 from lowland.spaces.darts.space import route_counts
 from lowland.spaces.values import Stem
 

@@ -16,6 +16,7 @@ import lowland
 from lowland.core.config import Config, RetrainConfig
 from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
+from lowland.delivery import description
 from lowland.delivery import network as delivery
 from lowland.spaces import Shape, get
 from lowland.store import inside
@@ -60,7 +61,7 @@ def loaded(path: Path) -> str:
 def told(path: Path) -> str:
     """The same without building it: what is complete in the place that `lowland.load` looks at."""
     folders = [folder for folder in ("network", f"{INCOMING}/network") if (path / folder / "network.json").exists()]
-    return str(delivery.facts(path / folders[0])["name"])
+    return str(description.facts(path / folders[0])["name"])
 
 
 def changed(run: Run, epochs: int, **other: Any) -> None:

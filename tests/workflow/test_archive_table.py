@@ -15,7 +15,7 @@ import lowland
 from golden.relocate import relocated
 from lowland.core.monitor import Monitor
 from lowland.store.run import ARCHIVE
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from lowland.workflow.presets import assemble
 from whole_runs import TINY, copied, made
 
@@ -95,7 +95,7 @@ def test_a_search_by_ranks_tells_places_and_no_raw_sums(tmp_path: Path) -> None:
     assert result.networks[0]["place"] == "1 of 8"
     assert "; place 1 of 8" in repr(result)
     assert "score" not in repr(result)
-    page = pipeline.report(tmp_path / "run").read_text()
+    page = reporting.report(tmp_path / "run").read_text()
     assert "place by the measure" in page
     assert "1<small> of 8</small>" in page
     assert "Score" not in page

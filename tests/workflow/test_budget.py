@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from lowland.core.config import Config
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.settings import duration
 from lowland.data import DataSet, load
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, searchers
 from lowland.workflow.budget import scaled, within
 from lowland.workflow.presets import assemble
 from lowland.workflow.timing import Costs, costs, seconds
@@ -93,3 +94,32 @@ def test_times_as_people_write_them(text: str, found: float) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="not a time"):
         duration("--budget", text)
+
+
+@pytest.mark.parametrize("name", ["darts", "dropnas", "p-darts", "pc-darts", "shapley"])
+def test_a_search_by_gradients_fills_the_budget(name: str, data: DataSet) -> None:
+    """What is trained within the search is timed, too, and its warm-up stays below its epochs."""
+    config = assemble(
+        TINY, {"budget": 30.0, "supernet": {"batch_size": 32, "epochs": 20}, "search": {"searcher": name}}
+    )
+    compute = pipeline.resolve(config.compute)
+    epoch = searchers.chosen(config.search).epoch_seconds(config, data, compute, lambda work: [work(0), 0.1][1])
+    assert epoch is not None
+    steps = len(data.train) // 32 + (len(data.search) // 32 if name == "dropnas" else 0)
+    assert epoch > 0.09 * steps
+    piece = replace(PIECE, supernet_step=None, candidate=None, search_epoch=1.0)
+    fitted = within(config, data, piece, "search")
+    assert fitted.supernet.epochs == 30
+    options = fitted.search.options[name]
+    assert options["warmup_epochs"] == round(1.5 * config.search.options[name]["warmup_epochs"])
+    assert seconds(fitted, data, piece, "search") == {"search": pytest.approx(30.0)}
+    searchers.chosen(scaled(config, 0.0).search).require(scaled(config, 0.0))
+
+
+def test_what_candidates_are_tuned_for_is_in_the_plan(data: DataSet) -> None:
+    config = assemble(TINY, {"finetune": {"epochs": 2}})
+    piece = costs(config, data, pipeline.resolve(config.compute))
+    assert piece.finetuning is not None
+    assert piece.finetuning > 0
+    more = seconds(config, data, replace(PIECE, finetuning=2.0), "search")["search"]
+    assert more == pytest.approx(5 * seconds(config, data, PIECE, "search")["search"])

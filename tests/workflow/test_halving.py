@@ -14,11 +14,14 @@ from lowland.data import load
 from lowland.report.gather import gather
 from lowland.spaces import Shape, get
 from lowland.store.run import Run
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from lowland.workflow.designs import Design
 from lowland.workflow.halving import Halving
+from lowland.workflow.network_size import check_limits
 from lowland.workflow.presets import assemble
-from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, rungs, total_steps
+from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, require, rungs, total_steps
+from lowland.workflow.session import Session
+from lowland.workflow.trial import trial
 from whole_runs import TINY, copied, made
 
 FIVE: dict[str, Any] = {
@@ -77,6 +80,34 @@ def test_networks_written_by_hand_are_among_them_at_every_depth_and_fill_the_bud
     for row in rows:
         wider = Shape(**images, channels=row["shape"]["channels"] + space.width_step, cells=row["shape"]["cells"])
         assert space.cost(space.parse(row["genotype"]), wider).parameters > 20_000
+
+
+def test_designs_of_several_growths(supernet_only: Path, tmp_path: Path) -> None:
+    run = copied(supernet_only, tmp_path / "run")
+    asked = {"search": FIVE["search"] | {"finalists": 4, "depths": [], "growths": [1.5, 2.0], "max_params": 20_000}}
+    pipeline.resume(run, last="train", changes=[FIVE | asked])
+    shapes = [row["shape"] for row in ranking(run)[:4]]
+    assert sorted(shape.get("growth", 2.0) for shape in shapes) == [1.5, 1.5, 2.0, 2.0]
+    delivered = json.loads((run / "network/network.json").read_text())["shape"]
+    assert delivered.get("growth", 2.0) == shapes[0].get("growth", 2.0)
+    with Run.open(run, read_only=True) as opened:
+        shown = gather(opened).halving
+    assert shown is not None
+    assert {design.growth for design in shown.designs} == {1.5, 2.0}
+    met = trial(Session(Run.open(run, read_only=True), Monitor()), tmp_path / "contest", corruptions=False)
+    assert met.usual.growth == 2.0  # a network written by hand is not what was searched for
+
+
+@pytest.mark.parametrize("sizes", [{"depths": [1, 2]}, {"growths": [1.5]}])
+def test_sizes_for_finalists_that_there_are_not_are_refused(sizes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="finalists"):
+        require(assemble({"search": {"finalists": 0} | sizes}))
+
+
+def test_a_space_with_widths_of_its_own_has_no_growth(tmp_path: Path) -> None:
+    config = assemble({"space": "mobilenetv3-small", "network": {"growth": 1.5}})
+    with pytest.raises(ConfigError, match=r"network\.growth"):
+        check_limits(config, load(config.data, seed=0))
 
 
 def test_the_delivered_network_has_the_size_of_the_last_that_went_on(halved: Path) -> None:
@@ -158,7 +189,7 @@ def test_promotion_by_the_ranks_of_two_measures(supernet_only: Path, tmp_path: P
 
 def test_the_report_tells_of_finalists(halved: Path, tmp_path: Path) -> None:
     run = copied(halved, tmp_path / "run")
-    page = pipeline.report(run).read_text()
+    page = reporting.report(run).read_text()
     assert "5 designs begin their training, and the better ones go on (successive halving)" in page
     with Run.open(run, read_only=True) as opened:
         facts = gather(opened)

@@ -14,7 +14,7 @@ from golden.relocate import relocated
 from lowland.report.gather import gather
 from lowland.store.artifacts import Searched, Trained, evaluated
 from lowland.store.run import Run
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from whole_runs import Command
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "format-1"
@@ -162,7 +162,7 @@ def test_records_of_format_1(name: str, tmp_path: Path) -> None:
 def test_a_report_of_format_1_says_what_it_said(name: str, tmp_path: Path) -> None:
     run = relocated(GOLDEN / name, tmp_path / "run")
     before = (run / "report.html").read_text()
-    after = pipeline.report(run).read_text()
+    after = reporting.report(run).read_text()
     report_time = re.compile(r"^[\d.,]+ (ms|s)$")
 
     def stable(page: str) -> list[str]:

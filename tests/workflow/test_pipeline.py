@@ -22,7 +22,7 @@ from lowland.evaluation.classification import classification, predict
 from lowland.report.gather import gather
 from lowland.store.manifest import STAGES
 from lowland.store.run import Run
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
 from whole_runs import DARTS, TINY, content, copied, evolution, judged, lasting, made, results
@@ -277,12 +277,12 @@ def test_a_changed_data_set_is_noticed(tmp_path: Path) -> None:
 
 def test_a_report_of_half_a_run(tmp_path: Path, supernet_only: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
-    page = pipeline.report(run)
+    page = reporting.report(run)
     assert "supernet" in page.read_text()
     with Run.open(run, read_only=True) as opened:
         assert not opened.stage_done("report")
     pipeline.resume(run, last="search")
     best = read(run / "search.json")["ranking"][0]["genotype"]
-    text = pipeline.report(run).read_text()
+    text = reporting.report(run).read_text()
     assert best.replace("|", "") in text.replace("|", "").replace("&#124;", "")
     assert pipeline.resume(run).stages == STAGES

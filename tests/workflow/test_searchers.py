@@ -102,6 +102,11 @@ class TestA2M(RelaxedSuite):
 
 
 @pytest.mark.slow
+class TestDsrna(RelaxedSuite):
+    name = "dsrna"
+
+
+@pytest.mark.slow
 class TestPCDarts(RelaxedSuite):
     name = "pc-darts"
     settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {

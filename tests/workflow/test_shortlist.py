@@ -13,7 +13,7 @@ from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.store.run import Run
-from lowland.workflow import pipeline
+from lowland.workflow import pipeline, reporting
 from lowland.workflow.presets import assemble
 from lowland.workflow.session import Session
 from lowland.workflow.shortlist import shortlist_measure
@@ -84,7 +84,7 @@ def test_finalists_come_from_the_shortlist(listed: Path, tmp_path: Path) -> None
     before, after = ranking(listed), ranking(run)
     assert {row["genotype"] for row in after[:2]} == {row["genotype"] for row in before[:2]}
     assert [row["genotype"] for row in after[2:]] == [row["genotype"] for row in before[2:]]
-    page = pipeline.report(run).read_text()
+    page = reporting.report(run).read_text()
     assert "the best 5 are ordered anew by <em>perturbed_accuracy(draws=2)</em>" in page
     assert '<th scope="col">Shortlist</th>' in page
 

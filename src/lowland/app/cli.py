@@ -17,7 +17,18 @@ from typer.exceptions import TyperException
 from lowland._version import __version__
 from lowland.app.console import complain
 from lowland.app.encoding import never_refuse
-from lowland.app.verbs import comparison, folders, history, listings, networks, ranking, runs, settings
+from lowland.app.verbs import (
+    comparison,
+    dense,
+    folders,
+    history,
+    landscapes,
+    listings,
+    networks,
+    ranking,
+    runs,
+    settings,
+)
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
 
 
@@ -58,9 +69,12 @@ for verb in (
     history.history,
     settings.settings,
     networks.flatness,
+    landscapes.landscape,
     ranking.truth,
     ranking.rank,
     comparison.compare,
+    dense.detect,
+    dense.segment,
     networks.export,
     *listings.VERBS,
 ):

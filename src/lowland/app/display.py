@@ -164,6 +164,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     """What `Run.status` says, for people; whole lines, so that a long path can be copied."""
     state = "running" if status["active"] else "not running"
     rows = [("run", f"{status['path']} ({state}, made {status['created']})")]
+    if status["checkpoints"] is not None:
+        rows.append(("checkpoints", status["checkpoints"]))
     for name, stage in status["stages"].items():
         text = stage["status"] + (f", {clock(stage['seconds'])}" if stage["seconds"] else "")
         if "skipped" in stage["facts"]:
@@ -178,6 +180,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             rows.append(("", progress["lull"]))
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("workers"):
             rows.append(("", _workers(progress["workers"])))
+    if status.get("progress_lost"):
+        rows.append(("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on"))
     if status["best"] is not None:
         best = status["best"]
         judged = f"score {best['score']:.4g}" if best["score"] is not None else best["place"]

@@ -262,6 +262,12 @@ OPTIONS: Mapping[str, Option] = {
         completed=completion.among(*completion.LOGGERS),
     ),
     "out_path": Option("--out", "Run directory to make.", type=Path),
+    "checkpoints_to": Option(
+        "--checkpoints-to",
+        "Folder, perhaps on another disk, that takes the checkpoints; a run's own folder: itself.",
+        "checkpoints_to",
+        Path,
+    ),
 }
 """Every shared option by the name of its value. Of two that decide the same setting the later one prevails."""
 
@@ -330,3 +336,13 @@ def layers(given: Mapping[str, Any]) -> Layers:
             found += OPTIONS[other].layers(wanted)
         found += option.layers(value)
     return found
+
+
+def numbers(option: str, text: str) -> tuple[float, ...]:
+    """Numbers separated by commas, such as 2e-3,1e-2; ConfigError where one is none."""
+    from lowland.core.errors import ConfigError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(f"{option} {text!r} must be numbers separated by commas, such as 2e-3,1e-2") from error

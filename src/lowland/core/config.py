@@ -11,6 +11,8 @@ from lowland.core.recipe import LongConfig
 from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
+Growth = Annotated[float, Field(ge=1.0, le=4.0)]
+
 
 class DataConfig(Section):
     """What the networks learn from."""
@@ -22,10 +24,11 @@ class DataConfig(Section):
         None,
         description="resize to this square; default: the images' own size (folders: their median side, at most 224)",
     )
-    fit: Literal["auto", "crop", "squash", "pad"] = Field(
+    fit: Literal["auto", "crop", "squash", "pad", "opencv"] = Field(
         "auto",
         description="how oblong pictures become square: centre cut out, squashed, or padded with black; "
-        "auto: crop, or squash where that would cut away most of a typical picture",
+        "auto: crop, or squash where that would cut away most of a typical picture; opencv: centre of a picture 8/7 as "
+        "large, resized as OpenCV does, as weights of the GeNAS code expect",
     )
     search_fraction: Fraction = Field(
         0.2, description="share of the training images held out to score candidates; not where val/ and test/ are given"
@@ -171,6 +174,9 @@ class SearchConfig(Section):
     depths: tuple[Positive, ...] = Field(
         (), description="finalists: depths (as network.cells) tried for each; default: network.cells alone"
     )
+    growths: tuple[Growth, ...] = Field(
+        (), description="finalists: growths (as network.growth) tried for each; default: network.growth alone"
+    )
     hand_written: bool = Field(
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
@@ -209,6 +215,11 @@ class NetworkConfig(Section):
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"
+    )
+    growth: Growth = Field(
+        2.0,
+        description="channels of a stage over those of the one before (NAS-Bench-201, DARTS; published: 2); below 2 "
+        "early stages are wider, so that as many parameters have more multiply-accumulates",
     )
 
 
@@ -327,6 +338,11 @@ class Config(Section):
     compute: ComputeConfig = ComputeConfig()
     history: Annotated[int, Field(ge=0)] = Field(
         3, description="how many earlier delivered networks are kept when the network is trained anew; 0: none"
+    )
+    checkpoints_to: Path | None = Field(
+        None,
+        description="folder, perhaps on another disk, that takes the checkpoints; each run makes one of its own in it; "
+        "default: in the run directory",
     )
     plugins: tuple[str, ...] = Field(
         (), description="modules that brought spaces, measures, … of your own; told by --plugin, never imported unasked"

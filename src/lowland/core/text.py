@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters but tab and line feed, the separators of lines, and the marks of the direction of writing."""
+TURNING = "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""Separators of lines, and the marks of the direction of writing, as a class of a regular expression."""
+
+_UNSEEN = re.compile(f"[\x00-\x08\x0b-\x1f\x7f-\x9f{TURNING}]")
+"""Control characters but tab and line feed, and the others that turn or break what is written."""
 
 
 def harmless(text: str) -> str:

@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from lowland.core.errors import RunError
+from lowland.core.pickled import require_readable
 
 TRAINED = ("state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights")
 AVERAGED = ("ema", "model_ema", "ema_model", "state_dict_ema", "ema_state_dict", "model_ema_state_dict")
@@ -71,6 +72,7 @@ def _content(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        require_readable(path)
         with torch.serialization.safe_globals(list(HARMLESS)):
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:

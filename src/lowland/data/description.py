@@ -127,7 +127,12 @@ def findings(
     kinds = dict.fromkeys(kind for look in looks for kind in look.kinds)
     kind = f"{size}×{size} {colour}, {', '.join(kinds)}"
     if any((look.widths_N != look.heights_N).any() for look in looks):
-        verbs: Mapping[Fit, str] = {"crop": "centre cut out of", "squash": "squashed from", "pad": "padded from"}
+        verbs: Mapping[Fit, str] = {
+            "crop": "centre cut out of",
+            "squash": "squashed from",
+            "pad": "padded from",
+            "opencv": "centre cut out of",
+        }
         kind += f", {verbs[how]} oblong pictures (data.fit={how})"
     found.append(kind)
     if not contents.looked:

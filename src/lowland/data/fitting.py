@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lowland.core.errors import DataError
+from lowland.data import opencv
 from lowland.data.selection import Indices
 
-Fit = Literal["crop", "squash", "pad"]
+Fit = Literal["crop", "squash", "pad", "opencv"]
 
 SMALLEST_SIDE = 4
 """Pixels; smaller pictures are refused wherever they come from."""
@@ -21,12 +22,13 @@ MOST = 0.5
 
 
 def fit(picture: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
-    """Make a picture square, resized with antialiasing (bilinear).
+    """Make a picture square, resized with antialiasing (bilinear) but for `opencv`.
 
     - `crop`: its centre square; the same as resizing the shorter side and then cutting out the centre, without
       computing what is cut away.
     - `squash`: all of it, its two sides by different factors.
     - `pad`: all of it in proportion, centred on black.
+    - `opencv`: the centre of a picture whose shorter side is 8/7 as long, not antialiased (`data.opencv.centre`).
 
     Returns:
         `picture` as `size` × `size` pixels.
@@ -34,6 +36,8 @@ def fit(picture: Image.Image, size: int, how: Fit = "crop") -> Image.Image:
     width, height = picture.size
     if width == height == size:
         return picture
+    if how == "opencv":
+        return opencv.centre(picture, size)
     if how == "squash" or width == height:
         return picture.resize((size, size), Image.Resampling.BILINEAR)
     if how == "pad":
@@ -54,7 +58,7 @@ def kept(widths_N: Indices, heights_N: Indices) -> NDArray[np.float64]:
     return shares
 
 
-def choose(asked: Literal["auto", "crop", "squash", "pad"], widths_N: Indices, heights_N: Indices) -> Fit:
+def choose(asked: Literal["auto"] | Fit, widths_N: Indices, heights_N: Indices) -> Fit:
     """How to fit: as asked, or with `auto` squash where the median picture would lose more than half, else crop."""
     if asked == "auto":
         return "squash" if float(np.median(kept(widths_N, heights_N))) < MOST else "crop"
@@ -64,13 +68,13 @@ def choose(asked: Literal["auto", "crop", "squash", "pad"], widths_N: Indices, h
 def natural_side(how: Fit, widths_N: Indices, heights_N: Indices, largest: int | None) -> int:
     """Find the side that keeps the pictures' resolution.
 
-    A picture's own side is its shorter side (crop), the side of the square with as many pixels (squash), or its longer
-    side (pad).
+    A picture's own side is its shorter side (crop, opencv), the side of the square with as many pixels (squash), or
+    its longer side (pad).
 
     Returns:
         The median of each picture's own side, at most `largest`, in pixels.
     """
-    if how == "crop":
+    if how in ("crop", "opencv"):
         side = int(np.median(np.minimum(widths_N, heights_N)))
     elif how == "pad":
         side = int(np.median(np.maximum(widths_N, heights_N)))

@@ -14,7 +14,7 @@ from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
 from lowland.data import Fit
 from lowland.spaces import Shape
-from lowland.spaces.values import Stem
+from lowland.spaces.values import GROWTH, PUBLISHED_GROWTH, Stem
 from lowland.store import inside
 from lowland.store.manifest_check import Fault, parsed
 
@@ -123,6 +123,16 @@ class Description:
         )
 
 
+def facts(folder: Path) -> dict[str, Any]:
+    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
+    try:
+        written = Description.read(folder, FILE, "train it again")
+        complete = inside.sha256(folder, WEIGHTS) == written.sha256
+    except (OSError, RunError):
+        return {}
+    return dict(written.facts) if complete else {}
+
+
 def digest(values: Mapping[str, Any]) -> str:
     """SHA-256 of a description without its `digest`; the checksum of the weights is a part of it."""
     own = {name: value for name, value in values.items() if name != "digest"}
@@ -130,12 +140,18 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 def _shape(values: Any) -> Shape:
-    names = {field.name for field in fields(Shape)}
-    _require(isinstance(values, dict) and set(values) == names, f"its 'shape' has not {', '.join(sorted(names))}")
+    names = {field.name for field in fields(Shape)} - {"growth"}
+    holds = isinstance(values, dict) and set(values) - {"growth"} == names
+    _require(holds, f"its 'shape' has not {', '.join(sorted(names))}")
     for name, most in MOST.items():
         value = values[name]
         _require(type(value) is int and 1 <= value <= most, f"{name} of its 'shape' is not from 1 to {most:,}")
     _require(values["stem"] in get_args(Stem), f"stem of its 'shape' is not one of {', '.join(get_args(Stem))}")
+    growth = values.get("growth", PUBLISHED_GROWTH)
+    _require(
+        _finite(growth) and GROWTH[0] <= growth <= GROWTH[1],
+        "growth of its 'shape' is not from {:g} to {:g}".format(*GROWTH),
+    )
     return Shape(**values)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, overload
 
@@ -26,6 +25,7 @@ from lowland.delivery import timm_config
 from lowland.delivery.description import FILE, FORMAT, WEIGHTS, Description, digest
 from lowland.delivery.inputs import Pictures, Preparation
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get
+from lowland.spaces.output_stride import honoured
 from lowland.store import inside
 from lowland.store.manifest import INCOMING, NETWORK
 from lowland.store.manifest_check import parsed
@@ -195,7 +195,7 @@ def save(
         "space": genotype.space,
         "genes": list(genotype.genes),
         "genotype": get(genotype.space).format(genotype),
-        "shape": asdict(shape),
+        "shape": shape.described(),
         "classes": list(data.classes),
         "mean": list(data.mean),
         "std": list(data.std),
@@ -234,17 +234,7 @@ def files(folder: Path) -> list[str]:
     return [file for file in FILES if file != timm_config.FILE or (folder / file).is_file()]
 
 
-def facts(folder: Path) -> dict[str, Any]:
-    """What was written beside a network's weights at delivery; empty where none, or only part of one, is there."""
-    try:
-        written = Description.read(folder, FILE, "train it again")
-        complete = inside.sha256(folder, WEIGHTS) == written.sha256
-    except (OSError, RunError):
-        return {}
-    return dict(written.facts) if complete else {}
-
-
-def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
+def load(path: str | Path, device: str | torch.device = "cpu", *, output_stride: int | None = None) -> Network:
     """Load a delivered network with its preprocessing.
 
     Nothing is built before the description is known to be what was written, and to fit the weights.
@@ -252,13 +242,15 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     Args:
         path: A network folder, or a run directory that holds one.
         device: Where to put it.
+        output_stride: Stride of its last feature map, 8, 16 or 32, for dense prediction; the weights are the same, the
+            last halvings are left out in favour of dilation. None: as it was trained.
 
     Returns:
         The network in evaluation mode, on `device`.
 
     Raises:
         RunError: nothing is there, it is damaged, or another version wrote it.
-        ConfigError: its search space is not known here.
+        ConfigError: its search space is not known here, or it cannot have the output stride.
         GenotypeError: its genotype is none of its space.
     """
     root, within = Path(path), ""
@@ -286,7 +278,8 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Network:
     scalars = sum(tensor.numel() for tensor in state.values())
     if scalars < space.cost(known.genotype, known.shape).parameters:
         raise RunError(f"{folder / FILE} is damaged: it describes a larger network than {WEIGHTS} holds; {again}")
-    body = space.network(known.genotype, known.shape, NetworkOptions())
+    options = NetworkOptions(output_stride=output_stride)
+    body = honoured(space.network(known.genotype, known.shape, options), output_stride, space.name)
     try:
         body.load_state_dict(state)
     except RuntimeError as error:

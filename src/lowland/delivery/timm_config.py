@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from lowland.core.genotype import Genotype
-from lowland.data import Fit
+from lowland.data import Fit, opencv
 from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, get
 
 FILE = "config.json"
@@ -20,8 +20,11 @@ FILE = "config.json"
 ARCHITECTURE = "lowland_network"
 """The registered model that builds any network of any space."""
 
-CROP_MODES: Mapping[Fit, str] = {"crop": "center", "squash": "squash", "pad": "border"}
+CROP_MODES: Mapping[Fit, str] = {"crop": "center", "squash": "squash", "pad": "border", "opencv": "center"}
 """What timm calls the ways in which oblong images become square."""
+
+SHOWN: Mapping[Fit, float] = {"opencv": opencv.SHOWN}
+"""Share of the shorter side that is shown, where that is not all. timm's own resizing is antialiased, OpenCV's not."""
 
 
 def first_convolution(body: nn.Module) -> str | None:
@@ -91,9 +94,10 @@ def config(
             "channels": shape.channels,
             "cells": shape.cells,
             "stem": shape.stem,
+            **({"growth": shape.growth} if "growth" in shape.described() else {}),
             "img_size": shape.image_size,
             "in_chans": shape.in_channels,
         },
         "pretrained_cfg": pretrained_cfg(body, shape)
-        | {"mean": list(mean), "std": list(std), "crop_mode": CROP_MODES[fit]},
+        | {"mean": list(mean), "std": list(std), "crop_mode": CROP_MODES[fit], "crop_pct": SHOWN.get(fit, 1.0)},
     }

@@ -15,8 +15,9 @@ from lowland.core.errors import ConfigError
 from lowland.delivery.timm_config import classifier
 from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, get
 from lowland.spaces.depthwise import DepthwiseConv2d
+from lowland.spaces.output_stride import honoured
 from lowland.spaces.pooling import AveragePool3x3
-from lowland.spaces.values import Stem
+from lowland.spaces.values import PUBLISHED_GROWTH, Stem
 
 for _module in (DepthwiseConv2d, AveragePool3x3):  # they choose their way by the image's size, which fx cannot follow
     register_notrace_module(_module)
@@ -41,7 +42,7 @@ class TimmNetwork(nn.Module):
         drop_rate: Dropout before the classifier, in training mode.
         drop_path_rate: See `NetworkOptions.drop_path`.
         resize: Whether a network that resizes images to a side of its own does; maps alone are had without.
-        output_stride: Refused unless it is what the last map has anyway.
+        output_stride: Stride of the last map, 8, 16 or 32; refused where the space cannot dilate to it.
 
     Attributes:
         num_features: Channels of the last map.
@@ -64,6 +65,7 @@ class TimmNetwork(nn.Module):
         channels: int = 16,
         cells: int = 14,
         stem: Stem = "auto",
+        growth: float = PUBLISHED_GROWTH,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -78,17 +80,12 @@ class TimmNetwork(nn.Module):
             channels=channels,
             cells=cells,
             stem=stem,
+            growth=growth,
         )
-        options = NetworkOptions(drop_path=drop_path_rate)
-        body = get(space).network(get(space).parse(genotype), shape, options)
+        options = NetworkOptions(drop_path=drop_path_rate, output_stride=output_stride)
+        body = honoured(get(space).network(get(space).parse(genotype), shape, options), output_stride, space)
         if not resize:
             body.resolution = None
-        strides = [info.stride for info in body.feature_info]
-        if output_stride not in (None, strides[-1]):
-            raise ConfigError(
-                f"output_stride={output_stride} cannot be had: the last map of this network has stride {strides[-1]}; "
-                "leave it out"
-            )
         if any(True for _ in body.parameters(recurse=False)) or any(True for _ in body.buffers(recurse=False)):
             raise ConfigError(f"a network of {space} cannot be a timm model: it has parameters beside its modules")
         object.__setattr__(self, "body", body)  # not one of the modules: names would begin with it

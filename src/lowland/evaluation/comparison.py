@@ -14,6 +14,9 @@ from torch import Tensor
 
 from lowland.evaluation.paired import Difference, accuracy_difference, mean_difference, over_seeds
 
+MORE_MACS = 1.1
+"""From this ratio on a sentence says that the delivered network computes more than the reference."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Hits:
@@ -216,6 +219,8 @@ def _sentence(where: str, delivered: NetworkRow, reference: NetworkRow, found: D
     sizes = f"at {_size(delivered.parameters)} parameters"
     if reference.parameters > delivered.parameters:
         sizes = f"with {_size(delivered.parameters)} parameters against {_size(reference.parameters)}"
+    if delivered.macs > MORE_MACS * reference.macs:
+        sizes += f" and {delivered.macs / reference.macs:.1f} times its multiply-accumulates"
     sample = f"{found.n} seeds" if found.over == "seeds" else f"1 seed, {found.n:,} test images"
     if found.sign == 0:
         interval = ""

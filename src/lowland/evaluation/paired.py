@@ -100,7 +100,7 @@ def mean_difference(first_N: Tensor, second_N: Tensor) -> Difference:
     Returns:
         d̄ and its interval, percent.
     """
-    return _student((first_N.double() - second_N.double()).tolist(), "images")
+    return student((first_N.double() - second_N.double()).tolist(), "images")
 
 
 def over_seeds(differences: Sequence[Difference]) -> Difference:
@@ -114,17 +114,35 @@ def over_seeds(differences: Sequence[Difference]) -> Difference:
     """
     if len(differences) == 1:
         return differences[0]
-    return _student([each.value for each in differences], "seeds")
+    return student([each.value for each in differences], "seeds")
 
 
-def _student(values: Sequence[float], over: Literal["images", "seeds"]) -> Difference:
+def interval(values: Sequence[float]) -> tuple[float, float | None, float | None]:
+    """Mean, its standard error s/√n, and half of its 95 % interval by Student's t of n − 1 degrees of freedom.
+
+    Returns:
+        The three; of a single value the mean alone.
+    """
     n = len(values)
     values_N = torch.tensor(values, dtype=torch.float64)
     mean = float(values_N.mean())
     if n == 1:
+        return mean, None, None
+    deviation = float(values_N.std())
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
+    return mean, deviation / math.sqrt(n), half
+
+
+def student(values: Sequence[float], over: Literal["images", "seeds"]) -> Difference:
+    """The mean of independent values, with Student's t-interval; of one value without.
+
+    Returns:
+        The mean and its 95 % interval.
+    """
+    mean, error, half = interval(values)
+    if error is None or half is None:
         return Difference(value=mean, low=None, high=None, over=over, n=1)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * float(values_N.std()) / math.sqrt(n)
-    return Difference(value=mean, low=mean - half, high=mean + half, over=over, n=n)
+    return Difference(value=mean, low=mean - half, high=mean + half, over=over, n=len(values))
 
 
 def _normal() -> float:

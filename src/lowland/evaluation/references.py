@@ -14,6 +14,7 @@ from lowland.evaluation.contest import Terms, Training, contest
 from lowland.spaces import Cost, Shape, get
 from lowland.spaces.reference import Reference
 from lowland.spaces.references import SpaceReference, defaults, find
+from lowland.spaces.values import PUBLISHED_GROWTH
 
 DELIVERED = "delivered"
 """Name of the delivered network in tables and folders."""
@@ -56,8 +57,8 @@ class Trial:
 
     @property
     def usual(self) -> Shape:
-        """The delivered network's shape, at the depth that nobody searched for."""
-        shape = self.delivered.shape
+        """The delivered network's shape, at the depth that nobody searched for and the published growth."""
+        shape = replace(self.delivered.shape, growth=PUBLISHED_GROWTH)
         return shape if self.cells is None else replace(shape, cells=self.cells)
 
 

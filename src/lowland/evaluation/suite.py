@@ -20,9 +20,9 @@ from lowland.core.registry import SUITES
 from lowland.core.settings import NoSettings, Section
 from lowland.data import DataSet
 from lowland.evaluation.section import Figure, SuiteSection
-from lowland.store.artifacts import SuiteRecord
 
 if TYPE_CHECKING:
+    from lowland.evaluation.dense.suite import Place
     from lowland.evaluation.references import Trial
 
 LossAt = Callable[[float, int], float]
@@ -78,6 +78,8 @@ class EvaluationContext:
         learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the
             recipe that trained it; ConfigError where it began with weights that they cannot have.
+        place: (suite) → the first network as a source of backbones, and where a suite of a dense task keeps its
+            trainings; ConfigError where the network cannot be one.
     """
 
     data: DataSet
@@ -91,6 +93,7 @@ class EvaluationContext:
     learned_search: bool = False
     supernet: Inherited | None = None
     trial: Callable[[bool], Trial] | None = None
+    place: Callable[[str], Place] | None = None
 
     @property
     def exact(self) -> Compute:
@@ -208,15 +211,6 @@ def suite(config: RunConfig, name: str) -> Suite[Any]:
 def suites(config: RunConfig) -> list[Suite[Any]]:
     """The suites asked for, each once, in the order of `evaluate.suites`; raises ConfigError as `suite`."""
     return [suite(config, name) for name in dict.fromkeys(config.evaluate.suites)]
-
-
-def figures_of(record: SuiteRecord) -> dict[str, list[Figure]]:
-    """The figures that a suite's results hold, by rank of the network; the suite is asked where they hold none yet."""
-    if record.figures is None:  # format 1, of a suite that comes with lowland
-        of = SUITES.load(record.suite)
-        asked = of(of.Config())
-        return {rank: list(found) for rank, found in asked.figures(of.Results.from_json(record.results)).items()}
-    return {rank: [Figure(**figure) for figure in found] for rank, found in record.figures.items()}
 
 
 def published_root(config: RunConfig) -> Path | None:

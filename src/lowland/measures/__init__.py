@@ -17,11 +17,34 @@
 They are served by candidate (one path, calibrated once), calibration (batch-norm statistics), per_image (losses, clean
 and under noise), perturbation (seeded weight noise), draws (several of them), hessian (products and eigenvectors) and
 direction (noise along these).
+
+Everything here is imported on first use: what only reads names or an archive needs no torch.
 """
 
-from lowland.measures.combined import Combined, get
-from lowland.measures.measure import Batches, Context, Measure, Score, register, registered
-from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "Batches": "measures.measure",
+    "Combined": "measures.combined",
+    "Context": "measures.measure",
+    "Estimate": "measures.subnet",
+    "Measure": "measures.measure",
+    "Score": "measures.measure",
+    "Subnet": "measures.subnet",
+    "SubnetMeasure": "measures.subnet",
+    "calibrated_subnet": "measures.subnet",
+    "get": "measures.combined",
+    "register": "measures.measure",
+    "registered": "measures.measure",
+}
+
+if TYPE_CHECKING:
+    from lowland.measures.combined import Combined, get
+    from lowland.measures.measure import Batches, Context, Measure, Score, register, registered
+    from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
 
 __all__ = [
     "Batches",
@@ -37,3 +60,9 @@ __all__ = [
     "register",
     "registered",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'lowland.measures' has no attribute {name!r}")
+    return getattr(import_module(f"lowland.{_HOMES[name]}"), name)

@@ -11,16 +11,11 @@ from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import MEASURES
-from lowland.measures.expression import split, terms
+from lowland.measures.expression import terms
 from lowland.measures.measure import Context, Measure, Score
 from lowland.measures.per_image import Array
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
 from lowland.spaces.space import Supernet
-
-
-def combination(config: MeasureConfig) -> str:
-    """How the parts of `config.name` are combined (`measure.combine`); `sum` where it has only one."""
-    return config.combine if len(split(config.name, "+")) > 1 else "sum"
 
 
 class Combined(Measure):

@@ -59,6 +59,11 @@ def names(text: str) -> list[str]:
     return [part.partition("(")[0].strip() for part in split(text, "+")]
 
 
+def combination(config: MeasureConfig) -> str:
+    """How the parts of `config.name` are combined (`measure.combine`); `sum` where it has only one."""
+    return config.combine if len(split(config.name, "+")) > 1 else "sum"
+
+
 def terms(config: MeasureConfig, known: Mapping[str, str] | None = None) -> list[Term]:
     """Read the sum that `config.name` writes.
 

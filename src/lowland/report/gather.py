@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lowland import spaces
-from lowland.core.config import Config
-from lowland.core.genotype import Genotype
 from lowland.core.settings import dump
 from lowland.evaluation.section import Estimate, Figure, SuiteSection
+from lowland.report import named
 from lowland.report.facts import (
     Asked,
     Commands,
@@ -33,7 +31,6 @@ from lowland.search import Archive, order
 from lowland.search.aggregation import parts
 from lowland.search.places import Place
 from lowland.search.scored import order_of, scored
-from lowland.search.strategies import strategy as strategies
 from lowland.store.artifacts import Exports, Searched, SuiteRecord, Trained, evaluated
 from lowland.store.run import ARCHIVE, STAGES, Run
 
@@ -41,10 +38,8 @@ from lowland.store.run import ARCHIVE, STAGES, Run
 def gather(run: Run) -> ReportFacts:
     """Everything the report of `run` shows, read from its directory."""
     config, manifest = run.config, run.manifest
-    space = spaces.get(config.space)
     searched = Searched.read(run) if run.stage_done("search") else None
     records = evaluated(run) if run.stage_done("evaluate") else []
-    best = Genotype(config.space, searched.ranking[0].genes) if searched is not None else None
     # A searcher that keeps no archive has a ranking only.
     search = None
     if searched is not None and searched.measure is not None:
@@ -68,11 +63,11 @@ def gather(run: Run) -> ReportFacts:
                 test=data.get("test", 0),
             ),
             space=config.space,
-            space_size=space.size,
-            measure=_measure(config) if searched is None or searched.relaxed is None else "none",
+            space_size=named.space_size(config, searched),
+            measure=named.measure(config, searched),
             strategy=searched.summary["strategy"] if searched is not None else config.search.strategy,
             seed=config.seed,
-            objectives=strategies.chosen(config.search).objectives,
+            objectives=named.objectives(config, searched),
             finetuned=config.finetune.epochs,
             shortlist=(config.search.shortlist, config.search.shortlist_measure) if config.search.shortlist else None,
             finalists=config.search.finalists,
@@ -104,7 +99,7 @@ def gather(run: Run) -> ReportFacts:
         pareto=pareto,
         halving=halving(searched, run.config) if searched is not None and config.search.finalists else None,
         relaxed=Relaxed.of(searched.relaxed) if searched is not None and searched.relaxed is not None else None,
-        cells=tuple(space.graphs(best)) if best is not None else (),
+        cells=named.cells(config, searched) if searched is not None else (),
         networks=_networks(run, searched, pareto) if searched is not None else (),
         training=_training(run),
         loading=_loading(run) if run.stage_done("train") else "",
@@ -120,12 +115,6 @@ def _judged(record: SuiteRecord) -> Judged:
     figures = {rank: tuple(Figure(**each) for each in found) for rank, found in (record.figures or {}).items()}
     section = SuiteSection.from_json(record.section) if record.section is not None else None
     return Judged(suite=record.suite, results=record.results, figures=figures, section=section)
-
-
-def _measure(config: Config) -> str:
-    """The measure that candidates are scored by, which follows from the objectives where there are several."""
-    name, combine = strategies.chosen(config.search).measure(config.measure).name, order.following(config)
-    return name if combine == "sum" else f"{name} (by {combine})"
 
 
 def _settings(run: Run) -> tuple[tuple[str, str], ...]:

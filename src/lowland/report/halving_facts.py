@@ -9,6 +9,7 @@ from typing import Any
 from lowland.core.amounts import estimate
 from lowland.core.config import Config
 from lowland.search.aggregation import parts
+from lowland.spaces.values import PUBLISHED_GROWTH
 from lowland.store.artifacts import Searched
 
 
@@ -23,6 +24,7 @@ class DesignFacts:
     name: str | None
     cells: int
     channels: int
+    growth: float
     parameters: int
     macs: int
     values: tuple[str | None, ...]
@@ -63,6 +65,7 @@ def halving(searched: Searched, config: Config) -> HalvingFacts | None:
                 name=(entry.finalist or {}).get("name"),
                 cells=entry.shape["cells"],
                 channels=entry.shape["channels"],
+                growth=entry.shape.get("growth", PUBLISHED_GROWTH),
                 parameters=entry.parameters,
                 macs=entry.macs,
                 values=values,

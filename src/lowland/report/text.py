@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-import unicodedata
+import re
 
-NONCHARACTERS = "\ufffe\uffff"
+from lowland.core.text import TURNING
+
+_UNFIT = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff{TURNING}]")
+"""Control characters, surrogates, what is no character, and what turns or breaks what is written."""
 
 HARD_SPACE = "\u00a0"
 """Keeps a number and its unit on one line."""
@@ -17,8 +20,14 @@ EXACT_DIGITS = 4
 
 
 def clean(text: str) -> str:
-    """Text in which characters that neither XML nor a reader can take are replaced by U+FFFD (line breaks, too)."""
-    return "".join("\ufffd" if unicodedata.category(c) in ("Cc", "Cs") or c in NONCHARACTERS else c for c in text)
+    """Text in which characters that neither XML nor a reader can take are replaced by U+FFFD (line breaks, too).
+
+    Among them are the marks that turn the direction of writing, so that a name reads as it is written.
+
+    Returns:
+        The text, as long as before.
+    """
+    return _UNFIT.sub("\ufffd", text)
 
 
 def estimate(value: float | None, error: float | None, least: int = 0) -> str:

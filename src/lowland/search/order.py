@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lowland.core.config import Config
-from lowland.measures.combined import combination
+from lowland.measures.expression import combination
 from lowland.search.strategies import strategy as strategies
 from lowland.store.artifacts import Searched
 

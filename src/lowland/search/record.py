@@ -25,7 +25,8 @@ class Ranked:
         place: In the order of the measure, from 1, before a shortlist or finalists changed it; None: the same.
         shortlist: How a second measure judged it (`measure`, `value`, `standard_error`); None where it did not.
         finalist: How its training began (`rungs`, `measure`, `name` of one written by hand); None: it was not begun.
-        shape: Width and depth (`channels`, `cells`), where they are this network's own; None: as the settings have it.
+        shape: `channels`, `cells` and, where it is not the published one, `growth`, where they are this network's own;
+            None: as the settings have it.
     """
 
     genotype: Genotype
@@ -37,7 +38,7 @@ class Ranked:
     place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
-    shape: Mapping[str, int] | None = None
+    shape: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

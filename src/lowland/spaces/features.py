@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from torch import Tensor, nn
@@ -34,8 +34,11 @@ class FeatureNetwork(nn.Module, ABC):
     There is one map per resolution, the last that the trunk computes at it, as the next layer gets it (in cell-based
     spaces before its ReLU). An image of H×W pixels has maps of ⌈H/stride⌉×⌈W/stride⌉: every halving rounds up.
 
+    With an output stride (`NetworkOptions.output_stride`) it has the same maps as without, and the last of them share
+    that stride.
+
     Attributes:
-        feature_info: Of every map, finest first; strides increase.
+        feature_info: Of every map, finest first; strides increase, and no further than the output stride.
         resolution: Side of the square to which the trunk first resizes every image, in pixels, whatever its size; H
             and W are those of the resized image then, and strides are counted in its pixels. None: images stay as they
             are and may have any size. Where it is a number it may be set to None: so dense prediction runs a network
@@ -74,9 +77,18 @@ class FeatureNetwork(nn.Module, ABC):
         return self.head(self.trunk(x_NCHW))
 
 
-def last_of_each_stride(maps: Iterable[FeatureInfo]) -> tuple[FeatureInfo, ...]:
-    """Of all maps of a network, in order, those that no other of the same stride follows."""
-    return tuple({info.stride: info for info in maps}.values())
+def last_of_each_stride(maps: Iterable[FeatureInfo], output_stride: int | None = None) -> tuple[FeatureInfo, ...]:
+    """Of all maps of a network, in order, those that no other of the same stride follows.
+
+    Args:
+        maps: With the strides that they have where nothing is dilated.
+        output_stride: What strides are at most; None: as they are.
+
+    Returns:
+        The last of each stride, with the strides that they have.
+    """
+    last = {info.stride: info for info in maps}.values()
+    return tuple(replace(info, stride=min(info.stride, output_stride or info.stride)) for info in last)
 
 
 def run_stem(stem: nn.Sequential, x_NCHW: Tensor, maps: list[Tensor] | None, *, halves_twice: bool) -> Tensor:

@@ -144,6 +144,9 @@ class Space(ABC):
     width_step: int = 2
     """Widths to which a network is fitted (`spaces.width`) are the multiples of this; costs never fall with them."""
 
+    grows: bool = False
+    """Whether `Shape.growth` decides widths; otherwise it must be the published 2."""
+
     references: Mapping[str, str] = MappingProxyType({})
     """Known networks of this space, such as hand-written ones, to compare found ones with: name → text form."""
 

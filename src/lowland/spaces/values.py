@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
+from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 
 
@@ -17,8 +18,14 @@ def with_gene(genotype: Genotype, gene: int, value: int) -> Genotype:
 Stem = Literal["auto", "cifar", "imagenet"]
 ClassifierCount = Literal["in*out", "profiler"]
 
+PUBLISHED_GROWTH = 2.0
+"""Channels double where the resolution halves, in all published networks of stages."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+GROWTH = (1.0, 4.0)
+"""Least and greatest growth that is built."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class Shape:
     """What a network sees and how large it is.
 
@@ -29,6 +36,8 @@ class Shape:
         channels: Initial width C.
         cells: Depth in the space's own unit (NAS-Bench-201: cells per stage; DARTS: cells in all).
         stem: `cifar` keeps the resolution, `imagenet` divides it by 2, 4 or 8 (the space says which), `auto` picks.
+        growth: g, channels of a stage over those of the one before: stage s has round(C·g^s). Below 2 a network of so
+            many parameters has more multiply-accumulates, since its early stages are wider.
     """
 
     in_channels: int = 3
@@ -37,6 +46,31 @@ class Shape:
     channels: int = 16
     cells: int = 8
     stem: Stem = "auto"
+    growth: float = PUBLISHED_GROWTH
+
+    def __repr__(self) -> str:
+        """As of a data class, without a published growth: digests of earlier runs hold it in this form."""
+        return f"Shape({', '.join(f'{name}={value!r}' for name, value in self.described().items())})"
+
+    def width(self, stage: int) -> int:
+        """Channels of a stage, counted from 0: round(C·g^s), at least 1."""
+        return max(1, round(self.channels * self.growth**stage))
+
+    def described(self) -> dict[str, Any]:
+        """All fields as JSON-like values, the growth only where it is not the published one."""
+        values = asdict(self)
+        if self.growth == PUBLISHED_GROWTH:
+            del values["growth"]
+        return values
+
+
+def require_growth(space: str, shape: Shape) -> None:
+    """Raise ConfigError for a growth outside `GROWTH`."""
+    if not GROWTH[0] <= shape.growth <= GROWTH[1]:
+        raise ConfigError(
+            f"growth={shape.growth:g} of a {space} network must be from {GROWTH[0]:g} to {GROWTH[1]:g}; published "
+            f"networks have {PUBLISHED_GROWTH:g}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +124,11 @@ class NetworkOptions:
             during training to change it).
         like_supernet: Keep what only the supernet has (batch norm after pooling, batch norm without affine
             parameters), so that inherited weights give the supernet's outputs exactly.
+        output_stride: Stride of the last map, 8, 16 or 32, by dilation in place of the last halvings
+            (`spaces.output_stride`); None: the network's own. Names and shapes of all weights stay.
     """
 
     auxiliary: bool = False
     drop_path: float = 0.0
     like_supernet: bool = False
+    output_stride: int | None = None

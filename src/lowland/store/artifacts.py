@@ -61,7 +61,7 @@ class Ranked:
         shortlist: Score by the shortlist's measure, where there was one.
         finalist: How its training began (`rungs`, `measure`, `name`), where it was begun in the search; before that
             existed, its accuracy after a short training.
-        shape: Width and depth, where they are this network's own.
+        shape: Width, depth and growth, where they are this network's own.
     """
 
     genotype: str
@@ -74,7 +74,7 @@ class Ranked:
     place: int | None = None
     shortlist: Mapping[str, Any] | None = None
     finalist: Mapping[str, Any] | None = None
-    shape: Mapping[str, int] | None = None
+    shape: Mapping[str, Any] | None = None
 
     @property
     def begun(self) -> int | None:
@@ -102,6 +102,11 @@ class Searched:
         relaxed: What a gradient search keeps of its epochs: the genotype, its skips, the validation loss; None for
             others.
         combine: How the order came of the scores (`measure.combine`), `sum` where they have a unit; None: not recorded.
+        space_size: Number of legal genotypes of the space; None: not recorded. This and what follows is kept so that
+            a page needs neither the space nor the strategy, nor torch, which they import.
+        cells: The cells of the first network, as fields of `spaces.values.CellGraph`; None: not recorded.
+        objectives: What was traded off, as written; None: not recorded.
+        scored_by: The measure that candidates were scored by, as it is written; None: not recorded.
     """
 
     ranking: tuple[Ranked, ...]
@@ -112,6 +117,10 @@ class Searched:
     pareto: Mapping[str, Any] | None = None
     relaxed: Mapping[str, Any] | None = None
     combine: str | None = None
+    space_size: int | None = None
+    cells: tuple[Mapping[str, Any], ...] | None = None
+    objectives: tuple[str, ...] | None = None
+    scored_by: str | None = None
 
     def write(self, run: Run) -> None:
         """Keep it in the run directory."""
@@ -130,6 +139,10 @@ class Searched:
             pareto=values.get("pareto"),
             relaxed=values.get("relaxed"),
             combine=values.get("combine"),
+            space_size=values.get("space_size"),
+            cells=None if values.get("cells") is None else tuple(values["cells"]),
+            objectives=None if values.get("objectives") is None else tuple(values["objectives"]),
+            scored_by=values.get("scored_by"),
         )
 
 

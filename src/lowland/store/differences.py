@@ -1,4 +1,4 @@
-"""Two runs side by side: the settings that differ, and what came of each."""
+"""Runs side by side: the settings that differ, and what came of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lowland.store.overview import delivered_network, figures
 from lowland.store.run import Run
 
 ABSENT = None
-"""What one of the two does not hold, such as a setting of a measure that it does not name."""
+"""What one of them does not hold, such as a setting of a measure that it does not name."""
 
 
 def settings_that_differ(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -19,13 +19,19 @@ def settings_that_differ(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[dic
     Returns:
         For each dotted key whose value differs: `key`, and the values `a` and `b`, None where one has none.
     """
-    one, other = dict(leaves(a)), dict(leaves(b))
-    keys = dict.fromkeys([*one, *other])
-    return [
-        {"key": key, "a": one.get(key, ABSENT), "b": other.get(key, ABSENT)}
-        for key in keys
-        if one.get(key, ABSENT) != other.get(key, ABSENT)
-    ]
+    return [{"key": key, "a": one, "b": other} for key, (one, other) in settings_beside(a, b)]
+
+
+def settings_beside(*runs: Mapping[str, Any]) -> list[tuple[str, tuple[Any, ...]]]:
+    """Compare the settings of any number of runs.
+
+    Returns:
+        Each dotted key that is not the same in all, and its value in every run, None where one has none.
+    """
+    flat = [dict(leaves(values)) for values in runs]
+    keys = dict.fromkeys(key for values in flat for key in values)
+    rows = [(key, tuple(values.get(key, ABSENT) for values in flat)) for key in keys]
+    return [(key, values) for key, values in rows if any(value != values[0] for value in values[1:])]
 
 
 def leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -44,15 +50,19 @@ def results_beside(a: Run, b: Run) -> list[dict[str, Any]]:
         For each result `name`, `unit` (empty where it has none), and `a` and `b`: mappings with `value`,
         `standard_error` and `n`, or None where a run has none.
     """
-    one, other = _results(a), _results(b)
-    units = {name: unit for name, (unit, _) in {**one, **other}.items()}
+    return [{"name": name, "unit": unit, "a": one, "b": other} for name, unit, (one, other) in results_of(a, b)]
+
+
+def results_of(*runs: Run) -> list[tuple[str, str, tuple[dict[str, Any] | None, ...]]]:
+    """The same of any number of runs.
+
+    Returns:
+        Name and unit of each result, and what every run has of it, or None.
+    """
+    found = [_results(run) for run in runs]
+    units = {name: unit for results in found for name, (unit, _) in results.items()}
     return [
-        {
-            "name": name,
-            "unit": unit,
-            "a": one[name][1] if name in one else None,
-            "b": other[name][1] if name in other else None,
-        }
+        (name, unit, tuple(results[name][1] if name in results else None for results in found))
         for name, unit in units.items()
     ]
 

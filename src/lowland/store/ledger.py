@@ -11,6 +11,7 @@ from typing import Any, Self
 from lowland.core.config import Config
 from lowland.core.errors import RunError
 from lowland.store import inside, lock
+from lowland.store.elsewhere import Store
 from lowland.store.manifest import CONFIG, FORMAT, MANIFEST, STAGES, manifest_text, renewal
 
 
@@ -105,6 +106,24 @@ class Ledger:
             if relative not in of_stage:
                 of_stage.append(relative)
 
+    @property
+    def checkpoint_root(self) -> Path:
+        """The folder that `checkpoints/` lies in: the run itself, or where `checkpoints_to` has it.
+
+        Raises:
+            RunError: The latter is out of reach or not this run's, or was named by the settings alone.
+        """
+        store = Store.of(self.manifest)
+        wanted = self.config.checkpoints_to
+        if (None if wanted is None else str(wanted)) != (None if store is None else str(Path(store.folder).parent)):
+            raise RunError(
+                f"the settings of {self.path} have checkpoints_to={wanted}, and its manifest notes no such folder; say "
+                f"where they are to lie: `lowland resume {self.path} --checkpoints-to {wanted or self.path}`"
+            )
+        return self.path if store is None else store.require(self.path)
+
     def _delete(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        for entry in entries:
-            inside.delete(self.path, entry["file"])
+        if entries:
+            root = self.checkpoint_root
+            for entry in entries:
+                inside.delete(root, entry["file"])

@@ -64,13 +64,16 @@ def require_vacant(path: Path) -> None:
         raise RunError(f"{path} is not empty and not a run (it holds {others[0]!r}); choose another --out")
 
 
-def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None = None) -> dict[str, Any]:
+def new_manifest(
+    path: Path, config: Config, data: Callable[[Path], None] | None = None, store: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Write the settings and the manifest of a new run, the manifest last: it is what makes a folder a run.
 
     Args:
         path: The folder.
         config: The settings.
         data: Writes arrays that were given in memory into a file; None where there are none.
+        store: Where its checkpoints lie (`store.elsewhere`); None: in it.
 
     Returns:
         The manifest.
@@ -89,6 +92,8 @@ def new_manifest(path: Path, config: Config, data: Callable[[Path], None] | None
         "checkpoints": {},
         "files": {name: inside.sha256(path, name) for name in made},
     }
+    if store is not None:
+        manifest["store"] = store
     inside.write_text(path, MANIFEST, manifest_text(manifest))
     return manifest
 

@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import PurePath
 from typing import Any, NoReturn
 
 MOST_BYTES = 64 * 2**20
@@ -87,6 +88,14 @@ def require_sound(manifest: Mapping[str, Any], stages: tuple[str, ...], checkpoi
         _digest(manifest["pending"].get("sha256"), "the checksum in 'pending'")
     if "reset" in manifest:
         _member(manifest["reset"], stages, "the stage in 'reset'")
+    if "store" in manifest:
+        _mapping(manifest["store"], "its 'store'")
+        if set(manifest["store"]) != {"folder", "secret"}:
+            raise Fault("its 'store' has not folder and secret")
+        for name, value in manifest["store"].items():
+            _text(value, f"the {name} of its 'store'")
+        if not PurePath(manifest["store"]["folder"]).is_absolute():
+            raise Fault("the folder of its 'store' is no absolute path")
     if "config" in manifest and not isinstance(manifest["config"], str):
         raise Fault("its 'config' is no text")
     for name in _list(manifest.get("keep", []), "its 'keep'"):

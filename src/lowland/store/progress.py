@@ -69,6 +69,10 @@ class ProgressFile:
             return None
         return value if _sound(value) else None
 
+    def lost(self) -> bool:
+        """Whether there is a file that tells nothing, since it is damaged."""
+        return (self.root / PROGRESS).exists() and self.read() is None
+
 
 def _check(value: Mapping[str, Any]) -> str:
     """A checksum of what is told; files of before had none."""

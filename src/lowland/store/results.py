@@ -77,9 +77,10 @@ class Results(Ledger):
 
     def verify(self) -> list[str]:
         """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
-        expected = dict(self.manifest["files"])
-        expected |= {e["file"]: e["sha256"] for kept in self.manifest["checkpoints"].values() for e in kept}
-        return sorted(file for file, digest in expected.items() if not holds(self.path, file, digest))
+        wrong = [file for file, digest in self.manifest["files"].items() if not holds(self.path, file, digest)]
+        kept = {e["file"]: e["sha256"] for each in self.manifest["checkpoints"].values() for e in each}
+        root = self.checkpoint_root if kept else self.path
+        return sorted(wrong + [file for file, digest in kept.items() if not holds(root, file, digest)])
 
     def _store(self, relative: str, content: bytes) -> None:
         relative, digest = self._replace(relative, content)

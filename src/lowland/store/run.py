@@ -15,6 +15,7 @@ from lowland.core.settings import dump
 from lowland.store import inside, lock
 from lowland.store.checkpoints import Checkpoints
 from lowland.store.earlier import Earlier
+from lowland.store.elsewhere import Store
 from lowland.store.manifest import (
     ARCHIVE,
     CHECKPOINTS,
@@ -82,7 +83,8 @@ class Run(Checkpoints, Results, Earlier):
                 inside.clear_temporary(path)
                 inside.make_folder(path, CHECKPOINTS)
                 sync_folder(path.absolute().parent)
-            manifest = new_manifest(path, config, data)
+            store = None if config.checkpoints_to is None else Store.make(config.checkpoints_to, path)
+            manifest = new_manifest(path, config, data, None if store is None else store.to_json())
         except BaseException:
             writer.release()
             raise
@@ -265,9 +267,13 @@ class Run(Checkpoints, Results, Earlier):
         named = {entry["file"] for kept in self.manifest["checkpoints"].values() for entry in kept}
         with explained(self.path):
             inside.clear_temporary(self.path)
-            for file in inside.files(self.path, CHECKPOINTS):
-                if file.endswith(".safetensors") and file not in named:
-                    inside.delete(self.path, file)
+            try:
+                root = self.checkpoint_root
+            except RunError:
+                return  # what needs a checkpoint says so
+            for file in inside.files(root, CHECKPOINTS):
+                if file.endswith(".tmp") or (file.endswith(".safetensors") and file not in named):
+                    inside.delete(root, file)
 
     # --- progress ------------------------------------------------------------------------------------------------
 
@@ -291,4 +297,4 @@ class Run(Checkpoints, Results, Earlier):
 
     def status(self) -> dict[str, Any]:
         """How the run stands: a JSON-like summary for people and programs (`store.status`)."""
-        return status(self, self._progress.read())
+        return status(self, self._progress.read()) | {"progress_lost": self._progress.lost()}

@@ -13,10 +13,12 @@ def status(run: Ledger, progress: dict[str, Any] | None) -> dict[str, Any]:
     """How the run stands: a JSON-like summary for people and programs.
 
     Returns:
-        `path`, `created`, `lowland`; `active` (a process is writing it) and `writer` (its name, or None);
+        `path`, `created`, `lowland`; `checkpoints` (the folder they lie in by `checkpoints_to`, or None);
+        `active` (a process is writing it) and `writer` (its name, or None);
         `stages` {name: {status: pending|running|interrupted|done, seconds, facts}} for every stage in order;
         `progress` (as last given to `progress`, or None); `seconds_left` of the running stage (None: unknown);
-        `best` (the best result last reported, or None).
+        `best` (the best result last reported, or None). `Run.status` adds `progress_lost`: whether progress.json is
+        damaged.
     """
     active = lock.held(run.path / LOCK)
     stages = {}
@@ -34,6 +36,7 @@ def status(run: Ledger, progress: dict[str, Any] | None) -> dict[str, Any]:
         "created": run.manifest["created"],
         "lowland": run.manifest["lowland"],
         "active": active,
+        "checkpoints": run.manifest["store"]["folder"] if "store" in run.manifest else None,
         "writer": lock.owner(run.path / LOCK) or None if active else None,
         "stages": stages,
         "progress": progress,

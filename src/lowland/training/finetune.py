@@ -33,10 +33,16 @@ def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: Data
     Raises:
         DivergedError: the loss became NaN or infinite.
     """
-    recipe = config.finetune
-    if not recipe.epochs:
+    if not config.finetune.epochs:
         return supernet.at(genotype)
+    network = compute.prepare(extracted(supernet, genotype))
+    fit(finetuning_job(network, genotype, config, data, compute))
+    return Single(network, genotype, supernet.shape).eval()
 
+
+def finetuning_job(network: nn.Module, genotype: Genotype, config: Config, data: DataSet, compute: Compute) -> Job:
+    """The training of a candidate's own network on the training split."""
+    recipe = config.finetune
     truth = objective(recipe, data.train.labels_N, data.num_classes)
 
     def loss(model: nn.Module, x_NCHW: Tensor, labels_N: Tensor, step: int) -> Tensor:
@@ -44,8 +50,7 @@ def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: Data
             logits_NK: Tensor = model(x_NCHW)
         return truth(logits_NK.float(), labels_N)
 
-    network = compute.prepare(extracted(supernet, genotype))
-    job = Job(
+    return Job(
         name="finetune-" + "-".join(map(str, genotype.genes)),
         title="fine-tune",
         model=network,
@@ -56,5 +61,3 @@ def finetuned(supernet: Supernet, genotype: Genotype, config: Config, data: Data
         seed=config.seed,
         compute=compute,
     )
-    fit(job)
-    return Single(network, genotype, supernet.shape).eval()

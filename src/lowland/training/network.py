@@ -74,6 +74,11 @@ def check_inheritance(recipe: RetrainConfig, width: int | str, network: Shape, s
                 f"retrain.inherit needs a network of the supernet's size, but network.{name}={found} and "
                 f"supernet.{name}={needed}; set them alike"
             )
+    if network.growth != supernet.growth:
+        raise ConfigError(
+            f"retrain.inherit needs a network of the supernet's size, but network.growth={network.growth:g} and a "
+            f"supernet's is {supernet.growth:g}; leave network.growth out"
+        )
 
 
 def job(

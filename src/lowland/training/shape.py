@@ -6,9 +6,16 @@ from typing import Literal
 
 from lowland.data import DataSet
 from lowland.spaces import Shape
+from lowland.spaces.values import PUBLISHED_GROWTH
 
 
-def on(data: DataSet, channels: int, cells: int, stem: Literal["auto", "cifar", "imagenet"]) -> Shape:
+def on(
+    data: DataSet,
+    channels: int,
+    cells: int,
+    stem: Literal["auto", "cifar", "imagenet"],
+    growth: float = PUBLISHED_GROWTH,
+) -> Shape:
     """A network of `channels` initial channels and `cells` cells for the images and classes of `data`."""
     return Shape(
         in_channels=data.in_channels,
@@ -17,4 +24,5 @@ def on(data: DataSet, channels: int, cells: int, stem: Literal["auto", "cifar", 
         channels=channels,
         cells=cells,
         stem=stem,
+        growth=growth,
     )

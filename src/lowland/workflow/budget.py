@@ -65,7 +65,8 @@ def scaled(config: Config, share: float) -> Config:
         changes["search"] = {"finalist_epochs": config.search.finalist_epochs * longer}
     if config.retrain.warmup_epochs:
         changes["retrain"]["warmup_epochs"] = min(config.retrain.warmup_epochs, retrain / 4)
-    if searchers.chosen(config.search).supernet:
+    searcher = searchers.chosen(config.search)
+    if searcher.supernet or searcher.trains:
         least = min(SHORTEST["supernet"], config.supernet.epochs)
         epochs = max(least, round(share * config.supernet.epochs))
         changes["supernet"] = {
@@ -73,4 +74,5 @@ def scaled(config: Config, share: float) -> Config:
             "min_steps": 0,
             "warmup_epochs": min(config.supernet.warmup_epochs, epochs / 4),
         }
+        changes = merge(changes, searcher.of_length(config, epochs))
     return Config.model_validate(merge(config.model_dump(), changes))

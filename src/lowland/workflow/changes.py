@@ -28,12 +28,14 @@ def with_absolute_paths(config: Config) -> Config:
     root, published = (
         each.expanduser().absolute() if each is not None else None for each in (data.root, config.evaluate.root)
     )
-    parts = {
+    parts: dict[str, Any] = {
         "data": data.model_copy(update={"name": name, "root": root}),
         "evaluate": config.evaluate.model_copy(
             update={"options": _absolute(config.evaluate.options), "root": published}
         ),
     }
+    if config.checkpoints_to is not None:
+        parts["checkpoints_to"] = config.checkpoints_to.expanduser().absolute()
     return config.model_copy(update=parts)
 
 
@@ -65,6 +67,14 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
         ConfigError: there is no such stage, a new setting is wrong, or is one that the supernet depends on.
         DataError: the data of the new settings cannot be used.
     """
+    data = _reconfigured(opened, changes, restart)
+    if any("checkpoints_to" in change for change in changes):
+        opened.keep_checkpoints_in(opened.config.checkpoints_to)
+    return data
+
+
+def _reconfigured(opened: Run, changes: Sequence[dict[str, Any]], restart: str | None) -> DataSet | None:
+    """See `reconfigure`; where checkpoints lie is left as it was."""
     order = list(STAGES)
     if restart is not None and restart not in order:
         raise ConfigError(f"unknown stage {restart!r}; the stages are {', '.join(order)}")
@@ -75,6 +85,8 @@ def reconfigure(opened: Run, changes: Sequence[dict[str, Any]], restart: str | N
     before = complete(opened.config)  # an older run lacks settings that have a default now
     old = before.model_dump(mode="json")
     config = plugins.kept(with_absolute_paths(complete(build(_changed(old, changes)))), opened.config)
+    if config.checkpoints_to is not None and config.checkpoints_to.resolve() == opened.path.resolve():
+        config = config.model_copy(update={"checkpoints_to": None})
     new = config.model_dump(mode="json")
     decided = [
         (stage, section)

@@ -8,9 +8,8 @@ on where it stopped; further references or seeds are added to what is there.
 from __future__ import annotations
 
 import difflib
-import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +22,15 @@ from lowland.core.monitor import Monitor
 from lowland.evaluation.references import Budget, Sized, Trial, default_references, references_result, sized
 from lowland.report import comparison_page
 from lowland.store import inside
-from lowland.store.lock import Lock
-from lowland.store.manifest import LOCK, MANIFEST
 from lowland.store.run import Run
+from lowland.workflow.out_folder import opened
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 
 SUITES = ("classification", "corruptions")
 """How networks can be judged; on clean test images they always are."""
 
-SETTINGS, RESULT, PAGE = "settings.json", "compare.json", "compare.html"
+RESULT, PAGE = "compare.json", "compare.html"
 NAME = re.compile(r"(timm:|published:)?[A-Za-z][A-Za-z0-9_.-]*")
 """The name of a reference, rather than a genotype."""
 
@@ -99,7 +97,7 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
         "recipe": config.retrain.compared(),
         "budget": asdict(budget) if request.fit else None,
     }
-    lock = _opened(out, fixed)
+    lock = opened(out, fixed, own={RESULT, PAGE, "networks", "judging"}, what="a comparison")
     try:
         results = references_result(met, references, seeds=request.seeds)
         document = {
@@ -160,46 +158,3 @@ def _references(request: ComparisonRequest, met: Trial, budget: Budget) -> list[
     if not found:
         raise ConfigError("none of the usual references can be built within this budget; name others with --with")
     return found
-
-
-def _opened(out: Path, fixed: Mapping[str, Any]) -> Lock:
-    """Make the folder `out`, or go on with it.
-
-    What decides every figure is written before the first training, so that none is ever mixed with others.
-
-    Returns:
-        Its lock, held.
-
-    Raises:
-        RunError: It is another comparison, or something else.
-    """
-    if (out / MANIFEST).exists():
-        raise RunError(f"{out} is a run directory; choose another --out")
-    own = {SETTINGS, RESULT, PAGE, LOCK, "networks", "judging"}
-    others = sorted(p.name for p in out.iterdir() if p.name not in own and p.suffix != ".tmp") if out.is_dir() else []
-    if others:
-        raise RunError(f"{out} is not empty and not a comparison (it holds {others[0]!r}); choose another --out")
-    inside.make_root(out)
-    inside.require_no_links(out)
-    lock = Lock(out / LOCK)
-    try:
-        if (out / SETTINGS).exists():
-            _require_same(out, fixed)
-        else:
-            inside.write_text(out, SETTINGS, json_text(dict(fixed)))
-    except BaseException:
-        lock.release()
-        raise
-    return lock
-
-
-def _require_same(out: Path, fixed: Mapping[str, Any]) -> None:
-    file = out / SETTINGS
-    try:
-        known = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"{file} is damaged ({error}); put back a good copy, or choose another --out") from error
-    plain = json.loads(json.dumps(fixed))
-    for key, value in plain.items():
-        if known.get(key) != value:
-            raise RunError(f"{out} holds a comparison with another {key}; choose another --out, or delete it")

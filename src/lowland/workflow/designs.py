@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
+from typing import Any
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
@@ -33,7 +35,14 @@ class Design:
     def key(self) -> str:
         """Differs from all other designs of a run."""
         genes = "-".join(map(str, self.genotype.genes))
-        return f"{genes}-{self.shape.cells}-{self.shape.channels}"
+        growth = self.shape.described().get("growth")
+        return f"{genes}-{self.shape.cells}-{self.shape.channels}" + (f"-{growth:g}" if growth is not None else "")
+
+    @property
+    def size(self) -> dict[str, Any]:
+        """What of its shape was chosen."""
+        sizes = self.shape.described()
+        return {name: sizes[name] for name in ("channels", "cells", "growth") if name in sizes}
 
     @property
     def checkpoint(self) -> str:
@@ -42,9 +51,10 @@ class Design:
 
 
 def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
-    """The designs that begin: the space's hand-written networks, then the search's order, each at every depth.
+    """The designs that begin: the space's hand-written networks, then the search's order.
 
-    Those that the limits do not allow, or that are there already in another form, are left out.
+    Each comes at every depth and growth that the settings name. Those that the limits do not allow, or that are there
+    already in another form, are left out.
 
     Returns:
         At most `search.finalists` designs, at least one.
@@ -52,18 +62,20 @@ def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
     config, space = session.config, session.space
     wanted = config.search.finalists
     depths = config.search.depths or (config.network.cells,)
+    growths = config.search.growths or (config.network.growth,)
+    sizes = list(product(depths, growths))
     by_hand = space.references.items() if config.search.hand_written else ()
     named = [(space.parse(text), name) for name, text in by_hand]
     pool: list[tuple[Genotype, Ranked | None, str | None]] = [(genotype, None, name) for genotype, name in named]
-    pool = pool[: max(1, wanted // (2 * len(depths)))] if pool else pool
+    pool = pool[: max(1, wanted // (2 * len(sizes)))] if pool else pool
     pool += [(each.genotype, each, None) for each in ranking]
-    found: dict[tuple[str, int], Design] = {}
+    found: dict[tuple[str, int, float], Design] = {}
     for genotype, entry, name in pool:
-        for cells in depths:
-            key = (space.key(genotype), cells)
+        for cells, growth in sizes:
+            key = (space.key(genotype), cells, growth)
             if len(found) >= wanted or key in found:
                 continue
-            shape = network_shape(config, session.data, genotype, cells)
+            shape = network_shape(config, session.data, genotype, cells, growth)
             if allowed(session, genotype, shape):
                 found[key] = Design(genotype=genotype, shape=shape, entry=entry, name=name)
     return list(found.values())

@@ -77,7 +77,8 @@ def export_network(
         The files and what came of them.
 
     Raises:
-        ConfigError: a form is unknown, a number out of range, or nothing says which images to use.
+        ConfigError: a form is unknown, a number out of range, a file would lie in a run, or nothing says which images
+            to use.
         DataError: the images are not of the network's kind.
         LowlandError: the network cannot be loaded, a form needs packages that are not installed, or a file cannot be
             written.
@@ -89,6 +90,8 @@ def export_network(
     for form in chosen:
         form.require()
     paths = places(chosen, out)
+    for path in paths:
+        _refuse_runs(path)
     run = owner(folder)
     if run is not None and not data_given:
         with Run.open(run, read_only=True) as opened:
@@ -127,6 +130,13 @@ def owner(folder: Path) -> Path | None:
     """The run that a run or network folder belongs to; None for a network folder alone."""
     whole = folder.absolute()
     return next((each for each in (whole, *whole.parents[:2]) if (each / MANIFEST).is_file()), None)
+
+
+def _refuse_runs(path: Path) -> None:
+    """Raise ConfigError where a file would lie in a run directory, of whose own files it might take the place."""
+    run = next((each for each in path.resolve().parents if (each / MANIFEST).is_file()), None)
+    if run is not None:
+        raise ConfigError(f"{path} would lie in the run {run}, whose files are its own; name another place with --out")
 
 
 def _is_first(folder: Path, run: Path) -> bool:
@@ -170,7 +180,7 @@ def _noted(run: Path, told: dict[str, Any], outcomes: Sequence[Outcome]) -> str:
     Returns:
         Nothing, or why the run could not be told: the files are there all the same.
     """
-    from lowland.workflow.pipeline import report
+    from lowland.workflow.reporting import report
 
     try:
         with Run.open(run) as opened:

@@ -25,7 +25,7 @@ from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
 from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
-from lowland.measures.combined import combination
+from lowland.measures.expression import combination
 from lowland.search.aggregation import parts
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces import Single
@@ -198,7 +198,7 @@ class Halving:
             details=of.details if of is not None else {},
             place=of.place if of is not None else None,
             shortlist=of.shortlist if of is not None else None,
-            shape={"channels": design.shape.channels, "cells": design.shape.cells},
+            shape=design.size,
             finalist={"rungs": rows, "measure": self.session.config.search.promote, "name": design.name},
         )
 

@@ -7,12 +7,13 @@ from functools import partial
 
 from lowland import spaces
 from lowland.core.config import Config
-from lowland.core.errors import BudgetError
+from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet
 from lowland.search import Limits
 from lowland.spaces import Shape
+from lowland.spaces.values import PUBLISHED_GROWTH
 from lowland.spaces.width import fitted
 from lowland.training.shape import on
 
@@ -37,7 +38,9 @@ def natural_parameters(images: int) -> int:
     return min(MOST, max(LEAST, PARAMETERS_PER_IMAGE * images))
 
 
-def network_shape(config: Config, data: DataSet, genotype: Genotype, cells: int | None = None) -> Shape:
+def network_shape(
+    config: Config, data: DataSet, genotype: Genotype, cells: int | None = None, growth: float | None = None
+) -> Shape:
     """The delivered network's size for one genotype. With `channels: fit`, the largest width within the limits.
 
     Args:
@@ -45,6 +48,7 @@ def network_shape(config: Config, data: DataSet, genotype: Genotype, cells: int 
         data: Says the images' size, and where there is no limit the network's.
         genotype: What is built.
         cells: Another depth than `network.cells`.
+        growth: Another growth than `network.growth`.
 
     Returns:
         The size. Where even the narrowest is above a limit it is that, which the search then rejects.
@@ -52,10 +56,11 @@ def network_shape(config: Config, data: DataSet, genotype: Genotype, cells: int 
     network, limits = config.network, config.search
     width = network.channels
     depth = network.cells if cells is None else cells
+    growth = network.growth if growth is None else growth
     if width != "fit":
-        return on(data, width, depth, network.stem)
+        return on(data, width, depth, network.stem, growth)
     space = spaces.get(config.space)
-    shape = on(data, space.width_step, depth, network.stem)
+    shape = on(data, space.width_step, depth, network.stem, growth)
     parameters = limits.max_params
     if parameters is None and limits.max_macs is None:
         parameters = natural_parameters(len(data.train) + len(data.search))
@@ -68,6 +73,12 @@ def network_shape(config: Config, data: DataSet, genotype: Genotype, cells: int 
 def check_limits(config: Config, data: DataSet) -> None:
     """Raise BudgetError, or ConfigError for an impossible size, before anything is computed."""
     space = spaces.get(config.space)
+    growths = {config.network.growth, *config.search.growths}
+    if not space.grows and growths != {PUBLISHED_GROWTH}:
+        raise ConfigError(
+            f"networks of {space.name} have widths of their own in every stage; leave network.growth and "
+            f"search.growths out (they are {', '.join(f'{growth:g}' for growth in sorted(growths))})"
+        )
     shape = partial(network_shape, config, data)
     limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)
     space.check(shape(limits.smallest if config.network.channels == "fit" else space.sample(numpy_rng(config.seed))))

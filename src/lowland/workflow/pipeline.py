@@ -18,10 +18,7 @@ from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
 from lowland.execution.outcome import memory_short
-from lowland.report import write
-from lowland.report.gather import gather
-from lowland.store import lock
-from lowland.store.manifest import LOCK, MANIFEST
+from lowland.store.manifest import MANIFEST
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, any_rank, barrier, join, restarted
 from lowland.workflow import plugins
@@ -257,45 +254,6 @@ def _start(session: Session, asked: Sequence[str], planned: str, *, new: bool) -
 def _warn(planned: Plan) -> None:
     for sentence in planned.doubts:
         warnings.warn(sentence, LowlandWarning, stacklevel=2)
-
-
-@settings_kept()
-def report(path: Path | str, out: Path | None = None) -> Path:
-    """Write a report from whatever stages of the run at `path` are done.
-
-    Args:
-        path: Run directory.
-        out: File outside the run to write; the run is then only read, also while it goes on. None: report.html in it.
-
-    Returns:
-        The file.
-
-    Raises:
-        RunError: the run is damaged; or another process writes it, and no `out` is given; or `out` lies within it.
-    """
-    path = Path(path)
-    if out is not None:
-        if path.resolve() in out.resolve().parents:
-            raise RunError(f"--out {out} lies in the run itself, which is only read; choose a file outside {path}")
-        with Run.open(path, read_only=True) as opened:
-            plugins.require(opened)
-            write(gather(opened), out)
-        return out
-    if lock.held(path / LOCK):
-        raise RunError(
-            f"{path} is in use by {lock.owner(path / LOCK) or 'another process'}: wait until it has finished, or write "
-            f"a report of what there is now elsewhere: `lowland report {path} --out report.html`"
-        )
-    with Run.open(path) as opened:
-        plugins.require(opened)
-        if opened.stage_done("report"):
-            opened.reset_stage("report")
-        session = Session(opened, Monitor())
-        if opened.stage_done("evaluate"):
-            run_stage(session, STAGES["report"], Monitor())
-        else:
-            STAGES["report"].run(session)
-    return path / "report.html"
 
 
 def _warn_of_damage(run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.amounts import estimate, measured, millions, standing
 from lowland.core.errors import RunError
-from lowland.evaluation.suite import figures_of
+from lowland.evaluation.recorded import figures_of
 from lowland.report.gather import gather
 from lowland.report.plots import Plot, plots
 from lowland.search.order import standings

@@ -62,6 +62,11 @@ OWN: Mapping[str, Mapping[tuple[str, str], Values]] = {
         ("quick", "nasbench201"): {"supernet": {"epochs": 15}},
         ("quick", "darts"): {"supernet": {"epochs": 4}},
     },
+    "dsrna": {
+        # A step in α differentiates twice.
+        ("quick", "nasbench201"): {"supernet": {"epochs": 15}},
+        ("quick", "darts"): {"supernet": {"epochs": 5}},
+    },
     "a2m": {(preset, "darts"): _own("a2m", flat_rho=0.1) for preset in ("quick", "standard", "paper")},
     "pc-darts": {
         ("quick", "nasbench201"): _own("pc-darts", warmup_epochs=5),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lowland.core.config import Config, MeasureConfig
-from lowland.measures.combined import combination
+from lowland.measures.expression import combination
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
 from lowland.workflow.identity import measure_identity

@@ -7,7 +7,8 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +29,9 @@ from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
+from lowland.training.finetune import finetuning_job
 from lowland.training.loop import Job
+from lowland.training.network import extracted
 from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.training.parallel import World
 from lowland.training.step import Stepper
@@ -52,6 +55,8 @@ class Costs:
         candidate: One score, on one thread.
         image: One image through the delivered network.
         corrupted: One image corrupted.
+        search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
+        finetuning: Of one candidate before its score, on one thread.
     """
 
     supernet_step: float | None
@@ -59,6 +64,8 @@ class Costs:
     candidate: float | None
     image: float
     corrupted: float
+    search_epoch: float | None = None
+    finetuning: float | None = None
 
 
 def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
@@ -84,6 +91,8 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         candidate=_candidate(config, data, compute, genotype) if searcher.supernet else None,
         image=image,
         corrupted=corrupted,
+        search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
+        finetuning=_finetuning(config, data, compute, genotype) if config.finetune.epochs else None,
     )
 
 
@@ -111,6 +120,8 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
     if last != "supernet":
         extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0
         found["search"] = _scoring(config, piece) + extra * piece.network_step
+        if piece.search_epoch is not None:
+            found["search"] += lengthened(config.supernet, len(data.train)).epochs * piece.search_epoch
     whole = rungs.total_steps(config, data)
     if last not in ("supernet", "search"):
         found["train"] = config.retrain.top * whole * piece.network_step
@@ -129,7 +140,8 @@ def _scoring(config: Config, piece: Costs) -> float:
     count = strategies.chosen(config.search).candidates()
     if piece.candidate is None or count is None:
         return 0.0
-    return count * piece.candidate / (config.search.workers or available_cores())
+    each = piece.candidate + (piece.finetuning or 0.0)
+    return count * each / (config.search.workers or available_cores())
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:
@@ -165,10 +177,16 @@ def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[
     return step_of(supernet_training.job(config, data, supernet, compute), compute)
 
 
+def _finetuning(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float:
+    """The fine-tuning of one candidate on one thread, as a worker does it."""
+    network = compute.prepare(extracted(supernet_training.initial(config, data), genotype))
+    job = finetuning_job(network, genotype, config, data, compute)
+    with _as_a_worker(compute):
+        return job.total_steps() * _timed(step_of(job, compute))
+
+
 def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:
     """One score on one thread, as a worker computes it; None where untrained weights cannot be scored."""
-    if config.finetune.epochs:
-        return None
     initial = supernet_training.initial(config, data)
     supernet = compute.prepare(supernet_training.initial(config, data)).eval()
     measure = config.measure
@@ -183,12 +201,20 @@ def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genoty
         seed=config.seed,
     )
     asked = measuring.get(strategies.chosen(config.search).measure(measure))
+    with _as_a_worker(compute):
+        try:
+            return _timed(lambda _: asked.score(supernet, genotype, context))
+        except (ArithmeticError, ValueError, LowlandError):  # untrained weights may have no finite loss
+            return None
+
+
+@contextmanager
+def _as_a_worker(compute: Compute) -> Iterator[None]:
+    """Within the block torch computes with one thread on a CPU, as where candidates are scored."""
     threads = torch.get_num_threads()
     if compute.device.type == "cpu":
         torch.set_num_threads(1)
     try:
-        return _timed(lambda _: asked.score(supernet, genotype, context))
-    except (ArithmeticError, ValueError, LowlandError):  # untrained weights may have no finite loss
-        return None
+        yield
     finally:
         torch.set_num_threads(threads)

@@ -101,3 +101,13 @@ def test_dropout_behind_skips_falls() -> None:
     assert skip_dropout(0.4, 9, 25, 10) == pytest.approx(0.4 * 15 / 25)
     assert skip_dropout(0.4, 10, 25, 10) == pytest.approx(0.4)
     assert skip_dropout(0.4, 15, 25, 10) == pytest.approx(0.4 * 0.36788, abs=1e-5)
+
+
+def test_skips_are_given_up_where_nothing_else_is_live() -> None:
+    """It went on for ever: the skip that was given up was chosen again among operations that are no choice."""
+    relaxation = spaces.get("nasbench201").relaxation
+    weights = torch.zeros(relaxation.size)
+    weights[..., : relaxation.skip + 1] = 0.5
+    found = restricted(relaxation, weights, 2)
+    assert maths.skips(relaxation, found)[relaxation.kinds[0]] == 2
+    assert 0 not in found

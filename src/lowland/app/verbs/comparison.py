@@ -1,4 +1,4 @@
-"""The verb that compares the delivered network with references, and its answer in the terminal."""
+"""The verb that compares: a delivered network with references, or searches with one another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lowland.app import console
-from lowland.app.options import JsonOutput, RunDirectory
+from lowland.app.options import OPTIONS, Given, JsonOutput, takes
+from lowland.app.verbs.searches import compare_searches, named
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -16,8 +17,19 @@ if TYPE_CHECKING:
     from lowland.evaluation.paired import Difference
 
 
+OF_SEARCHES = (
+    *("data", "space", "preset", "budget", "recipe", "epochs", "retrain_epochs", "seed", "image_size", "data_root"),
+    *("download", "device", "plugins", "config", "settings"),
+)
+"""Options of the runs that a comparison of searches makes."""
+
+
+@takes(*OF_SEARCHES)
 def compare(
-    run_directory: RunDirectory,
+    given: Given,
+    run_directory: Annotated[
+        Path | None, typer.Argument(help="Run whose network is compared; with --searchers none.")
+    ] = None,
     references: Annotated[
         list[str] | None,
         typer.Option(
@@ -27,11 +39,39 @@ def compare(
             show_default=False,
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each network.")] = 3,
-    suites: Annotated[str, typer.Option("--suites", help="How networks are judged.")] = "classification,corruptions",
+    searchers: Annotated[
+        str | None,
+        typer.Option(
+            "--searchers",
+            help="Searches to compare, separated by commas: spos, rlnas, genas, genas-angle, flatnas, default, darts, "
+            "sdarts-adv, random, any other searcher or strategy; each with every seed in --budget.",
+            show_default=False,
+        ),
+    ] = None,
+    truth: Annotated[
+        Path | None,
+        typer.Option(
+            "--truth",
+            help="With --searchers: CSV file of accuracies, looked up in place of trainings.",
+            show_default=False,
+        ),
+    ] = None,
+    truth_column: Annotated[str, typer.Option("--truth-column", help="Its column.")] = "test_acc",
+    seeds: Annotated[int, typer.Option("--seeds", help="Trainings of each network, or runs of each search.")] = 3,
+    suites: Annotated[
+        str | None,
+        typer.Option(
+            "--suites",
+            help="How networks are judged: classification, corruptions \\[default: both; of searches classification].",
+            show_default=False,
+        ),
+    ] = None,
     max_params: Annotated[
         str | None,
-        typer.Option("--max-params", help="Most parameters of a reference \\[default: the delivered network's]."),
+        typer.Option(
+            "--max-params",
+            help="Most parameters of a reference \\[default: the delivered network's], or of networks searched for.",
+        ),
     ] = None,
     max_macs: Annotated[
         str | None, typer.Option("--max-macs", help="Most MACs of a reference \\[default: the delivered network's].")
@@ -40,7 +80,30 @@ def compare(
     out_path: Annotated[Path, typer.Option("--out", help="Folder to make, or to go on with.")] = Path("runs/compare"),
     json_output: JsonOutput = False,
 ) -> None:
-    """Compare the delivered network with hand-written ones of equal size, by the same recipe."""
+    """Compare a run's network with hand-written ones of equal size, or searches with one another (--searchers)."""
+    from lowland.core.errors import ConfigError
+
+    if searchers is not None:
+        if run_directory is not None or references or no_fit:
+            other = "RUN_DIRECTORY" if run_directory is not None else "--with" if references else "--no-fit"
+            raise ConfigError(f"--searchers makes runs of its own, and {other} belongs to one run; leave one out")
+        compare_searches(
+            searchers,
+            given,
+            seeds=seeds,
+            suites=suites,
+            truth=truth,
+            truth_column=truth_column,
+            limits={"max_params": max_params, "max_macs": max_macs},
+            out=out_path,
+            json_output=json_output,
+        )
+        return
+    if run_directory is None:
+        raise ConfigError("compare needs a run directory, or searches to compare: --searchers darts,spos,genas,random")
+    begun = [OPTIONS[name].flag for name in OF_SEARCHES if given[name]] + (["--truth"] if truth is not None else [])
+    if begun:
+        raise ConfigError(f"{begun[0]} belongs to --searchers, and run {run_directory} has its own; leave one out")
     from lowland.app.display import stoppable
     from lowland.app.shown import shown
     from lowland.core.settings import count
@@ -49,7 +112,7 @@ def compare(
     request = comparison.ComparisonRequest(
         references=comparison.reference_names(references or ()),
         seeds=seeds,
-        suites=tuple(name.strip() for name in suites.split(",") if name.strip()),
+        suites=comparison.SUITES if suites is None else named(suites),
         fit=not no_fit,
         max_params=None if max_params is None else count("--max-params", max_params),
         max_macs=None if max_macs is None else count("--max-macs", max_macs),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lowland.app import console
-from lowland.app.options import IMAGES, Given, JsonOutput, layers, takes
+from lowland.app.options import IMAGES, Given, JsonOutput, layers, numbers, takes
 
 if TYPE_CHECKING:
     from lowland.delivery.agreement import Outcome
@@ -93,7 +93,7 @@ def flatness(
         weights=weights,
         weights_key=weights_key,
         split=split,
-        sigmas=_numbers("--sigmas", sigmas),
+        sigmas=numbers("--sigmas", sigmas),
         alpha=alpha,
         draws=draws,
         relative=relative,
@@ -190,12 +190,3 @@ def export_rows(outcomes: Sequence[Outcome]) -> tuple[list[str], list[list[str]]
             ]
         )
     return header, rows
-
-
-def _numbers(option: str, text: str) -> tuple[float, ...]:
-    from lowland.core.errors import ConfigError
-
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError as error:
-        raise ConfigError(f"{option} {text!r} must be numbers separated by commas, such as 2e-3,1e-2") from error

@@ -116,19 +116,29 @@ def evaluate(given: Given, run_directory: RunDirectory, quiet: Quiet = False, ve
 @takes("plugins")
 def report(
     given: Given,
-    run_directory: RunDirectory,
+    run_directories: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run directory, or several.")],
     out_path: Annotated[
         Path | None,
-        typer.Option("--out", help="File to write instead; the run is then only read.", show_default=False),
+        typer.Option(
+            "--out",
+            help="File to write instead; runs are then only read. Of several \\[default: runs/side-by-side.html].",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
-    """Write report.html from whatever stages of a run are done; with --out also while it goes on."""
-    from lowland.workflow import pipeline
+    """Write report.html from whatever stages of a run are done; of several runs a page side by side."""
+    if len(run_directories) > 1:
+        from lowland.workflow.beside import side_by_side
 
-    console.say([f"report   {pipeline.report(run_directory, out_path)}"])
+        written = side_by_side(run_directories, out_path or Path("runs/side-by-side.html"))
+    else:
+        from lowland.workflow import reporting
+
+        written = reporting.report(run_directories[0], out_path)
+    console.say([f"report   {written}"])
 
 
-@takes("data", "data_root", "plugins", "loggers")
+@takes("data", "data_root", "checkpoints_to", "plugins", "loggers")
 def resume(
     given: Given,
     run_directory: RunDirectory,

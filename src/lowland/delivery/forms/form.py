@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -150,7 +150,7 @@ def metadata(network: Network, normalise: bool | None) -> Mapping[str, str]:
         "space": network.genotype.space,
         "genotype": get(network.genotype.space).format(network.genotype),
         "genes": json.dumps(network.genotype.genes),
-        "shape": json.dumps(asdict(shape)),
+        "shape": json.dumps(shape.described()),
         "classes": json.dumps(network.classes, ensure_ascii=False),
         "image_size": str(shape.image_size),
         "channels": str(shape.in_channels),

@@ -10,13 +10,13 @@ from __future__ import annotations
 import bz2
 import pickle
 import re
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from lowland.core.errors import DataError
+from lowland.core.pickled import CONTAINERS, BoundedUnpickler, StandIn, require_readable
 
 ZIP, BZIP2, PICKLE = b"PK\x03\x04", b"BZh", b"\x80"
 """First bytes of a file of `torch.save` (new form), of a bzip2 file, and of a pickle or `torch.save`'s old form."""
@@ -68,21 +68,13 @@ class _Bounded:
         return content
 
 
-class StandIn:
-    """A class that a file can name, but neither change nor give a state that it does not ask for."""
-
-    def __setstate__(self, state: Any) -> None:
-        """Refuse; called on the class itself, where a file tries to change it, it fails as well."""
-        raise pickle.UnpicklingError(f"a state for {type(self).__name__}")
-
-
 class Type(StandIn):
     """Stands for `numpy.dtype`: plain numbers and truth values only."""
 
     def __init__(self, code: str, align: object = False, copy: object = True) -> None:
         del align, copy
-        if code not in _CODES:
-            raise pickle.UnpicklingError(f"the array type {code!r}")
+        if not isinstance(code, str) or code not in _CODES:
+            raise pickle.UnpicklingError(f"the array type {code!r}" if isinstance(code, str) else "an array type")
         self.code, self.big_endian = code, False
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
@@ -122,7 +114,7 @@ class Latin1(StandIn):
     def __new__(cls, text: str, encoding: str) -> Any:
         """The bytes."""
         if encoding != "latin1" or not isinstance(text, str):
-            raise pickle.UnpicklingError(f"the text encoding {encoding!r}")
+            raise pickle.UnpicklingError(f"the text encoding {encoding!r}" if isinstance(encoding, str) else "a text")
         return text.encode("latin1")
 
 
@@ -138,8 +130,7 @@ _NUMPY: dict[str, type] = {
 _KNOWN: dict[str, type] = {
     **_NUMPY,
     "_codecs.encode": Latin1,
-    "collections.OrderedDict": OrderedDict,
-    **{f"{module}.{kind.__name__}": kind for module in ("builtins", "__builtin__") for kind in (set, frozenset)},
+    **CONTAINERS,
 }
 
 
@@ -147,7 +138,7 @@ class _Refused(pickle.UnpicklingError):
     """A pickle asks for a Python object that is not plain data."""
 
 
-class _PlainUnpickler(pickle.Unpickler):
+class _PlainUnpickler(BoundedUnpickler):
     def find_class(self, module: str, name: str) -> type:
         path = f"{module}.{name}"
         if path not in _KNOWN:
@@ -192,6 +183,7 @@ def read_torch(path: Path) -> Any:
     import torch
 
     try:
+        require_readable(path)
         with torch.serialization.safe_globals([(stand_in, path) for path, stand_in in _NUMPY.items()]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError as error:

@@ -60,25 +60,38 @@ def density(axes: Axes, found: SpectralDensity) -> None:
     axes.set_ylabel("density, share per unit of λ")
 
 
-def contours(axes: Axes, found: Slice) -> None:
-    """Contours of a slice, at levels evenly spaced in log(1 + rise above the lowest point), some with their loss."""
+def extent(found: Slice) -> tuple[float, float]:
+    """The least and the greatest finite loss of a slice; zeros where there is none."""
+    finite = [loss for row in found.losses for loss in row if loss is not None]
+    return (min(finite), max(finite)) if finite else (0.0, 0.0)
+
+
+def contours(axes: Axes, found: Slice, between: tuple[float, float] | None = None) -> None:
+    """Contours of a slice, at levels evenly spaced in log(1 + rise above the lowest point), some with their loss.
+
+    Args:
+        axes: Where to draw.
+        found: The slice.
+        between: Least and greatest loss that levels are spaced between, so that several slices have the same ones;
+            None: its own.
+    """
     losses = np.array([[np.nan if loss is None else loss for loss in row] for row in found.losses])
-    finite = losses[np.isfinite(losses)]
-    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    low, high = extent(found) if between is None else between
     rises = np.expm1(np.linspace(0.0, np.log1p(high - low), LEVELS + 2))[1:-1]
     levels = np.unique(low + rises)
+    own_low, own_high = extent(found)
     axes.set_aspect("equal")
     axes.set_xlim(found.coordinates[0], found.coordinates[-1])
     axes.set_ylim(found.coordinates[0], found.coordinates[-1])
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    if high > low and len(levels) > 1:
+    if own_high > own_low and len(levels) > 1 and ((levels > own_low) & (levels < own_high)).any():
         shades = [SHADES[place * len(SHADES) // len(levels)] for place in range(len(levels))]
         lines = axes.contour(
             found.coordinates, found.coordinates, np.ma.masked_invalid(losses), levels=levels, colors=shades,
             linewidths=1.2,
         )  # fmt: skip
-        axes.clabel(lines, levels=levels[::2], fontsize=8, fmt="%.3g")
+        axes.clabel(lines, levels=[each for each in levels[::2] if own_low < each < own_high], fontsize=8, fmt="%.3g")
     axes.plot([0], [0], marker="+", color=LINE, markersize=10, markeredgewidth=1.5)
     x, y = AXES[found.plane]
     if found.eigenvalues:

@@ -128,7 +128,7 @@ def landscape(curves: Sequence[Curve], name: str) -> str:
             axes.fill_between(curve.sigmas, low, loss + error, color=shade, alpha=0.15, linewidth=0, zorder=1)
         losses = [value for curve in curves for value in curve.loss]
         if min(losses) > 0 and max(losses) / min(losses) > 10:
-            _logarithmic(axes, min(losses), max(losses))
+            logarithmic(axes, min(losses), max(losses))
         axes.set_xlabel("σ, standard deviation of the weight noise")
         axes.set_ylabel("cross-entropy, nats")
         axes.xaxis.set_major_locator(MaxNLocator(5))
@@ -259,7 +259,7 @@ def _focus(axes: Axes, kept: Sequence[ScoredCandidate]) -> str:
     return f"  ({below} below the axis)"
 
 
-def _logarithmic(axes: Axes, low: float, high: float) -> None:
+def logarithmic(axes: Axes, low: float, high: float) -> None:
     """A logarithmic loss axis with plain numbers at 1, 2, 5 times powers of ten."""
     axes.set_yscale("log")
     decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)

@@ -136,12 +136,20 @@ class Alternation:
         supernet, own = self.setting.supernet, self.method.options
         alphas = self.architecture.parameters()
         seen: list[Tensor] = []
+        seed = torch.initial_seed()  # of this step, the same in every pass
+
+        def outputs(x_NCHW: Tensor) -> Tensor:
+            with evaluating(supernet):
+                return supernet.mixed(x_NCHW, self.method.mixture(self.architecture)).float()
 
         def judged() -> Tensor:
             loss = self.loss(supernet, self.method.mixture(self.architecture), validation)
             seen.append(loss.detach())
-            added = self.method.penalty(self.architecture)
-            return loss if added is None else loss + added
+            penalties = (
+                self.method.penalty(self.architecture),
+                self.method.input_penalty(outputs, validation[0], seed),
+            )
+            return sum((added for added in penalties if added is not None), loss)
 
         def trained() -> Tensor:
             return self.loss(supernet, self.method.mixture(self.architecture), train)

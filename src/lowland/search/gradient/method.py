@@ -108,6 +108,20 @@ class Method:
         del architecture
         return None
 
+    def input_penalty(self, logits: Callable[[Tensor], Tensor], x_NCHW: Tensor, seed: int) -> Tensor | None:
+        """What is added to the validation loss for how outputs follow the input; None: nothing.
+
+        Args:
+            logits: Images (N, C, H, W) → logits (N, K) of the mixture in evaluation mode, in full precision.
+            x_NCHW: The validation images of the step.
+            seed: Of draws in this step.
+
+        Returns:
+            A scalar.
+        """
+        del logits, x_NCHW, seed
+        return None
+
     def limited(self, gradients: list[Tensor]) -> list[Tensor]:
         """The gradients that α is moved by; by default as they are."""
         return gradients

@@ -49,6 +49,7 @@ def restricted(relaxation: Relaxation, weights_KEO: Tensor, most: int) -> tuple[
     while skips(relaxation, found)[relaxation.kinds[0]] > most:
         chosen = [edge for edge in range(relaxation.edges) if found[edge] == relaxation.skip]
         weakest = min(chosen, key=lambda edge: float(weights_KEO[0, edge, relaxation.skip]))
-        weights_KEO[0, weakest, relaxation.skip] = 0.0
+        # Below 0, which operations have that are no choice any more: where nothing else is left one of them is taken.
+        weights_KEO[0, weakest, relaxation.skip] = -1.0
         found = genes(relaxation, weights_KEO, -1.0)
     return found

@@ -12,7 +12,8 @@ from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import Positive, Probability, Section
-from lowland.measures.combined import combination, parts_of
+from lowland.measures.combined import parts_of
+from lowland.measures.expression import combination
 from lowland.measures.subnet import SubnetMeasure
 from lowland.search.problem import SearchProblem
 from lowland.search.racing import Racing

@@ -27,6 +27,10 @@ class Local(Strategy):
 
     options: Local.Config
 
+    def candidates(self) -> int:
+        """As many as are asked for."""
+        return self.options.candidates
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         state, wanted = SearchState(problem), self.options.candidates

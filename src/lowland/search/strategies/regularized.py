@@ -45,6 +45,10 @@ class RegularizedEvolution(Strategy):
 
     options: RegularizedEvolution.Config
 
+    def candidates(self) -> int:
+        """As many as are asked for."""
+        return self.options.candidates
+
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         own, state = self.options, SearchState(problem)

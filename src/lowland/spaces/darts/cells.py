@@ -8,10 +8,9 @@ Tensor names: N batch, C channels, H height, W width, K classes. s0, s1: outputs
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,84 +18,14 @@ from torch.nn import functional
 
 from lowland.core.genotype import Genotype
 from lowland.spaces.darts.genotype import EDGES, OPERATIONS, LiveCell, LiveEdge, live_edges
-from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_stride, run_stem
+from lowland.spaces.darts.layout import CellLayout, cell_layouts, feature_info, has_imagenet_stem
+from lowland.spaces.features import FeatureNetwork, run_stem
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
 from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import Supernet, SupernetPath, is_searched
 from lowland.spaces.values import NetworkOptions, Shape
 
-IMAGENET_STEM_FROM = 96
-"""Image size, pixels, from which stem `auto` is the ImageNet stem (÷ 8 before the second cell)."""
-
 AUXILIARY_FEATURES = 768
-
-
-@dataclass(frozen=True, slots=True)
-class CellLayout:
-    """Widths and kind of one cell: input channels from two cells before and from the cell before, own width."""
-
-    c_prev_prev: int
-    c_prev: int
-    channels: int
-    reduction: bool
-    reduction_prev: bool
-
-    @property
-    def c_out(self) -> int:
-        """Channels of the concatenated output."""
-        return 4 * self.channels
-
-    def stride(self, source: int) -> int:
-        """Stride of an edge from `source`: 2 from the two inputs of a reduction cell, else 1."""
-        return 2 if self.reduction and source < 2 else 1
-
-
-def has_imagenet_stem(shape: Shape) -> bool:
-    """Whether a network of this shape starts with the ImageNet stem."""
-    return shape.stem == "imagenet" or (shape.stem == "auto" and shape.image_size >= IMAGENET_STEM_FROM)
-
-
-@lru_cache(maxsize=256)
-def cell_layouts(shape: Shape) -> tuple[CellLayout, ...]:
-    """Lay out a network: reductions at cells // 3 and 2 · cells // 3 (DARTS), the first cell always normal.
-
-    So 14 cells reduce at 4 and 9; 3 at 1 and 2; 2 at 1 only, and a single cell is a normal one.
-
-    Returns:
-        Every cell, from input to output.
-    """
-    imagenet = has_imagenet_stem(shape)
-    channels = shape.channels
-    c_prev_prev = c_prev = channels if imagenet else 3 * channels
-    reduction_prev = imagenet
-    layouts = []
-    for index in range(shape.cells):
-        reduction = index > 0 and index in (shape.cells // 3, 2 * shape.cells // 3)
-        channels *= 2 if reduction else 1
-        layout = CellLayout(c_prev_prev, c_prev, channels, reduction, reduction_prev)
-        layouts.append(layout)
-        c_prev_prev, c_prev, reduction_prev = c_prev, layout.c_out, reduction
-    return tuple(layouts)
-
-
-def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:
-    """Describe both maps inside the ImageNet stem, and the outputs of the cells before a reduction or the end.
-
-    Of 14 cells: C/2 and C channels inside the ImageNet stem at strides 2 and 4, and 4C, 8C, 16C of cells 3, 8, 13 at
-    8, 16, 32; without that stem the latter alone at 1, 2, 4.
-
-    Returns:
-        One map of each stride, in the order they are computed.
-    """
-    maps: list[FeatureInfo] = []
-    stride = 1
-    if has_imagenet_stem(shape):
-        maps += [FeatureInfo(shape.channels // 2, 2, "stem.first.0"), FeatureInfo(shape.channels, 4, "stem.first.1")]
-        stride = 8
-    for index, layout in enumerate(cell_layouts(shape)):
-        stride *= 2 if layout.reduction else 1
-        maps.append(FeatureInfo(layout.c_out, stride, f"cells.{index}"))
-    return last_of_each_stride(maps)
 
 
 class Stem(nn.Module):
@@ -160,31 +89,64 @@ class AuxiliaryHead(nn.Module):
         return cast(Tensor, self.classifier(self.features(both_ends).flatten(1)))
 
 
-_BUILD: Mapping[str, Callable[[int, int, bool], nn.Module]] = {
-    "max_pool_3x3": lambda c, stride, affine: nn.MaxPool2d(3, stride, 1),
-    "avg_pool_3x3": lambda c, stride, affine: AveragePool3x3(stride),
-    "skip_connect": lambda c, stride, affine: nn.Identity() if stride == 1 else FactorizedReduce(c, c, affine=affine),
-    "sep_conv_3x3": lambda c, stride, affine: SeparableConv(c, c, 3, stride, affine=affine),
-    "sep_conv_5x5": lambda c, stride, affine: SeparableConv(c, c, 5, stride, affine=affine),
-    "dil_conv_3x3": lambda c, stride, affine: DilatedConv(c, c, 3, stride, affine=affine),
-    "dil_conv_5x5": lambda c, stride, affine: DilatedConv(c, c, 5, stride, affine=affine),
+class _Build(Protocol):
+    def __call__(self, c: int, stride: int, *, affine: bool, dilation: int, dense: bool) -> nn.Module: ...
+
+
+def _max_pool(c: int, stride: int, *, affine: bool, dilation: int, dense: bool) -> nn.Module:
+    pool = nn.MaxPool2d(3, 1 if dense else stride, 1 if dilation == 1 else 0, dilation)
+    # Pooling itself pads by half of its window at most, not counting the dilation.
+    return pool if dilation == 1 else nn.Sequential(nn.ConstantPad2d(dilation, -math.inf), pool)
+
+
+def _average_pool(c: int, stride: int, *, affine: bool, dilation: int, dense: bool) -> nn.Module:
+    return AveragePool3x3(1 if dense else stride)
+
+
+def _skip(c: int, stride: int, **how: Any) -> nn.Module:
+    return nn.Identity() if stride == 1 else FactorizedReduce(c, c, **how)
+
+
+_BUILD: Mapping[str, _Build] = {
+    "max_pool_3x3": _max_pool,
+    "avg_pool_3x3": _average_pool,
+    "skip_connect": _skip,
+    "sep_conv_3x3": lambda c, stride, **how: SeparableConv(c, c, 3, stride, **how),
+    "sep_conv_5x5": lambda c, stride, **how: SeparableConv(c, c, 5, stride, **how),
+    "dil_conv_3x3": lambda c, stride, **how: DilatedConv(c, c, 3, stride, **how),
+    "dil_conv_5x5": lambda c, stride, **how: DilatedConv(c, c, 5, stride, **how),
 }
 
 
-def operation(name: str, channels: int, stride: int, *, pool_norm: bool, affine: bool = True) -> nn.Module:
-    """A candidate operation, C → C channels, ⌈H/stride⌉ × ⌈W/stride⌉.
+def operation(
+    name: str,
+    channels: int,
+    stride: int,
+    *,
+    pool_norm: bool,
+    affine: bool = True,
+    dilation: int = 1,
+    dense: bool = False,
+) -> nn.Module:
+    """A candidate operation, C → C channels, ⌈H/stride⌉ × ⌈W/stride⌉, or where it is `dense` H × W.
 
     Returns:
         The operation; with `pool_norm` pooling is followed by a batch norm, without `affine` none has scale and shift.
     """
-    module = _BUILD[name](channels, stride, affine)
+    module = _BUILD[name](channels, stride, affine=affine, dilation=dilation, dense=dense and stride > 1)
     return nn.Sequential(module, nn.BatchNorm2d(channels, affine=affine)) if pool_norm and "pool" in name else module
 
 
 def preprocess(layout: CellLayout) -> tuple[nn.Module, nn.Module]:
     """What brings s0 and s1 to the cell's width, and s0 to the resolution of s1."""
-    first = FactorizedReduce if layout.reduction_prev else _pointwise
-    return first(layout.c_prev_prev, layout.channels), _pointwise(layout.c_prev, layout.channels)
+    first: nn.Module
+    if layout.reduction_prev:
+        # s0 comes from before the reduction, where pixels lie half as far apart.
+        distance = layout.dilation // 2 if layout.dense_prev else layout.dilation
+        first = FactorizedReduce(layout.c_prev_prev, layout.channels, dilation=distance, dense=layout.dense_prev)
+    else:
+        first = _pointwise(layout.c_prev_prev, layout.channels)
+    return first, _pointwise(layout.c_prev, layout.channels)
 
 
 def _pointwise(c_in: int, c_out: int) -> ConvBN:
@@ -229,7 +191,12 @@ class Cell(nn.Module):
         self.edges = nn.ModuleDict()
         for live in (live for node in cell for live in node):
             self.edges[str(live.edge)] = operation(
-                OPERATIONS[live.operation], layout.channels, layout.stride(live.source), pool_norm=pool_norm
+                OPERATIONS[live.operation],
+                layout.channels,
+                layout.stride(live.source),
+                pool_norm=pool_norm,
+                dilation=layout.distance(live.source),
+                dense=layout.dense,
             )
         self._nodes = [[(str(live.edge), live.source) for live in node] for node in cell]
 
@@ -320,10 +287,10 @@ class DartsNetwork(FeatureNetwork):
 
     def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
         super().__init__()
-        layouts = cell_layouts(shape)
+        layouts = cell_layouts(shape, options.output_stride)
         both = live_edges(genotype)
         self.drop_path = options.drop_path
-        self.feature_info = feature_info(shape)
+        self.feature_info = feature_info(shape, options.output_stride)
         self._map_names = frozenset(info.name for info in self.feature_info)
         self.stem = Stem(shape)
         self.cells = nn.ModuleList(

@@ -7,8 +7,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from lowland.spaces.darts.cells import CellLayout, DartsSupernet, SearchCell, pooled
+from lowland.spaces.darts.cells import DartsSupernet, SearchCell, pooled
 from lowland.spaces.darts.genotype import EDGES, KINDS, NODE_EDGES, OPERATIONS, SPACE
+from lowland.spaces.darts.layout import CellLayout
 from lowland.spaces.relaxed import CellMixture, Mixture, Relaxation, RelaxedSupernet, edge_sum, require_partial
 from lowland.spaces.values import Shape
 

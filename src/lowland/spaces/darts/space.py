@@ -19,8 +19,6 @@ from lowland.spaces.darts.cells import (
     DartsNetwork,
     DartsSupernet,
     Stem,
-    cell_layouts,
-    has_imagenet_stem,
     operation,
     preprocess,
 )
@@ -40,10 +38,21 @@ from lowland.spaces.darts.genotype import (
     repaired,
     validate,
 )
+from lowland.spaces.darts.layout import cell_layouts, feature_info, has_imagenet_stem
 from lowland.spaces.darts.relaxed import RELAXATION, RelaxedDarts
+from lowland.spaces.output_stride import check_output_stride
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
+from lowland.spaces.values import (
+    AngleTerm,
+    CellGraph,
+    ClassifierCount,
+    Cost,
+    NetworkOptions,
+    Shape,
+    require_growth,
+    with_gene,
+)
 
 _GENES = 2 * len(EDGES)
 
@@ -58,6 +67,7 @@ class Darts(Space):
     """
 
     name = "darts"
+    grows = True
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)
@@ -189,6 +199,7 @@ class Darts(Space):
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
+        require_growth(SPACE, shape)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
         if shape.image_size < least:
@@ -253,12 +264,14 @@ class Darts(Space):
             A freshly initialised network: (N, C, H, W) → logits (N, K).
 
         Raises:
-            ConfigError: `shape` cannot be built, or `options.drop_path` is not in [0, 1).
+            ConfigError: `shape` cannot be built, `options.drop_path` is not in [0, 1), or `options.output_stride`
+                cannot be had.
             GenotypeError: `genotype` is illegal.
         """
         self.check(shape)
         if not 0.0 <= options.drop_path < 1.0:
             raise ConfigError(f"darts: drop_path is {options.drop_path}, expected 0 or more and less than 1")
+        check_output_stride(options.output_stride, feature_info(shape)[-1].stride, self.name)
         return DartsNetwork(genotype, shape, options)
 
     def angle_terms(

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lowland.core.errors import ConfigError, DataError
+from lowland.core.pickled import require_readable
 from lowland.spaces.mobilenetv3.design import ONCE_FOR_ALL
 from lowland.spaces.mobilenetv3.supernet import MobileNetV3Supernet
 from lowland.spaces.space import Supernet
@@ -112,6 +113,7 @@ def load_ofa(supernet: Supernet, path: Path) -> bool:
 def _read(path: Path) -> dict[str, Tensor]:
     """The state dict in a file."""
     try:
+        require_readable(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise DataError(f"supernet.pretrained names {path}, which does not exist; give a local file") from error

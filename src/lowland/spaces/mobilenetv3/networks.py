@@ -8,7 +8,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor, fx, nn
 from torch.nn import functional
@@ -19,6 +19,7 @@ from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_st
 from lowland.spaces.mobilenetv3.design import FULL_RESOLUTION, Design
 from lowland.spaces.mobilenetv3.genotype import Choice, choices, resolution
 from lowland.spaces.operations import drop_path
+from lowland.spaces.output_stride import check_output_stride
 from lowland.spaces.values import NetworkOptions, Shape
 
 WIDTH = 16
@@ -63,6 +64,8 @@ class BlockPlan:
         stride: Of the depthwise convolution.
         squeeze: Whether squeeze-and-excitation follows it.
         hswish: h-swish instead of ReLU.
+        dilation: Distance of pixels that were neighbours in the network as it was found.
+        dense: Whether the depthwise convolution keeps every pixel whatever its stride.
     """
 
     c_in: int
@@ -72,6 +75,8 @@ class BlockPlan:
     stride: int
     squeeze: bool
     hswish: bool
+    dilation: int = 1
+    dense: bool = False
 
     @property
     def residual(self) -> bool:
@@ -111,6 +116,18 @@ def block_plans(design: Design, shape: Shape, found: tuple[Choice | None, ...]) 
             plans.append(BlockPlan(c_in, hidden, c_out, choice.kernel, stride, stage.squeeze, stage.hswish))
             c_in = c_out
     return plans
+
+
+def dilated(plans: Sequence[BlockPlan], stride: int, output_stride: int | None) -> list[BlockPlan]:
+    """The plans of blocks behind a map of `stride`, of which no output has a greater stride than `output_stride`."""
+    found: list[BlockPlan] = []
+    dilation = 1
+    for plan in plans:
+        dense = plan.stride > 1 and stride == output_stride
+        found.append(replace(plan, dilation=dilation, dense=dense))
+        stride *= 1 if dense else plan.stride
+        dilation *= plan.stride if dense else 1
+    return found
 
 
 def stem_stride(design: Design, shape: Shape) -> int:
@@ -167,13 +184,17 @@ class InvertedResidual(nn.Module):
         if plan.hidden != plan.c_in:
             convolution = nn.Conv2d(plan.c_in, plan.hidden, 1, bias=False)
             self.expand = nn.Sequential(convolution, nn.BatchNorm2d(plan.hidden), activation())
-        depthwise = DepthwiseConv2d(plan.hidden, plan.kernel, plan.stride)
+        depthwise = DepthwiseConv2d(plan.hidden, plan.kernel, 1 if plan.dense else plan.stride, plan.dilation)
         self.depthwise = nn.Sequential(depthwise, nn.BatchNorm2d(plan.hidden), activation())
         self.squeeze = SqueezeExcite(plan.hidden) if plan.squeeze else nn.Identity()
         self.project = nn.Sequential(nn.Conv2d(plan.hidden, plan.c_out, 1, bias=False), nn.BatchNorm2d(plan.c_out))
 
     def forward(self, x_NCHW: Tensor, drop_probability: float = 0.0) -> Tensor:
-        """(N, C_in, H, W) → (N, C_out, ⌈H/stride⌉, ⌈W/stride⌉); the residual is dropped with `drop_probability`."""
+        """(N, C_in, H, W) → (N, C_out, ⌈H/stride⌉, ⌈W/stride⌉); the residual is dropped with `drop_probability`.
+
+        Returns:
+            H and W as they are where the plan is dense.
+        """
         y_NCHW: Tensor = self.project(self.squeeze(self.depthwise(self.expand(x_NCHW))))
         if not self.plan.residual:
             return y_NCHW
@@ -195,14 +216,16 @@ class Cell(nn.Module):
         return y_NCHW
 
 
-def feature_info(design: Design, shape: Shape, cells: Sequence[BlockPlan]) -> tuple[FeatureInfo, ...]:
+def feature_info(
+    design: Design, shape: Shape, cells: Sequence[BlockPlan], output_stride: int | None = None
+) -> tuple[FeatureInfo, ...]:
     """The first block's output, where the next halves it, and those of the last blocks at each stride."""
     stride = stem_stride(design, shape)
     blocks = [FeatureInfo(scaled(design.stem, shape), stride, "first")]
     for index, plan in enumerate(cells):
         stride *= plan.stride
         blocks.append(FeatureInfo(plan.c_out, stride, f"cells.{index}"))
-    return last_of_each_stride(blocks)
+    return last_of_each_stride(blocks, output_stride)
 
 
 class MobileNetV3Network(FeatureNetwork):
@@ -213,6 +236,9 @@ class MobileNetV3Network(FeatureNetwork):
     Attributes:
         cells: The searched blocks, in order.
         drop_path: Probability that a block's residual is dropped for an image, in training mode.
+
+    Raises:
+        ConfigError: the output stride asked for cannot be had.
     """
 
     def __init__(self, design: Design, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
@@ -220,7 +246,10 @@ class MobileNetV3Network(FeatureNetwork):
         self.resolution = pixels(design, genotype, shape)
         self.drop_path = options.drop_path
         plans = [plan for plan in block_plans(design, shape, choices(design, genotype)) if plan is not None]
-        self.feature_info = feature_info(design, shape, plans)
+        own = feature_info(design, shape, plans)[-1].stride
+        check_output_stride(options.output_stride, own, design.name)
+        self.feature_info = feature_info(design, shape, plans, options.output_stride)
+        plans = dilated(plans, stem_stride(design, shape), options.output_stride)
         self._map_names = frozenset(info.name for info in self.feature_info)
         self.stem = make_stem(design, shape)
         self.first = InvertedResidual(first_plan(design, shape))

@@ -205,8 +205,8 @@ class ElasticMobileNetV3(Space):
             A freshly initialised network: (N, C, H, W) → logits (N, K).
 
         Raises:
-            ConfigError: `shape` cannot be built, `options.drop_path` is not in [0, 1), or an auxiliary head is asked
-                for.
+            ConfigError: `shape` cannot be built, `options.drop_path` is not in [0, 1), an auxiliary head is asked for,
+                or `options.output_stride` cannot be had.
             GenotypeError: `genotype` is illegal.
         """
         self._no_auxiliary(options.auxiliary)

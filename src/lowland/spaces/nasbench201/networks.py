@@ -8,6 +8,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise, starmap
 
 import torch
 from torch import Tensor, nn
@@ -83,7 +84,7 @@ class Cell(nn.Module):
 
 
 class ReductionBlock(nn.Module):
-    """ResNet basic block of stride 2 with average-pooled shortcut: (N, C, H, W) → (N, 2C, ⌈H/2⌉, ⌈W/2⌉)."""
+    """ResNet basic block of stride 2 with average-pooled shortcut: (N, C, H, W) → (N, C', ⌈H/2⌉, ⌈W/2⌉)."""
 
     def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
@@ -124,8 +125,9 @@ class _Trunk(nn.Module):
         self.shape = shape
         self.num_cells = _STAGES * shape.cells
         self.stem = make_stem(shape)
-        self.cells = nn.ModuleList(make_cell(width) for width in stage_widths(shape) for _ in range(shape.cells))
-        self.reductions = nn.ModuleList(ReductionBlock(width, 2 * width) for width in stage_widths(shape)[:-1])
+        widths = stage_widths(shape)
+        self.cells = nn.ModuleList(make_cell(width) for width in widths for _ in range(shape.cells))
+        self.reductions = nn.ModuleList(starmap(ReductionBlock, pairwise(widths)))
         self.head: Callable[[Tensor], Tensor] = make_head(shape)
 
     def _last_map(self, x_NCHW: Tensor, arguments: Sequence[object], maps: list[Tensor] | None = None) -> Tensor:
@@ -141,8 +143,8 @@ class _Trunk(nn.Module):
 
 
 def stage_widths(shape: Shape) -> list[int]:
-    """Channels of each stage: C, 2C, 4C."""
-    return [shape.channels << stage for stage in range(_STAGES)]
+    """Channels of each stage: C, 2C, 4C at the published growth, else C·g^s."""
+    return [shape.width(stage) for stage in range(_STAGES)]
 
 
 def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:

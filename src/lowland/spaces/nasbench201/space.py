@@ -40,6 +40,7 @@ from lowland.spaces.nasbench201.networks import (
     NasBench201Network,
     NasBench201Supernet,
     ReductionBlock,
+    feature_info,
     large_images,
     make_head,
     make_stem,
@@ -47,9 +48,19 @@ from lowland.spaces.nasbench201.networks import (
     stage_widths,
 )
 from lowland.spaces.nasbench201.relaxed import RELAXATION, RelaxedNasBench201
+from lowland.spaces.output_stride import check_output_stride
 from lowland.spaces.relaxed import Relaxation
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, with_gene
+from lowland.spaces.values import (
+    AngleTerm,
+    CellGraph,
+    ClassifierCount,
+    Cost,
+    NetworkOptions,
+    Shape,
+    require_growth,
+    with_gene,
+)
 
 
 @register
@@ -61,6 +72,7 @@ class NasBench201(Space):
     source = "Dong and Yang, NAS-Bench-201, ICLR 2020 (arXiv 2001.00326)"
     gene_names = GENE_NAMES
     width_step = 1
+    grows = True
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
     references = MappingProxyType(
@@ -233,10 +245,11 @@ class NasBench201(Space):
     def network(
         self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()
     ) -> NasBench201Network:
-        """The standalone network; ConfigError for an auxiliary head, which this space has not."""
+        """The standalone network; ConfigError for an auxiliary head or an output stride, which this space has not."""
         validate(genotype)
         _no_auxiliary(options.auxiliary)
         _check(shape)
+        check_output_stride(options.output_stride, feature_info(shape)[-1].stride, self.name, dilates=False)
         return NasBench201Network(genotype, shape, options)
 
     def angle_terms(
@@ -274,6 +287,7 @@ def _check(shape: Shape) -> None:
     for name in ("in_channels", "num_classes", "channels", "cells"):
         if getattr(shape, name) < 1:
             raise ConfigError(f"{name}={getattr(shape, name)} of a {NAME} network must be at least 1")
+    require_growth(NAME, shape)
     # 4 pixels behind the stem; the ImageNet stem rounds a quarter up.
     least = 13 if large_images(shape) else 4
     remedy = "set stem to cifar" if 4 <= shape.image_size < least else "enlarge them with data.image_size"
@@ -291,9 +305,10 @@ def _cost_tables(shape: Shape, classifier: ClassifierCount) -> tuple[Cost, tuple
     with torch.device("meta"):
         fixed, height, width = module_cost(make_stem(shape), shape.image_size, shape.image_size)
         totals = [(0, 0)] * len(OPERATIONS)
-        for stage, channels in enumerate(stage_widths(shape)):
+        widths = stage_widths(shape)
+        for stage, channels in enumerate(widths):
             if stage:
-                block = ReductionBlock(channels // 2, channels)
+                block = ReductionBlock(widths[stage - 1], channels)
                 shortcut, _, _ = module_cost(block.shortcut, height, width)
                 residual, height, width = module_cost(block.residual, height, width)
                 fixed += shortcut + residual

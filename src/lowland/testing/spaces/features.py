@@ -9,7 +9,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from lowland.spaces import NetworkOptions, Space
+from lowland.core.errors import ConfigError
+from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, Space
+from lowland.spaces.output_stride import OUTPUT_STRIDES
 from lowland.testing.spaces.cases import (
     SHAPES,
     alive_samples,
@@ -65,6 +67,34 @@ class FeatureTests:
                 sides = [rounded_up(side, info.stride) for side in x_NCHW.shape[2:]]
                 assert list(map_NCHW.shape) == [2, info.channels, *sides]
 
+    @pytest.mark.parametrize("output_stride", [1, 2, 4, 7, *OUTPUT_STRIDES])
+    def test_an_output_stride_is_honoured_or_refused(self, space: Space, output_stride: int) -> None:
+        """Never ignored: a segmenter would get maps of another size than it was promised."""
+        of = shape(space, stem="imagenet", image_size=32)
+        genotype = samples(space, 1)[0]
+        plain = space.network(genotype, of)
+        options = NetworkOptions(output_stride=output_stride)
+        own = plain.feature_info[-1].stride
+        if output_stride > own or output_stride not in (own, *OUTPUT_STRIDES):
+            with pytest.raises(ConfigError, match=f"output_stride={output_stride}"):
+                space.network(genotype, of, options)
+            return
+        network = _dilated(space, of, output_stride)
+        if network is None:
+            assert output_stride != own
+            return
+        network.load_state_dict(plain.state_dict())
+        network.resolution = None
+        x_NCHW = torch.randn(2, of.in_channels, 37, 50, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            maps = network.features(x_NCHW)
+            assert torch.equal(network.head(maps[-1]), network(x_NCHW))
+        for map_NCHW, info, before in zip(maps, network.feature_info, plain.feature_info, strict=True):
+            assert (info.channels, info.name) == (before.channels, before.name)
+            assert info.stride == min(before.stride, output_stride)
+            sides = [rounded_up(side, info.stride) for side in x_NCHW.shape[2:]]
+            assert list(map_NCHW.shape) == [2, info.channels, *sides]
+
     @pytest.mark.parametrize("stem", ["cifar", "imagenet"])
     def test_features_can_be_trained(self, space: Space, stem: str) -> None:
         of = shape(space, stem=stem, image_size=32)
@@ -104,3 +134,11 @@ class FeatureTests:
             assert not any(alive[0][:-1])
             maps = network.features(images(shape(space)))
             assert [map_NCHW() for map_NCHW in seen[len(maps) :]] == maps
+
+
+def _dilated(space: Space, of: Shape, output_stride: int) -> FeatureNetwork | None:
+    """The first sample with an output stride; None where the space refuses it."""
+    try:
+        return space.network(samples(space, 1)[0], of, NetworkOptions(output_stride=output_stride)).eval()
+    except ConfigError:
+        return None

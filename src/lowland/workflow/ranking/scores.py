@@ -10,7 +10,7 @@ from lowland.core.config import MeasureConfig
 from lowland.core.genotype import Genotype
 from lowland.evaluation.ranking import statistics as ranking
 from lowland.evaluation.ranking.statistics import Array
-from lowland.measures.combined import combination
+from lowland.measures.expression import combination
 from lowland.search import Archive, Candidate, Evaluator, Proposal, Scorer
 from lowland.search.aggregation import aggregated
 from lowland.workflow.identity import measure_identity

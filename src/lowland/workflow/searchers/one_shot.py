@@ -9,7 +9,8 @@ from lowland import measures as measuring
 from lowland.core.amounts import millions, standing
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import MeasureConfig
-from lowland.measures.combined import combination, parts_of
+from lowland.measures.combined import parts_of
+from lowland.measures.expression import combination
 from lowland.search import Archive, Candidate, Evaluator, Scorer, SearchProblem, order, places
 from lowland.search.aggregation import parts
 from lowland.search.problem import Report

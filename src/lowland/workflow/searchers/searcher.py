@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import SearchConfig
+from lowland.core.device import Compute
 from lowland.core.options import own_settings
 from lowland.core.recipe import LongConfig
 from lowland.core.registry import SEARCHERS
@@ -15,6 +16,9 @@ from lowland.core.settings import NoSettings, Section
 from lowland.data import DataSet
 from lowland.search.record import SearchRecord
 from lowland.workflow.session import Session
+
+Timer = Callable[[Callable[[int], object]], float]
+"""(piece of work) → its seconds on this machine."""
 
 
 class Searcher(ABC):
@@ -34,6 +38,9 @@ class Searcher(ABC):
     supernet: ClassVar[bool] = False
     """Whether the stage `supernet` trains a one-shot supernet first, which the session then has."""
 
+    trains: ClassVar[bool] = False
+    """Whether `search` itself trains something for `supernet.epochs`."""
+
     def __init__(self, options: Section) -> None:
         self.options = options
 
@@ -49,6 +56,26 @@ class Searcher(ABC):
         """Trainings that `search` is going to do: (name, recipe, images). By default none."""
         del config, data
         return ()
+
+    def epoch_seconds(self, config: RunConfig, data: DataSet, compute: Compute, timed: Timer) -> float | None:
+        """Time one of `supernet.epochs` epochs of `search` on this machine.
+
+        Args:
+            config: Settings of the run.
+            data: The images.
+            compute: Where the arithmetic runs.
+            timed: Times a piece of work, which may be done several times, on throw-away weights.
+
+        Returns:
+            Seconds; None where `search` trains nothing.
+        """
+        del config, data, compute, timed
+        return None
+
+    def of_length(self, config: RunConfig, epochs: int) -> dict[str, Any]:
+        """Settings, beside `supernet.epochs`, that follow the length of the training; by default none."""
+        del config, epochs
+        return {}
 
     @abstractmethod
     def search(self, session: Session) -> SearchRecord:

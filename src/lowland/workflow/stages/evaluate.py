@@ -17,13 +17,15 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
+from lowland.evaluation.dense.source import of_network
+from lowland.evaluation.dense.suite import Place
+from lowland.evaluation.recorded import results_of
 from lowland.evaluation.references import Trial
 from lowland.evaluation.suite import (
     Batches,
     EvaluationContext,
     LossAt,
     Suite,
-    figures_of,
     published_root,
     suite,
     suites,
@@ -75,15 +77,6 @@ def _deliver_results(run: Run, ranks: range) -> None:
     for rank in ranks:
         folder, found = network_folder(rank), results_of(run, rank)
         run.rewrite_text(f"{folder}/network.json", delivery.with_facts(run.path / folder, {"results": found}))
-
-
-def results_of(run: Run, rank: int) -> dict[str, dict[str, Any]]:
-    """The figures of all suites for the network of a rank, by label: value, unit, standard error and n."""
-    return {
-        figure.label: {name: value for name, value in asdict(figure).items() if name != "label"}
-        for record in evaluated(run)
-        for figure in figures_of(record).get(str(rank), ())
-    }
 
 
 @dataclass
@@ -147,6 +140,7 @@ class Judging:
             learned_search=session.config.retrain.include_search_split,
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
             trial=self.trial,
+            place=self.place,
         )
 
     def trial(self, corruptions: bool) -> Trial:
@@ -154,6 +148,21 @@ class Judging:
         run = self.session.run
         inside.require_no_links(run.path, REFERENCES)
         return trial(self.session, run.path / REFERENCES, corruptions=corruptions)
+
+    def place(self, of: str) -> Place:
+        """The first network as a source of backbones; its trainings lie in a folder of the run called as the suite."""
+        session, run = self.session, self.session.run
+        inside.require_no_links(run.path, of)
+        found = delivery.load(run.path / network_folder(1))
+        return Place(
+            source=of_network(found.body, found.genotype, found.shape, found.mean, found.std, run.path.name),
+            root=run.path,
+            folder=of,
+            compute=session.compute,
+            seed=session.config.seed,
+            checkpoint_seconds=session.config.compute.checkpoint_seconds,
+            monitor=session.monitor,
+        )
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a suite's results, as it was before a stop or computed and made durable now."""

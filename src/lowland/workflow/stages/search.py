@@ -7,6 +7,7 @@ from dataclasses import asdict
 from lowland.core.errors import LowlandError
 from lowland.search import Archive, places
 from lowland.search.record import SearchRecord
+from lowland.search.strategies import strategy as strategies
 from lowland.store.artifacts import Ranked, Searched
 from lowland.store.run import ARCHIVE
 from lowland.workflow import searchers
@@ -48,6 +49,7 @@ def searched(session: Session, found: SearchRecord) -> Searched:
     """What is kept of a search."""
     most = max(RANKED, session.config.retrain.top)
     kept = ("generation", "origin", "parameters", "macs")
+    strategy = strategies.chosen(session.config.search)
     return Searched(
         ranking=tuple(
             Ranked(
@@ -76,4 +78,8 @@ def searched(session: Session, found: SearchRecord) -> Searched:
         pareto=found.facts,
         relaxed=found.relaxed,
         combine=found.combine,
+        space_size=session.space.size,
+        cells=tuple(asdict(graph) for graph in session.space.graphs(found.ranking[0].genotype)),
+        objectives=strategy.objectives,
+        scored_by=strategy.measure(session.config.measure).name,
     )

@@ -120,7 +120,12 @@ STAGES = {
             keeps=_suites,
             run=evaluate_networks,
         ),
-        Stage(name="report", decided_by=(), leaves=("report.html",), run=write_report),
+        Stage(
+            name="report",
+            decided_by=(),
+            leaves=("report.html",),
+            run=lambda session: write_report(session.run, session.monitor),
+        ),
     )
 }
 """Every stage by name, in order. Each section of the settings decides one of them; what decides the first is fixed.

@@ -9,6 +9,7 @@ from lowland.core.config import Config
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
 from lowland.data import DataSet
+from lowland.delivery import description
 from lowland.delivery import network as export
 from lowland.spaces import Shape
 from lowland.store import inside
@@ -35,14 +36,14 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         shape = session.network_shape(genotype)
         if entry.shape is not None:
-            shape = replace(shape, channels=entry.shape["channels"], cells=entry.shape["cells"])
+            shape = replace(shape, **entry.shape)
         goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
         task = training_task(config, shape, genotype, session.data, goes_on)
         incoming = f"{INCOMING}/{folder}"
         if session.world.main:
             inside.make_folder(run.path, incoming)
         places = [incoming] if run.superseded(folder) else [incoming, folder]
-        if any(export.facts(run.path / place).get("task") == task for place in places):
+        if any(description.facts(run.path / place).get("task") == task for place in places):
             continue  # trained before a stop, or before `--top` was raised
         body = network_training.build(genotype, shape, config.retrain, config.seed)
         if config.retrain.inherit:
@@ -68,7 +69,9 @@ def train_networks(session: Session) -> None:
         delivered = range(1, len(chosen) + 1)
         folders = [network_folder(rank) for rank in delivered]
         files = [f"{folder}/{file}" for folder in folders for file in export.files(run.path / folder)]
-        Trained(networks={str(rank): export.facts(run.path / network_folder(rank)) for rank in delivered}).write(run)
+        Trained(networks={str(rank): description.facts(run.path / network_folder(rank)) for rank in delivered}).write(
+            run
+        )
         run.finish_stage("train", files, {"networks": len(delivered)})
 
 

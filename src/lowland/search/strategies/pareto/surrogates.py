@@ -86,7 +86,7 @@ def fit(kind: str, x_ND: Array, y_N: Array, seed: int) -> Surrogate:
     kinds = list(KINDS) if kind == "adaptive" else [kind]
     agreement = {each: found for each in kinds if (found := _cross_validated(each, x_ND, y_N, seed)) is not None}
     best = max(agreement, key=lambda each: agreement[each].cautious) if agreement else kinds[0]
-    return Surrogate(best, _fitted(best, x_ND, y_N, derive(seed, best)), agreement)
+    return Surrogate(best, fitted(best, x_ND, y_N, derive(seed, best)), agreement)
 
 
 def _cross_validated(kind: str, x_ND: Array, y_N: Array, seed: int) -> Agreement | None:
@@ -100,7 +100,7 @@ def _cross_validated(kind: str, x_ND: Array, y_N: Array, seed: int) -> Agreement
     taus: list[float] = []
     for fold, held in enumerate(np.array_split(order_N, folds)):
         rest = np.setdiff1d(order_N, held)
-        predicted = _fitted(kind, x_ND[rest], y_N[rest], derive(seed, kind, fold))(x_ND[held])
+        predicted = fitted(kind, x_ND[rest], y_N[rest], derive(seed, kind, fold))(x_ND[held])
         tau = 0.0
         if np.ptp(predicted) > 0.0 and np.ptp(y_N[held]) > 0.0:
             tau = float(kendalltau(predicted, y_N[held]).statistic)
@@ -108,7 +108,7 @@ def _cross_validated(kind: str, x_ND: Array, y_N: Array, seed: int) -> Agreement
     return Agreement(float(np.mean(taus)), float(np.std(taus)))
 
 
-def _fitted(kind: str, x_ND: Array, y_N: Array, seed: int) -> Predictor:
+def fitted(kind: str, x_ND: Array, y_N: Array, seed: int) -> Predictor:
     """Fit a model of the normal scores of the values of different encodings.
 
     Values have outliers (networks that did not learn) which a model of the values themselves would mostly explain. On

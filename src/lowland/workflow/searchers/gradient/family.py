@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lowland import spaces
 from lowland.core.config import Config as RunConfig
+from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.recipe import LongConfig
@@ -18,6 +19,7 @@ from lowland.core.seeds import derive
 from lowland.data import DataSet, Split, concatenate
 from lowland.search import SearchSummary
 from lowland.search.gradient.alternation import Alternation, Setting
+from lowland.search.gradient.architecture import Architecture
 from lowland.search.gradient.method import GradientConfig, Method
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces.relaxed import Relaxation, RelaxedSupernet
@@ -27,11 +29,28 @@ from lowland.training.objective import objective
 from lowland.training.optimization import lengthened
 from lowland.training.parallel import World
 from lowland.training.supernet import shape
-from lowland.workflow.searchers.searcher import Searcher
+from lowland.workflow.searchers.gradient import trial
+from lowland.workflow.searchers.searcher import Searcher, Timer
 from lowland.workflow.session import Session
 
 UNUSED = ("path", "paths_per_step", "ema", "distillation", "shrinking", "pretrained", "random_labels")
 """Settings of the section `supernet` that only path sampling has."""
+
+
+class Ground(Protocol):
+    """What a training stands on: a session, or a trial of it."""
+
+    @property
+    def config(self) -> RunConfig:
+        """Settings of the run."""
+
+    @property
+    def data(self) -> DataSet:
+        """The images."""
+
+    @property
+    def compute(self) -> Compute:
+        """Where the arithmetic runs."""
 
 
 class GradientSearcher(Method, Searcher):
@@ -42,6 +61,7 @@ class GradientSearcher(Method, Searcher):
     """
 
     Config: ClassVar[type[GradientConfig]] = GradientConfig
+    trains: ClassVar[bool] = True
 
     options: GradientConfig
 
@@ -104,6 +124,22 @@ class GradientSearcher(Method, Searcher):
         """What the weights learn from: training images, and where α learns from the same ones the search split, too."""
         return concatenate(data.train, data.search) if self.learns == "together" else data.train
 
+    def of_length(self, config: RunConfig, epochs: int) -> dict[str, Any]:
+        """The same share of the epochs is a warm-up, and never all of them."""
+        share = self.options.warmup_epochs / config.supernet.epochs
+        return {"search": {"options": {self.name: {"warmup_epochs": min(round(share * epochs), epochs - 1)}}}}
+
+    def epoch_seconds(self, config: RunConfig, data: DataSet, compute: Compute, timed: Timer) -> float | None:
+        """An epoch of the mean of warm-up and search."""
+        ground = trial.TrialGround(config, data, compute)
+        supernet = compute.prepare(spaces.get(config.space).relaxed(shape(config, data), self.partial))
+        architecture = self.initial(spaces.get(config.space).relaxation, compute.device, config.seed)
+        return trial.epoch_seconds(self.job(ground, supernet, self.beside(ground, supernet, architecture)), timed)
+
+    def beside(self, ground: Ground, supernet: RelaxedSupernet, architecture: Architecture) -> Alternation:
+        """What is learnt beside the weights of `supernet`."""
+        return Alternation(self, architecture, self.setting(ground, supernet))
+
     def search(self, session: Session) -> SearchRecord:
         """Train to the end, and read the genotypes."""
         found = self.learnt(session)
@@ -115,36 +151,47 @@ class GradientSearcher(Method, Searcher):
         torch.manual_seed(derive(config.seed, self.name, "initial weights"))
         supernet = session.compute.prepare(session.space.relaxed(shape(config, data), self.partial))
         architecture = self.initial(session.space.relaxation, session.compute.device, config.seed)
-        return self.trained(session, supernet, Alternation(self, architecture, self.setting(session, supernet)))
+        return self.trained(session, supernet, self.beside(session, supernet, architecture))
 
-    def setting(self, session: Session, supernet: RelaxedSupernet) -> Setting:
+    def setting(self, ground: Ground, supernet: RelaxedSupernet) -> Setting:
         """What the loop of this search runs on."""
-        config, data = session.config, session.data
+        config, data = ground.config, ground.data
         images = len(self.training_images(data))
         return Setting(
             supernet=supernet,
-            compute=session.compute,
+            compute=ground.compute,
             seed=config.seed,
             name=self.name,
             steps_per_epoch=max(1, images // config.supernet.batch_size),
             epochs=lengthened(config.supernet, images).epochs,
-            validation=validation(session, self.name, self.options.batch_size),
+            validation=validation(ground, self.name, self.options.batch_size),
         )
 
     def trained(self, session: Session, supernet: RelaxedSupernet, found: Alternation) -> Alternation:
         """Train weights and architecture parameters together."""
-        config, data = session.config, session.data
+        fit(
+            self.job(session, supernet, found),
+            checkpoints=session.run,
+            checkpoint_seconds=session.config.compute.checkpoint_seconds,
+            monitor=session.monitor,
+            world=World(),  # a search is done by the first process alone
+        )
+        return found
+
+    def job(self, ground: Ground, supernet: RelaxedSupernet, found: Alternation) -> Job:
+        """The training of the weights, and of what is learnt beside them."""
+        config, data = ground.config, ground.data
         split = self.training_images(data)
         recipe = lengthened(config.supernet, len(split))
         truth = objective(recipe, split.labels_N, data.num_classes)
 
         def loss(model: nn.Module, x_NCHW: Tensor, labels: Tensor, step: int) -> Tensor:
             del step
-            with session.compute.autocast():
+            with ground.compute.autocast():
                 logits_NK = model.mixed(x_NCHW, found.weights)  # type: ignore[operator]  # a RelaxedSupernet
             return truth(logits_NK.float(), labels)
 
-        job = Job(
+        return Job(
             name=found.setting.name,
             title="relaxed supernet",
             model=supernet,
@@ -153,17 +200,9 @@ class GradientSearcher(Method, Searcher):
             data=data,
             split=split,
             seed=config.seed,
-            compute=session.compute,
+            compute=ground.compute,
             companion=found,
         )
-        fit(
-            job,
-            checkpoints=session.run,
-            checkpoint_seconds=config.compute.checkpoint_seconds,
-            monitor=session.monitor,
-            world=World(),  # a search is done by the first process alone
-        )
-        return found
 
     def record(
         self, session: Session, epochs: Sequence[Mapping[str, Any]], chosen: int | None, checkpoints: Sequence[str]
@@ -190,14 +229,14 @@ class GradientSearcher(Method, Searcher):
         )
 
 
-def validation(session: Session, name: str, batch_size: int) -> Any:
+def validation(ground: Ground, name: str, batch_size: int) -> Any:
     """(step) → the batch of the search split from which α learns in that step, augmented as training images are."""
-    config, data = session.config, session.data
+    config, data = ground.config, ground.data
     recipe = config.supernet.model_copy(
         update={"batch_size": batch_size, "mixup": 0.0, "cutmix": 0.0, "class_balance": "none", "epochs": 1 << 30}
     )
     inputs = Inputs(name=f"{name} architecture", recipe=recipe, data=data, split=data.search, seed=config.seed)
-    return partial(_batch, inputs, session.compute)
+    return partial(_batch, inputs, ground.compute)
 
 
 def _batch(inputs: Inputs, compute: Any, step: int) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lowland import spaces
 from lowland.core.config import Config as RunConfig
+from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.core.seeds import derive
 from lowland.core.settings import Positive, Probability, Rate
@@ -23,8 +24,9 @@ from lowland.search.gradient.progressive import best, restricted, skip_dropout
 from lowland.search.record import SearchRecord
 from lowland.spaces.relaxed import Mixture, RelaxedSupernet
 from lowland.training.supernet import shape
-from lowland.workflow.searchers.gradient.family import GradientSearcher
-from lowland.workflow.searchers.searcher import register
+from lowland.workflow.searchers.gradient import trial
+from lowland.workflow.searchers.gradient.family import GradientSearcher, Ground
+from lowland.workflow.searchers.searcher import Timer, register
 from lowland.workflow.session import Session
 
 STAGES = 3
@@ -101,6 +103,25 @@ class PDarts(GradientSearcher):
         """The genotype with few skips."""
         return restricted(architecture.relaxation, maths.softmax(architecture), self.options.most_skips)
 
+    def epoch_seconds(self, config: RunConfig, data: DataSet, compute: Compute, timed: Timer) -> float | None:
+        """An epoch of each stage."""
+        ground, total = trial.TrialGround(config, data, compute), 0.0
+        relaxation = spaces.get(config.space).relaxation
+        for stage in range(STAGES):
+            self._stage, self._supernet = stage, self._built(ground, stage)
+            architecture = Architecture.initial(relaxation, compute.device, config.seed, key=f"stage {stage}")
+            weights_KEO = torch.ones(relaxation.size, device=compute.device)
+            live_KEO = best(weights_KEO, architecture.live_KEO, self.options.operations[stage])
+            architecture.live_KEO.copy_(live_KEO)
+            found = self.beside(ground, self._supernet, architecture)
+            total += trial.epoch_seconds(self.job(ground, self._supernet, found), timed)
+        return total
+
+    def _built(self, ground: Ground, stage: int) -> RelaxedSupernet:
+        size = shape(ground.config, ground.data)
+        size = replace(size, cells=size.cells + self.options.added_cells[stage])
+        return ground.compute.prepare(spaces.get(ground.config.space).relaxed(size, self.partial))
+
     def search(self, session: Session) -> SearchRecord:
         """Stage after stage, each from its last checkpoint."""
         config, own = session.config, self.options
@@ -116,10 +137,7 @@ class PDarts(GradientSearcher):
                 continue
             self._stage = stage
             torch.manual_seed(derive(config.seed, self.name, "initial weights", stage))
-            size = shape(config, session.data)
-            size = replace(size, cells=size.cells + own.added_cells[stage])
-            supernet = session.compute.prepare(session.space.relaxed(size, self.partial))
-            self._supernet = supernet
+            self._supernet = supernet = self._built(session, stage)
             architecture = Architecture.initial(relaxation, device, config.seed, key=f"stage {stage}")
             if live_KEO is None:
                 weights_KEO = torch.ones(relaxation.size, device=device)

@@ -1,0 +1,114 @@
+"""How should widths grow from stage to stage, if a network may have so many parameters? Held-out accuracy.
+
+Networks of NAS-Bench-201's space, each as wide as fills the budget of parameters at its growth, learn from the training
+split alone by the recipe of `quick` (mixup in the first 70 % of the steps) and are judged on the search split, clean
+and under the fifteen standard corruptions (as in `recipe_study.py`). Test images take no part. A stopped study goes on.
+
+    python benchmarks/growth_study.py --data embedded --params 0.1M --epochs 30 --growths 2 1.41 --seeds 2 3
+    python benchmarks/growth_study.py --report
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import Any
+
+import torch
+
+from common import RESULTS, interval, read, save
+from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
+from lowland.core.device import resolve
+from lowland.core.settings import count, merge, section
+from lowland.data import load
+from lowland.spaces import Shape, get
+from lowland.spaces.width import fitted
+from lowland.training import network
+from lowland.training.loop import fit
+from recipe_study import corrupted_splits
+from rung_study import EPOCHS, accuracy, source
+
+RESULT = RESULTS / "growth_study.json"
+RECIPE: dict[str, Any] = {"mixup": 0.2, "mixed_share": 0.7, "include_search_split": False}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", choices=tuple(EPOCHS), default="embedded")
+    parser.add_argument("--params", default="0.1M")
+    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--networks", nargs="+", default=["resnet-cell"], help="by hand, or genotypes")
+    parser.add_argument("--cells", type=int, nargs="+", default=[1])
+    parser.add_argument("--growths", type=float, nargs="+", default=[2.0, 1.41])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--report", action="store_true", help="print differences and measure nothing")
+    arguments = parser.parse_args()
+    if arguments.report:
+        report()
+        return
+    torch.set_num_threads(1)
+    for seed in arguments.seeds:
+        for name in arguments.networks:
+            for cells in arguments.cells:
+                for growth in arguments.growths:
+                    one(
+                        arguments.data, count("--params", arguments.params), arguments.epochs, name, cells, growth, seed
+                    )
+
+
+def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, growth: float, seed: int) -> None:
+    """Train and judge one network, unless it is known."""
+    key = f"{data_name}/{parameters}/{epochs}/{name}/{cells}/{growth:g}/{seed}"
+    results = read(RESULT) or {"benchmark": "growth_study", "recipe": RECIPE, "runs": {}}
+    if key in results["runs"]:
+        return
+    compute = resolve(ComputeConfig(threads=1))
+    data = load(DataConfig(name=source(data_name)), seed=seed, device=compute.device)
+    corrupted = corrupted_splits(data)
+    space = get("nasbench201")
+    genotype = space.parse(space.references.get(name, name))
+    plain = Shape(
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        cells=cells,
+        growth=growth,
+    )
+    shape = fitted(space, genotype, plain, parameters=parameters)
+    recipe = section(RetrainConfig, RECIPE | {"epochs": epochs})
+    began = time.process_time()
+    model = compute.prepare(network.build(genotype, shape, recipe, seed))
+    fit(network.job(genotype, model, recipe, data, compute, seed))
+    seconds = time.process_time() - began
+    each = [sum(accuracy(model, x, data, compute) for x in splits) / len(splits) for splits in corrupted.values()]
+    cost = space.cost(genotype, shape)
+    found = {
+        "widths": [shape.width(stage) for stage in range(3)],
+        "parameters": cost.parameters,
+        "macs": cost.macs,
+        "clean": round(accuracy(model, data.search, data, compute), 3),
+        "corrupted": round(sum(each) / len(each), 3),
+        "processor_seconds": round(seconds, 1),
+    }
+    results = merge(read(RESULT) or results, {"runs": {key: found}})
+    save(RESULT, results, compute)
+    print(key, found, flush=True)
+
+
+def report() -> None:
+    """Each growth minus the published 2: mean over seeds with a 95 % t-interval, in points."""
+    runs = read(RESULT)["runs"]
+    groups: dict[str, dict[str, list[float]]] = {}
+    for key, found in runs.items():
+        *setting, growth, seed = key.split("/")
+        base = runs.get("/".join([*setting, "2", seed]))
+        if growth != "2" and base is not None:
+            group = groups.setdefault("/".join([*setting, growth]), {"clean": [], "corrupted": []})
+            for figure, values in group.items():
+                values.append(found[figure] - base[figure])
+    for name, group in groups.items():
+        print(name, {figure: interval(values) for figure, values in group.items()})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Detection data: pictures with boxes in the layout of COCO, read without its own tools."""
