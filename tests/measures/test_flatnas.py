@@ -16,7 +16,7 @@ from lowland.core.seeds import numpy_rng
 from lowland.measures.noise import flatnas
 from lowland.measures.noise.flatnas import SCALE_GENOTYPES, figure_of_merit, scale
 from lowland.measures.noise.robustness import robustness_of
-from lowland.spaces.space import Single
+from lowland.spaces.single import Single
 from lowland.testing.tiny import SHAPE, Case, TinyNetwork, case, measure_config
 
 NOISE = {"sigma": 0.4, "draws": 3}

@@ -20,7 +20,7 @@ from lowland.core.genotype import Genotype
 from lowland.measures import Subnet, calibrated_subnet
 from lowland.measures.curvature.hessian import LossHessian
 from lowland.measures.curvature.lanczos import top_eigenpairs
-from lowland.spaces.space import Single
+from lowland.spaces.single import Single
 from lowland.spaces.values import Shape
 from lowland.testing.tiny import Case, case
 

@@ -22,7 +22,8 @@ from lowland.measures.calibration import calibrated
 from lowland.measures.measure import Batches, Context, Measure, Score
 from lowland.measures.per_image import Array, ImageResults, sampling_error
 from lowland.measures.shared import CALIBRATED
-from lowland.spaces.space import Single, Supernet, is_searched
+from lowland.spaces.single import Single
+from lowland.spaces.space import Supernet, is_searched
 
 
 class Subnet:

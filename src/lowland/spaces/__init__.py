@@ -17,7 +17,7 @@ _HOMES = {
     "FeatureNetwork": "spaces.features",
     "NetworkOptions": "spaces.values",
     "Shape": "spaces.values",
-    "Single": "spaces.space",
+    "Single": "spaces.single",
     "Space": "spaces.space",
     "Supernet": "spaces.space",
     "SupernetPath": "spaces.space",
@@ -31,8 +31,8 @@ _HOMES = {
 if TYPE_CHECKING:
     from lowland.spaces.categorical import CategoricalSpace
     from lowland.spaces.features import FeatureInfo, FeatureNetwork
+    from lowland.spaces.single import Single
     from lowland.spaces.space import (
-        Single,
         Space,
         Supernet,
         SupernetPath,

@@ -89,35 +89,6 @@ class Supernet(nn.Module, ABC):
         return {name: value for name, value in self.named_parameters() if name in wanted}
 
 
-class Single(Supernet):
-    """A "supernet" that holds one genotype only: a standalone network, for instance after fine-tuning.
-
-    Names are those of the standalone network.
-    """
-
-    def __init__(self, network: nn.Module, genotype: Genotype, shape: Shape) -> None:
-        super().__init__()
-        self.network = network
-        self.genotype = genotype
-        self.shape = shape
-        self.num_cells = 1
-
-    def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
-        """Logits (N, K); ValueError where `path` is another genotype."""
-        self._require(path)
-        logits_NK: Tensor = self.network(x_NCHW)
-        return logits_NK
-
-    def inherited(self, genotype: Genotype) -> Mapping[str, str]:
-        """Every name of the standalone network, under `network.`."""
-        self._require(genotype)
-        return {name: f"network.{name}" for name in self.network.state_dict()}
-
-    def _require(self, path: SupernetPath) -> None:
-        if path != self.genotype:
-            raise ValueError(f"a network of {self.genotype} cannot run {path}")
-
-
 def _cell_of(name: str) -> int | None:
     """The cell index in a supernet name `cells.<i>.…`, or None for stem, reduction and head."""
     head, _, rest = name.partition(".")

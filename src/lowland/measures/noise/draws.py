@@ -16,7 +16,7 @@ from lowland.measures.measure import Batches
 from lowland.measures.per_image import Array, ImageResults, outcome_under, sampling_error
 from lowland.measures.perturbation import Noise
 from lowland.measures.subnet import Estimate, Subnet
-from lowland.spaces.space import Single
+from lowland.spaces.single import Single
 
 
 def outcomes_under_noise(

@@ -18,7 +18,8 @@ from lowland.measures.measure import Context, register
 from lowland.measures.noise.robustness import Robustness, RobustnessEstimate, robustness_details, robustness_of
 from lowland.measures.shared import CALIBRATED, NOISE
 from lowland.measures.subnet import Estimate, Subnet, SubnetMeasure, calibrated_subnet
-from lowland.spaces.space import Single, Supernet
+from lowland.spaces.single import Single
+from lowland.spaces.space import Supernet
 
 SCALE_GENOTYPES = 16
 """Random genotypes whose mean error and mean R set k where `measure.options.flatnas.k` is not given."""

@@ -28,7 +28,8 @@ from lowland.spaces.mobilenetv3.networks import (
     pixels,
     resized,
 )
-from lowland.spaces.space import Single, Supernet, SupernetPath
+from lowland.spaces.single import Single
+from lowland.spaces.space import Supernet, SupernetPath
 from lowland.spaces.values import NetworkOptions, Part, Shape
 
 
