@@ -42,8 +42,9 @@ def base(seed: int, work: Path, arguments: argparse.Namespace) -> Config:
     layers: dict[str, Any] = {
         "seed": seed,
         "preset": "flatnas",
+        "space": arguments.space,
         "data": {
-            "name": str(cifar10_npz(work / "data", arguments.images, arguments.test)),
+            "name": arguments.data or str(cifar10_npz(work / "data", arguments.images, arguments.test)),
             "search_fraction": arguments.search_fraction,
         },
         "supernet": {"epochs": arguments.supernet_epochs},
@@ -155,13 +156,20 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--score-images", type=int, default=500)
     parser.add_argument("--rho", type=float, default=0.5)
+    parser.add_argument("--data", help="data set, folder or .npz file [default: the first --images of CIFAR-10]")
+    parser.add_argument("--space", choices=("mobilenetv3-small", "mobilenetv3"), default="mobilenetv3-small")
+    parser.add_argument("--out", type=Path, default=RESULTS / "flatnas_matrix.json")
     parser.add_argument("--work", type=Path, default=Path("runs"))
     arguments = parser.parse_args()
     work = arguments.work.absolute()
-    path = RESULTS / "flatnas_matrix.json"
+    path = arguments.out
     for seed in arguments.seeds:
         config = base(seed, work, arguments)
         supernet = f"supernet-{arguments.images}-{arguments.supernet_epochs}"
+        if arguments.data:
+            supernet += f"-{Path(arguments.data).stem}"
+        if arguments.space != parser.get_default("space"):
+            supernet += f"-{arguments.space}"
         if arguments.search_fraction != parser.get_default("search_fraction"):
             supernet += f"-{arguments.search_fraction:g}"
         trained = work / "flatnas_matrix" / supernet / str(seed)
@@ -185,7 +193,7 @@ def main() -> None:
             results = read(path) or {"benchmark": "flatnas_matrix", "settings": {}}
             entry = results["settings"].setdefault(arguments.name, {"seeds": {}})
             entry["arguments"] = {
-                k: v for k, v in vars(arguments).items() if k not in ("work", "seeds", "arms", "name")
+                k: v for k, v in vars(arguments).items() if k not in ("work", "seeds", "arms", "name", "out")
             }
             entry["seeds"].setdefault(str(seed), {})[arm] = judged(folder)
             entry["summary"] = summary(entry["seeds"])

@@ -132,6 +132,25 @@ DIFFERENCES = (
 )
 
 
+def flatness_shares(rows: Sequence[Row], config: MeasureConfig) -> dict[str, float]:
+    """Table 8's Flatness (%): 100·γβF / (S + γβF), the mean over genotypes, S being the other part of the sum."""
+    found: dict[str, float] = {}
+    for gamma in GAMMAS:
+        scale = Flatness(flatness_config(config, gamma=gamma)).weight
+        for name, other in (
+            ("angle", lambda row: row["angle"]["cells+fixed"] / math.pi),
+            ("angle (cells)", lambda row: row["angle"]["cells"] / math.pi),
+            ("accuracy", lambda row: row["noise"]["clean"]["accuracy"]),
+        ):
+            each = [
+                100 * part / (part + _or_nan(other, row))
+                for row in rows
+                if not math.isnan(part := scale * _or_nan(lambda row: row["noise"][MAIN]["value"], row))
+            ]
+            found[f"{name} + flatness, γ = {gamma:g}"] = float(np.nanmean(each)) if each else math.nan
+    return found
+
+
 def over_seeds(values: Sequence[float | None]) -> Row:
     """One value per supernet, and the mean with its Student-t interval over those that are defined."""
     defined = [value for value in values if value is not None]
@@ -230,7 +249,7 @@ def times(rows: Sequence[Sequence[Row]], training: Sequence[float]) -> Row:
 def study(arguments: argparse.Namespace) -> Row:
     """Measure what is missing and put together what genas_tables.json holds."""
     layers: list[dict[str, Any]] = [{"compute": {"threads": 1}}, *[assignment(text) for text in arguments.settings]]
-    every_row, found, training, supernets = [], [], [], []
+    every_row, found, training, supernets, shares = [], [], [], [], []
     known: Truth | None = None
     shared: Row = {}
     for home in arguments.supernets:
@@ -263,6 +282,7 @@ def study(arguments: argparse.Namespace) -> Row:
             asked = {part.name: set(map(str, part.genotypes)) for part in parts}
             every_row.append([{name: rows[str(g)][name] for name in asked if str(g) in asked[name]} for g in genotypes])
             found.append(columns(every_row[-1], config.measure))
+            shares.append(flatness_shares(every_row[-1], config.measure))
             stage = run.manifest["stages"]["supernet"]
             training.append(stage["seconds"])
             images = sum(len(labels_N) for _, labels_N in session.context.scored)
@@ -298,6 +318,7 @@ def study(arguments: argparse.Namespace) -> Row:
         "supernets": supernets,
         "settings": shared,
         "tables": tables(found, truths),
+        "flatness_share": {name: over_seeds([each[name] for each in shares]) for name in shares[0]},
         "differences": differences(found, truths),
         "curves": curves(every_row, chosen),
         "times": times(every_row, training),

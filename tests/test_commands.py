@@ -32,10 +32,10 @@ PAGES = sorted(
 OWN = {
     "docs/guide/archive.md": "tests/test_archive_guide.py",
     "docs/guide/detection.md": "tests/test_detection_guide.py",
+    "docs/guide/segmentation.md": "tests/test_segmentation_guide.py",
     "docs/guide/export.md": "tests/delivery/test_guides.py",
     "docs/guide/extending.md": "tests/test_extending.py",
     "docs/guide/progress.md": "tests/app/callbacks/test_guide.py",
-    "docs/guide/segmentation.md": "tests/test_segmentation_guide.py",
     "docs/guide/shift.md": "tests/test_shift_guide.py",
     "docs/guide/timm.md": "tests/delivery/test_guides.py",
 }

@@ -65,7 +65,8 @@ def test_where_scores_are_only_an_order_the_place_is_shown() -> None:
 
 def test_the_best_so_far_has_a_score_or_a_place() -> None:
     status: dict[str, Any] = {
-        "path": "runs/a", "created": "now", "active": True, "stages": {}, "progress": None, "seconds_left": None,
+        "path": "runs/a", "created": "now", "active": True, "checkpoints": None, "progress_lost": False,
+        "stages": {}, "progress": None, "seconds_left": None,
     }  # fmt: skip
     for best, said in (
         ({"genotype": "|a~0|", "score": 0.91234}, "best so far  |a~0| (score 0.9123)"),

@@ -35,20 +35,22 @@ class TestLocal(ExecutorSuite):
         monkeypatch.setattr(local_module.Workers, "_here", patient)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """One Ray cluster on this machine for all tests, with room for five workers."""
+    ray = pytest.importorskip("ray")
+    from lowland.execution.ray import join
+
+    join(ray, 5)
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
 class TestRay(ExecutorSuite):
     name = "ray"
     kills = True
-
-    @pytest.fixture(autouse=True, scope="class")
-    def cluster(self) -> Iterator[None]:
-        """One cluster on this machine for all tests, with room for five workers."""
-        ray = pytest.importorskip("ray")
-        from lowland.execution.ray import join
-
-        join(ray, 5)
-        yield
-        ray.shutdown()
 
 
 def test_every_built_in_executor_is_tested_here() -> None:

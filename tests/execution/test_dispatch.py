@@ -7,9 +7,10 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowland.execution import dispatch
-from lowland.execution.dispatch import Assignment, Dispatcher, Ending
+from lowland.execution import dispatch, times
+from lowland.execution.dispatch import Dispatcher
 from lowland.execution.outcome import Scored, ScoringFailure, Shortage
+from lowland.execution.tickets import Assignment, Ending
 
 KILLED = Ending("killed by SIGKILL")
 CRASHED = Ending("killed by SIGSEGV", own=True)
@@ -125,7 +126,7 @@ def test_a_slow_candidate_gets_a_second_worker_and_the_first_answer_counts() -> 
     mine, now = slow(dispatcher)
     assert given_out(dispatcher, now) == {}
     wake = dispatcher.wake()
-    assert wake == dispatch.IDLE_SECONDS
+    assert wake == times.IDLE_SECONDS
     copy = given_out(dispatcher, wake)["b"]
     assert copy.index == mine.index == 0
     dispatcher.answered("b", copy.ticket, GOOD, 30.0)
@@ -145,7 +146,7 @@ def test_what_is_queued_behind_a_candidate_past_its_deadline_goes_elsewhere() ->
     assert [each.index for each in dispatcher.assignments(0.02)] == [3, 4]
     for name in ("c", "d"):
         dispatcher.join(name, name)
-    late = 0.01 + dispatch.PATIENCE_SECONDS
+    late = 0.01 + times.PATIENCE_SECONDS
     assert [each.index for each in dispatcher.assignments(late)][:2] == [1, 2]
 
 

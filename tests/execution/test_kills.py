@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lowland.core.genotype import Genotype
-from lowland.execution import dispatch
 from lowland.execution import local as local_module
+from lowland.execution import times
 from lowland.execution.local import Workers
 from lowland.execution.outcome import LocalScorer, Outcome, Scored
 from lowland.testing import processes
@@ -68,8 +68,8 @@ def test_killed_while_they_start_and_while_they_wait(tmp_path: Path) -> None:
 
 
 def test_a_stopped_worker_is_passed_over_and_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dispatch, "PATIENCE_SECONDS", 1.0)
-    monkeypatch.setattr(dispatch, "IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(times, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(times, "IDLE_SECONDS", 0.5)
     case = processes.Case(tmp_path)
     with Workers(2, processes.Prepare()) as workers:
         first = workers.scores(case, GENOTYPES, LocalScorer(case.score))

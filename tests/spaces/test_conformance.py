@@ -15,6 +15,10 @@ class TestDarts(SpaceSuite):
     name = "darts"
 
 
+class TestOpenDarts(SpaceSuite):
+    name = "darts-open"
+
+
 class TestMobileNetV3(SpaceSuite):
     name = "mobilenetv3"
     cells = 1

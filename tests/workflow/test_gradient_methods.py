@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lowland import spaces
 from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
 from lowland.core.registry import SEARCHERS
 from lowland.search.gradient import architecture as maths
 from lowland.search.gradient.alternation import Alternation, Setting
@@ -318,3 +319,30 @@ def test_warm_up_leaves_the_architecture_alone() -> None:
         found.before(step, *batch, None, 0.1)  # type: ignore[arg-type]
         assert torch.equal(found.architecture.operations_KEO, start) == (step < 2)
         found.after(step)
+
+
+def test_fairdarts_searches_cells_whose_nodes_may_have_one_edge() -> None:
+    config = assemble({"space": "darts-open", "preset": "paper", "search": {"searcher": "fairdarts"}})
+    chosen(config.search).require(config)
+    assert (config.supernet.cells, config.data.search_fraction) == (8, 0.5)
+    space = spaces.get("darts-open")
+    shut = Architecture.initial(space.relaxation, CPU.device, 0, none=False, spread=0.0)
+    genes = method("fairdarts").genes(shut)
+    space.validate(Genotype(space.name, genes))
+    assert sum(gene != 0 for gene in genes) == 10, "of every node the strongest edge stays, of the first both"
+    with torch.no_grad():
+        shut.operations_KEO[..., 4] = 3.0
+    assert sum(gene != 0 for gene in method("fairdarts").genes(shut)) == 16
+
+
+# --- DSRNA ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_jacobian_is_asked_for_by_its_weight() -> None:
+    x_NCHW = torch.ones(2, 1, 1, 1)
+    plain, weighted = method("dsrna", jacobian=0.0), method("dsrna", jacobian=0.5)
+    assert plain.input_penalty(lambda x: 3 * x.flatten(1), x_NCHW, 0) is None
+    penalty = weighted.input_penalty(lambda x: 3 * x.flatten(1), x_NCHW, 0)
+    assert penalty is not None
+    assert float(penalty) == pytest.approx(4.5)
+    assert method("darts").input_penalty(lambda x: x, x_NCHW, 0) is None

@@ -18,6 +18,7 @@ from lowland.measures.noise.robustness import Robustness
 from lowland.search.strategies.strategy import chosen
 from lowland.testing.toys import ToySpace
 from lowland.workflow import presets
+from lowland.workflow.preset_values import KIN
 from lowland.workflow.presets import PRESETS, RECIPES, assemble
 from whole_runs import evolution
 
@@ -56,8 +57,9 @@ def test_every_recipe_builds(space: str, recipe: str) -> None:
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_has_values_for_a_space_or_is_refused(space: str, preset: str) -> None:
     """Never bare defaults under the name of a preset."""
-    if space in PRESETS[preset]:
-        assert PRESETS[preset][space]
+    kin = KIN.get(space, space)
+    if kin in PRESETS[preset]:
+        assert PRESETS[preset][kin]
         assert made(space, preset) != assemble({"space": space}, Config().model_dump(exclude={"space"}, mode="json"))
         return
     with pytest.raises(ConfigError, match=f"preset {preset} has no values for space {space}: none are published or me"):
@@ -65,7 +67,12 @@ def test_a_preset_has_values_for_a_space_or_is_refused(space: str, preset: str) 
 
 
 def test_which_pairs_have_no_values() -> None:
-    missing = {(space, preset) for space in spaces.registered() for preset in PRESETS if space not in PRESETS[preset]}
+    missing = {
+        (space, preset)
+        for space in spaces.registered()
+        for preset in PRESETS
+        if KIN.get(space, space) not in PRESETS[preset]
+    }
     elsewhere = {(space, "imagenet") for space in ("nasbench201", "mobilenetv3", "mobilenetv3-small")}
     assert missing == {("mobilenetv3-small", "paper")} | elsewhere
 

@@ -180,7 +180,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             rows.append(("", progress["lull"]))
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("workers"):
             rows.append(("", _workers(progress["workers"])))
-    if status.get("progress_lost"):
+    if status["progress_lost"]:
         rows.append(("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on"))
     if status["best"] is not None:
         best = status["best"]

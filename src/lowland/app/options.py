@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -124,10 +125,21 @@ class Genotypes(Option):
         from lowland.core.registry import SPACES
         from lowland.core.settings import nested
 
-        kinds = [text.partition(":")[0] for text in value if ":" in text]
-        named = ["darts" if kind == "published" else kind for kind in kinds]
+        named = [self._space(*text.split(":", 1)) for text in value if ":" in text]
         known = [space for space in named if space in SPACES.names()][:1]
         return [*({"space": space} for space in known), nested(self.setting, list(value))]
+
+    @staticmethod
+    def _space(kind: str, rest: str) -> str:
+        """The space that a genotype names; of an unknown published one none, which is told where it is looked up."""
+        if kind != "published":
+            return kind
+        from lowland.core.errors import ConfigError
+        from lowland.spaces import published
+
+        with suppress(ConfigError):
+            return published.get(rest).genotype.space
+        return ""
 
 
 class Names(Option):

@@ -16,14 +16,13 @@ is, and carry out what it says. So every executor keeps the same rules, and a si
 
 from __future__ import annotations
 
-import statistics
-from collections import deque
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from typing import Any
 
 from lowland.execution.outcome import Attempt, Scored, ScoringFailure, Shortage
+from lowland.execution.tickets import Assignment, Counts, Ending, Settled, Task, Worker
+from lowland.execution.times import Times
 
 WINDOW = 8
 """Candidates that may be handed out beyond the one wanted next, for each worker."""
@@ -37,79 +36,8 @@ ALONE = 4
 CRASHES = 2
 """Workers that crash by themselves over one candidate before it counts as failed."""
 
-PATIENCE_SECONDS = 60.0
-"""Least time before a candidate is given to a second worker."""
-
-PATIENCE_MEDIANS = 5.0
-"""That time in medians of what candidates took."""
-
-IDLE_SECONDS = 10.0
-"""Least time before a candidate is given to a second worker that has nothing else to do."""
-
-IDLE_MEDIANS = 2.0
-"""That time in medians. At the end of a batch it saves the wait for the last ones (docs/log.md)."""
-
-SHORT_SECONDS = 0.5
-"""Candidates that take less are handed out two at a time, so that a worker need not wait for the next one."""
-
-_RECENT = 101
-"""Candidates over which the median is taken."""
-
 _COPIES = 3
 """Workers that may score one candidate at the same time."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a worker ended: in words, and whether it brought itself down (not from outside: a kill, a lost machine)."""
-
-    how: str
-    own: bool = False
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """What to give to a worker: candidate `index` under the number `ticket`."""
-
-    worker: Hashable
-    ticket: int
-    index: int
-
-
-@dataclass(frozen=True)
-class Settled:
-    """What became of a candidate: an outcome, or an error that ends the search; and the attempt that ran short."""
-
-    found: Attempt | BaseException
-    first: Shortage | None = None
-
-
-@dataclass
-class Counts:
-    """What happened to workers and candidates since the beginning."""
-
-    lost: int = 0
-    retried: int = 0
-    copied: int = 0
-    answered: int = 0
-
-
-@dataclass
-class _Task:
-    """One candidate of the batch."""
-
-    losses: int = 0
-    crashes: int = 0
-    first: Shortage | None = None
-    runners: set[Hashable] = field(default_factory=set)
-
-
-@dataclass
-class _Worker:
-    host: Hashable
-    tickets: deque[int] = field(default_factory=deque)
-    since: float = 0.0
-    late: bool = False
 
 
 class Dispatcher:
@@ -117,22 +45,21 @@ class Dispatcher:
 
     def __init__(self) -> None:
         self.counts = Counts()
-        self._workers: dict[Hashable, _Worker] = {}
+        self._workers: dict[Hashable, Worker] = {}
         self._hosts: dict[Hashable, set[Hashable]] = {}
         self._idle: dict[Hashable, None] = {}
         self._single: dict[Hashable, None] = {}
         self._tickets = 0
         self._of: dict[int, int] = {}
         self._kind: Any = None
-        self._took: deque[float] = deque(maxlen=_RECENT)
-        self._median: float | None = None
+        self._times = Times()
         self._started: list[tuple[float, int, Hashable]] = []
         self._early: list[tuple[float, int, Hashable]] = []
         self._overtaken: list[tuple[float, int, Hashable]] = []
         self._clear(0)
 
     def _clear(self, count: int) -> None:
-        self._tasks = [_Task() for _ in range(count)]
+        self._tasks = [Task() for _ in range(count)]
         self._waiting: list[int] = list(range(count))  # sorted, hence a heap
         self._copies: list[int] = []
         self._alone: list[int] = []
@@ -156,8 +83,7 @@ class Dispatcher:
         self._clear(count)
         if self._kind is None or kind != self._kind:
             self._kind = kind
-            self._took.clear()
-            self._median = None
+            self._times.clear()
 
     def take(self, index: int) -> bool:
         """Whether a candidate waits untried, and so is scored by the caller from now on."""
@@ -204,7 +130,7 @@ class Dispatcher:
 
     def join(self, worker: Hashable, host: Hashable) -> None:
         """A worker is ready; workers of one `host` share its memory."""
-        self._workers[worker] = _Worker(host)
+        self._workers[worker] = Worker(host)
         self._hosts.setdefault(host, set()).add(worker)
         self._idle[worker] = None
 
@@ -275,10 +201,9 @@ class Dispatcher:
                 self._again_alone(index)
             return
         if isinstance(found, Scored) and head:
-            self._took.append(seconds)
-            self._median = None
+            self._times.add(seconds)
         for other in task.runners:  # overtaken; one that does not even come back is ended after a while
-            heappush(self._overtaken, (now + self._patience(), self._workers[other].tickets[0], other))
+            heappush(self._overtaken, (now + self._times.deadline(), self._workers[other].tickets[0], other))
         self._settle(index, found)
 
     def _settle(self, index: int, found: Attempt | BaseException) -> None:
@@ -314,9 +239,7 @@ class Dispatcher:
     def _next_ones(self, now: float) -> Iterator[Assignment]:
         """Candidates that wait, in their order."""
         within = self._wanted + WINDOW * len(self._workers)
-        usual = self._usual()
-        ahead = usual is not None and usual < SHORT_SECONDS
-        for free in (self._idle, self._single) if ahead else (self._idle,):
+        for free in (self._idle, self._single) if self._times.short() else (self._idle,):
             for worker in list(free):
                 while self._waiting and self._done[self._waiting[0]]:
                     heappop(self._waiting)
@@ -330,7 +253,7 @@ class Dispatcher:
     def _slow_ones(self, now: float) -> Iterator[Assignment]:
         """Candidates that only seem slow, to workers that have nothing else to do."""
         idle = [worker for worker in self._idle if self._workers[worker].host not in self._reserved]
-        while idle and self._early and self._took and self._early[0][0] + self._seems_slow() <= now:
+        while idle and self._early and self._times.known and self._early[0][0] + self._times.seems_slow() <= now:
             _, ticket, worker = heappop(self._early)
             at = self._workers.get(worker)
             index = self._of.get(ticket)
@@ -387,14 +310,14 @@ class Dispatcher:
             self._lone.add(ticket)
         return Assignment(worker, ticket, index)
 
-    def _head(self, worker: Hashable, at: _Worker, now: float) -> None:
+    def _head(self, worker: Hashable, at: Worker, now: float) -> None:
         """The first of a worker's candidates begins."""
         at.since = now
         if at.tickets:
             heappush(self._started, (now, at.tickets[0], worker))
             heappush(self._early, (now, at.tickets[0], worker))
 
-    def _free(self, worker: Hashable, at: _Worker) -> None:
+    def _free(self, worker: Hashable, at: Worker) -> None:
         self._idle.pop(worker, None)
         self._single.pop(worker, None)
         if not at.tickets:
@@ -404,9 +327,9 @@ class Dispatcher:
 
     def _overdue(self, now: float) -> None:
         """Candidates past the deadline want another worker; what is queued behind them goes elsewhere."""
-        if not self._took:
+        if not self._times.known:
             return
-        patience = self._patience()
+        patience = self._times.deadline()
         while self._started and self._started[0][0] + patience <= now:
             _, ticket, worker = heappop(self._started)
             at = self._workers.get(worker)
@@ -437,20 +360,8 @@ class Dispatcher:
     def wake(self) -> float | None:
         """When to ask again, even if nothing is heard until then; None: no need."""
         times = [self._overtaken[0][0]] if self._overtaken else []
-        if self._started and self._took:
-            times.append(self._started[0][0] + self._patience())
-        if self._early and self._idle and self._took and not self._reserved:
-            times.append(self._early[0][0] + self._seems_slow())
+        if self._started and self._times.known:
+            times.append(self._started[0][0] + self._times.deadline())
+        if self._early and self._idle and self._times.known and not self._reserved:
+            times.append(self._early[0][0] + self._times.seems_slow())
         return min(times, default=None)
-
-    def _patience(self) -> float:
-        return max(PATIENCE_SECONDS, PATIENCE_MEDIANS * (self._usual() or 0.0))
-
-    def _seems_slow(self) -> float:
-        return max(IDLE_SECONDS, IDLE_MEDIANS * (self._usual() or 0.0))
-
-    def _usual(self) -> float | None:
-        """The median of what candidates took, seconds; None before the first."""
-        if self._median is None and self._took:
-            self._median = statistics.median(self._took)
-        return self._median

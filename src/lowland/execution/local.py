@@ -19,10 +19,10 @@ from threading import Thread
 from typing import Any
 
 from lowland.core.genotype import Genotype
-from lowland.execution.dispatch import Ending
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt, LocalScorer
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tickets import Ending
 from lowland.execution.worker import BROKEN, READY
 
 WORTH_SECONDS = 5.0

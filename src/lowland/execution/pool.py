@@ -13,9 +13,10 @@ from typing import Any
 
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
-from lowland.execution.dispatch import Dispatcher, Ending, Settled
+from lowland.execution.dispatch import Dispatcher
 from lowland.execution.executor import Executor, MeasureFunction
 from lowland.execution.outcome import Attempt, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+from lowland.execution.tickets import Ending, Settled
 
 STARTS = 3
 """Workers that may fail to start one after another, before the search stops."""
@@ -134,10 +135,11 @@ class Pool(Executor):
             LowlandError: No worker could start, or as `LocalScorer.score`.
         """
         self.dispatcher.begin(len(genotypes), request)
-        done = 0
+        done, heard = 0, False
         while done < len(genotypes):
             self._open(len(genotypes) - done)
-            self._take_in(self._hear(0.0))
+            if not heard:
+                self._take_in(self._hear(0.0))
             for each in self.dispatcher.assignments(self._now()):
                 self._give(each.worker, each.ticket, request, genotypes[each.index])
             group, fault = self._group(genotypes)
@@ -146,8 +148,7 @@ class Pool(Executor):
                 yield group
             if fault is not None:
                 raise fault
-            if not group:
-                self._proceed(done, genotypes, local)
+            heard = not group and self._proceed(done, genotypes, local)
 
     def _group(self, genotypes: Sequence[Genotype]) -> tuple[list[Outcome], BaseException | None]:
         """Outcomes that are known next; and an error that comes after them."""
@@ -159,21 +160,26 @@ class Pool(Executor):
                 return group, fault
         return group, None
 
-    def _proceed(self, index: int, genotypes: Sequence[Genotype], local: LocalScorer) -> None:
-        """Score the candidate that is wanted next here where no worker can take it, or wait for workers."""
+    def _proceed(self, index: int, genotypes: Sequence[Genotype], local: LocalScorer) -> bool:
+        """Score the candidate that is wanted next here where no worker can take it, or wait for workers.
+
+        Returns:
+            Whether all that workers have said by now was heard.
+        """
         if self.dispatcher.take(index):
             found = self._here(local, genotypes[index])
             if isinstance(found, Shortage):
                 self.dispatcher.settle(index, local.again(genotypes[index], found))
-                return
+                return False
             if found is not None:
                 self.dispatcher.settle(index, found)
-                return
+                return False
             self.dispatcher.give_back(index)
         now, wake = self._now(), self.dispatcher.wake()
         self._take_in(self._hear(None if wake is None else max(0.0, wake - now)))
         for worker in self.dispatcher.stuck(self._now()):
             self._end(worker)
+        return True
 
     def _take_in(self, events: Sequence[Event]) -> None:
         for event in events:

@@ -23,10 +23,10 @@ from typing import Any
 from lowland._version import __version__
 from lowland.core.errors import ConfigError, LowlandError
 from lowland.core.genotype import Genotype
-from lowland.execution.dispatch import Ending
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt, sendable
 
 _ANSWER_SECONDS = 5.0

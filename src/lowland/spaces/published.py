@@ -1,4 +1,4 @@
-"""Networks that papers report on ImageNet in the DARTS space, with their published size and accuracy.
+"""Networks that papers report on ImageNet in the DARTS space (or darts-open), with published size and accuracy.
 
 Sizes are those of the ImageNet network: 14 cells, 224×224 pixels, 1000 classes, ImageNet stem, without auxiliary head.
 MACs follow the papers' profiler: convolutions, and the classifier as (2·in − 1)·out.
@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.spaces.darts.genotype import Pair, from_pairs, parse_genotype
+from lowland.spaces.darts.genotype import Pair, from_pairs, parse_genes, parse_genotype, validate
 from lowland.spaces.values import Shape
 
 
@@ -163,6 +163,11 @@ _TABLE: tuple[tuple[str, str, int, float, float, float, str], ...] = (
         "s3,0 s3,1 sk,1 s3,2 s3,1 s3,2 sk,0 s3,4 ; s3,0 mx,1 s3,0 sk,1 s3,0 d3,1 sk,0 s3,1",
         *(48, 596.75, 5.464, 75.9, _RLNAS),
     ),
+    (
+        "fairdarts-cifar10",
+        "darts-open:4,4,0,4,0,6,5,0,0,0,7,0,0,0 | 3,6,3,6,0,1,4,0,0,1,0,3,0,0",
+        *(48, 541.97, 4.865, 75.1, "Chu et al., FairDARTS, ECCV 2020 (arXiv 1911.12126), FairDARTS-B"),
+    ),
 )
 
 _OUTPUTS_TOO = "the paper prints {} M MACs, which count 2 for each batch-norm and 1 for each ReLU output besides"
@@ -173,6 +178,7 @@ _NOTES = {
     "p-darts-cifar10": _OUTPUTS_TOO.format(557),
     "darts-v2-cifar10": "the paper prints 574 M MACs, which no way of counting explains",
     "rlnas-imagenet": _UNCHECKED,
+    "fairdarts-cifar10": "of space darts-open, since darts has two edges for every node; the paper prints 541 M, 4.8 M",
 }
 
 
@@ -182,7 +188,7 @@ def networks() -> tuple[PublishedNetwork, ...]:
     return tuple(
         PublishedNetwork(
             name=name,
-            genotype=parse_genotype(text) if "|" in text else _from_short(text),
+            genotype=_from_genes(text) if "|" in text else _from_short(text),
             channels=channels,
             mmacs=mmacs,
             mparams=mparams,
@@ -204,6 +210,15 @@ def get(name: str) -> PublishedNetwork:
     near = difflib.get_close_matches(whole, known, n=1)
     guess = f" (did you mean {near[0]}?)" if near else ""
     raise ConfigError(f"unknown published network {name!r}{guess}; known ones: {', '.join(known)}")
+
+
+def _from_genes(text: str) -> Genotype:
+    space, colon, genes = text.rpartition(":")
+    if not colon:
+        return parse_genotype(text)
+    genotype = parse_genes(genes, space)
+    validate(genotype)
+    return genotype
 
 
 def _from_short(text: str) -> Genotype:

@@ -19,7 +19,7 @@ from lowland.spaces.reference import Reference
 from lowland.spaces.space import get, registered
 from lowland.spaces.values import Cost, NetworkOptions, Shape
 
-DEPTHS: Mapping[str, int] = {"nasbench201": 1, "darts": 3}
+DEPTHS: Mapping[str, int] = {"nasbench201": 1, "darts": 3, "darts-open": 3}
 """`Shape.cells` of references from another space than the found network's, as in the preset `quick`."""
 
 LARGE_IMAGES = 96
@@ -28,6 +28,7 @@ LARGE_IMAGES = 96
 DEFAULTS: Mapping[str, tuple[str, ...]] = {
     "nasbench201": ("resnet-cell", "mobilenetv3"),
     "darts": ("darts-v2", "resnet-cell"),
+    "darts-open": ("fairdarts-b", "resnet-cell"),
     "mobilenetv3": ("mobilenetv3", "resnet-cell"),
     "mobilenetv3-small": ("mobilenetv3", "resnet-cell"),
 }

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from lowland.core.genotype import Genotype
-from lowland.execution.dispatch import Ending
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt
 
 

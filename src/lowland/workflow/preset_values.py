@@ -300,6 +300,9 @@ PRESETS = {
     "flatnas": FLATNAS,
 }
 
+KIN = {"darts-open": "darts"}
+"""Spaces of which presets say what they say of another: relaxations of it."""
+
 DEFAULT_SPACE = {"flatnas": "mobilenetv3-small"}
 """The space of a preset where none is named; for all other presets that of `Config`."""
 

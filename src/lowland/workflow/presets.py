@@ -15,7 +15,7 @@ from lowland.core.settings import flat, merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
 from lowland.spaces.values import PUBLISHED_GROWTH
-from lowland.workflow.preset_values import DEFAULT_SPACE, PRESETS, RECIPES, Values
+from lowland.workflow.preset_values import DEFAULT_SPACE, KIN, PRESETS, RECIPES, Values
 from lowland.workflow.searcher_presets import of_searcher
 
 
@@ -42,7 +42,7 @@ def assemble(*layers: Values) -> Config:
     for preset in named.preset.split("+"):
         base = merge(base, _of_space(_named(preset, PRESETS, "preset"), preset, named.space))
         if isinstance(searcher, str):
-            base = merge(base, of_searcher(searcher, preset, named.space))
+            base = merge(base, of_searcher(searcher, preset, KIN.get(named.space, named.space)))
     retrain = merge(base, values).get("retrain")
     chosen = recipe(retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick")
     base = merge({"retrain": chosen}, base)
@@ -98,13 +98,14 @@ def _of_space(table: dict[str, Values], preset: str, space: str) -> Values:
     Raises:
         ConfigError: it says nothing; names the presets that do.
     """
-    if space in table:
-        return table[space]
+    kin = KIN.get(space, space)
+    if kin in table:
+        return table[kin]
     if space not in SPACES.names():
         return {}  # refused where the space is looked up, with all there are
     if preset == "quick":
         return {}  # the defaults of the settings, which are made for small images and a few minutes
-    known = [name for name in PRESETS if space in PRESETS[name]]
+    known = [name for name in PRESETS if kin in PRESETS[name]]
     others = f"take {', '.join(known)}" if known else "take quick, and set what should be otherwise"
     raise ConfigError(f"preset {preset} has no values for space {space}: none are published or measured; {others}")
 
@@ -172,7 +173,8 @@ def differences(config: Config) -> dict[str, Any]:
     }
     presets = config.preset.split("+")
     known = {*presets} <= {*PRESETS} and config.retrain.recipe in RECIPES
-    known = known and all(preset == "quick" or config.space in PRESETS[preset] for preset in presets)
+    kin = KIN.get(config.space, config.space)
+    known = known and all(preset == "quick" or kin in PRESETS[preset] for preset in presets)
     usual = flat((assemble(named) if known else Config()).model_dump(mode="json"))
     own = flat(config.model_dump(mode="json", exclude={"preset", "space"}))
     return {key: value for key, value in own.items() if key not in usual or usual[key] != value}

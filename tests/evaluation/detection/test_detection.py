@@ -410,7 +410,7 @@ def test_steps_and_epochs_exclude_each_other_and_epochs_replace_a_presets_steps(
     data = coco(tmp_path)
     with pytest.raises(ConfigError, match="was given steps and epochs"):
         study(data, epochs=1.0).problem()
-    recipe = DetectionSuite(DetectionSuite.Config(coco=data, preset="detectron2", epochs=2.0)).recipe
+    recipe = DetectionSuite(DetectionSuite.Config(coco=data, preset="detectron2", epochs=2.0)).problem().recipe
     assert recipe.total_steps(160) == 20
 
 

@@ -111,7 +111,8 @@ def genes(relaxation: Relaxation, weights_KEO: Tensor, least: float = 0.0) -> tu
     Args:
         relaxation: The cells.
         weights_KEO: Weights of operations, those of edges multiplied in where there are any.
-        least: Edges without an operation of at least this weight are `none` (FairDARTS).
+        least: Edges without an operation of at least this weight are `none` (FairDARTS), but for the strongest that
+            a node needs: `fewest`, or all where it has no more than are kept.
 
     Returns:
         The operation of each edge, one kind of cell after another.
@@ -126,8 +127,10 @@ def genes(relaxation: Relaxation, weights_KEO: Tensor, least: float = 0.0) -> tu
             cell = [0] * relaxation.edges
             for edges in relaxation.nodes:
                 strongest = sorted(edges, key=lambda edge: (-float(strength_E[edge]), edge))[: relaxation.kept]
-                for edge in strongest:
-                    cell[edge] = int(best_E[edge]) + 1 if float(strength_E[edge]) >= least else 0
+                for place, edge in enumerate(strongest):
+                    needed = len(edges) if len(edges) == relaxation.kept else relaxation.fewest
+                    there = float(strength_E[edge]) >= least or place < needed
+                    cell[edge] = int(best_E[edge]) + 1 if there else 0
         found += cell
     return tuple(found)
 

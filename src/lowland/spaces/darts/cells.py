@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import reduce
+from operator import add
 from typing import Any, Protocol, cast
 
 import torch
@@ -173,8 +175,8 @@ class SearchCell(nn.Module):
     def forward(self, s0: Tensor, s1: Tensor, cell: LiveCell) -> Tensor:
         """Concatenated inner nodes, computing the operations of `cell` only."""
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for first, second in cell:
-            states.append(self._edge(first, states) + self._edge(second, states))
+        for node in cell:
+            states.append(reduce(add, [self._edge(live, states) for live in node]))
         return torch.cat(states[2:], dim=1)
 
     def _edge(self, live: LiveEdge, states: list[Tensor]) -> Tensor:
@@ -203,8 +205,8 @@ class Cell(nn.Module):
     def forward(self, s0: Tensor, s1: Tensor, drop: float = 0.0) -> Tensor:
         """Concatenated inner nodes; with probability `drop` an operation other than the identity gives zero."""
         states = [self.preprocess0(s0), self.preprocess1(s1)]
-        for first, second in self._nodes:
-            states.append(self._edge(*first, states, drop) + self._edge(*second, states, drop))
+        for node in self._nodes:
+            states.append(reduce(add, [self._edge(*live, states, drop) for live in node]))
         return torch.cat(states[2:], dim=1)
 
     def _edge(self, edge: str, source: int, states: list[Tensor], drop: float) -> Tensor:

@@ -24,6 +24,12 @@ from lowland.core.errors import GenotypeError
 from lowland.core.genotype import Genotype
 
 SPACE = "darts"
+OPEN = "darts-open"
+"""The relaxation of the space in which inner nodes but the first may also have one edge."""
+
+FEWEST = {SPACE: 2, OPEN: 1}
+"""Edges of an inner node that hold an operation, at least; at most 2. The first has 2: a cell uses both its inputs."""
+
 NODES = 4
 OPERATIONS = (
     "none",
@@ -60,14 +66,16 @@ class LiveEdge(NamedTuple):
     operation: int
 
 
-LiveCell = tuple[tuple[LiveEdge, LiveEdge], ...]
-"""The two live edges of each inner node, in edge order."""
+LiveCell = tuple[tuple[LiveEdge, ...], ...]
+"""The live edges of each inner node, in edge order: two, in the space darts-open one or two."""
 
 
-def validate(genotype: Genotype) -> None:
-    """Raise GenotypeError unless `genotype` is a legal one of the DARTS space."""
-    if genotype.space != SPACE:
-        raise GenotypeError(f"genotype {genotype} belongs to space {genotype.space!r}, expected a {SPACE!r} genotype")
+def validate(genotype: Genotype, space: str | None = None) -> None:
+    """Raise GenotypeError unless `genotype` is a legal one of the space; None: of darts or of darts-open."""
+    if genotype.space != (space or genotype.space) or genotype.space not in FEWEST:
+        raise GenotypeError(
+            f"genotype {genotype} belongs to space {genotype.space!r}, expected a {space or SPACE!r} genotype"
+        )
     genes = genotype.genes
     if len(genes) != 2 * len(EDGES):
         raise GenotypeError(
@@ -81,9 +89,11 @@ def validate(genotype: Genotype) -> None:
     for kind, name in enumerate(KINDS):
         for node, edges in enumerate(NODE_EDGES):
             live = sum(genes[kind * len(EDGES) + edge] != 0 for edge in edges)
-            if live != 2:
+            fewest = FEWEST[genotype.space] if node else 2
+            if not fewest <= live <= 2:
+                wanted = "exactly 2" if fewest == 2 else f"{fewest} or 2"
                 raise GenotypeError(
-                    f"inner node {node} of the {name} cell has {live} edges that are not none, expected exactly 2: "
+                    f"inner node {node} of the {name} cell has {live} edges that are not none, expected {wanted}: "
                     f"set the genes of its {len(edges)} edges accordingly"
                 )
 
@@ -99,9 +109,8 @@ def live_edges(genotype: Genotype) -> tuple[LiveCell, LiveCell]:
     return normal, reduction
 
 
-def _live_node(genes: Sequence[int], edges: range) -> tuple[LiveEdge, LiveEdge]:
-    first, second = (LiveEdge(edge, EDGES[edge][1], genes[edge]) for edge in edges if genes[edge])
-    return first, second
+def _live_node(genes: Sequence[int], edges: range) -> tuple[LiveEdge, ...]:
+    return tuple(LiveEdge(edge, EDGES[edge][1], genes[edge]) for edge in edges if genes[edge])
 
 
 def from_pairs(normal: Sequence[Pair], reduction: Sequence[Pair]) -> Genotype:
@@ -186,18 +195,26 @@ def parse_genotype(text: str) -> Genotype:
             f"a darts genotype text has {len(text)} characters, expected at most {_LONGEST_TEXT}: give one genotype"
         )
     text = text.strip()
-    genotype = _parse_python(text) if "(" in text else _parse_genes(text.removeprefix(f"{SPACE}:"))
+    genotype = _parse_python(text) if "(" in text else parse_genes(text.removeprefix(f"{SPACE}:"))
     validate(genotype)
     return genotype
 
 
-def _parse_genes(text: str) -> Genotype:
+def parse_genes(text: str, space: str = SPACE) -> Genotype:
+    """Read 28 genes separated by commas, with an optional `|` between the cells.
+
+    Returns:
+        The genotype, whose legality is not looked at.
+
+    Raises:
+        GenotypeError: the text is malformed.
+    """
     cells = [[_gene(word.strip()) for word in cell.split(",")] for cell in text.split("|")]
     if len(cells) > 1 and [len(cell) for cell in cells] != [len(EDGES)] * 2:
         raise GenotypeError(
             f"a darts genotype with '|' has 14 genes on each side of one '|', got {[len(cell) for cell in cells]}"
         )
-    return Genotype(SPACE, tuple(gene for cell in cells for gene in cell))
+    return Genotype(space, tuple(gene for cell in cells for gene in cell))
 
 
 def _gene(word: str) -> int:

@@ -83,7 +83,7 @@ class Darts(Space):
 
     def validate(self, genotype: Genotype) -> None:
         """Raise GenotypeError unless every gene is 0 to 7 and every inner node has exactly two edges not `none`."""
-        validate(genotype)
+        validate(genotype, self.name)
 
     def sample(self, rng: np.random.Generator) -> Genotype:
         """One legal genotype, uniform over all: per node two different sources, and one of 7 operations for each."""
@@ -104,7 +104,7 @@ class Darts(Space):
         Returns:
             A legal genotype.
         """
-        validate(genotype)
+        self.validate(genotype)
         changed = list(genotype.genes)
         picked = rng.random(_GENES) < probability
         for node in _nodes():
@@ -127,12 +127,12 @@ class Darts(Space):
         Returns:
             A legal genotype.
         """
-        validate(first)
-        validate(second)
+        self.validate(first)
+        self.validate(second)
         genes: list[int] = []
         for node, from_first in zip(_nodes(), rng.random(2 * NODES) < 0.5, strict=True):
             genes += (first if from_first else second).genes[node.start : node.stop]
-        return Genotype(SPACE, tuple(genes))
+        return Genotype(self.name, tuple(genes))
 
     @property
     def gene_options(self) -> tuple[int, ...]:
@@ -145,7 +145,7 @@ class Darts(Space):
 
     def neighbours(self, genotype: Genotype) -> Iterator[Genotype]:
         """The 96 with another operation on one edge, and the 24 in which one operation comes from another source."""
-        validate(genotype)
+        self.validate(genotype)
         for node in _nodes():
             for gene in (gene for gene in node if genotype.genes[gene]):
                 held = genotype.genes[gene]
@@ -163,12 +163,12 @@ class Darts(Space):
 
     def key(self, genotype: Genotype) -> str:
         """The genes: genotypes that differ compute different functions, since the output keeps the nodes' order."""
-        validate(genotype)
+        self.validate(genotype)
         return str(genotype)
 
     def encode(self, genotype: Genotype) -> np.ndarray:
         """One-hot per gene: (28 · 8,) zeros and ones."""
-        validate(genotype)
+        self.validate(genotype)
         return np.eye(len(OPERATIONS))[list(genotype.genes)].reshape(-1)
 
     def graphs(self, genotype: Genotype) -> list[CellGraph]:

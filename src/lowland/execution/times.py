@@ -1,0 +1,64 @@
+"""How long candidates take, and so when one of them is late."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+
+PATIENCE_SECONDS = 60.0
+"""Least time before a candidate is given to a second worker."""
+
+PATIENCE_MEDIANS = 5.0
+"""That time in medians of what candidates took."""
+
+IDLE_SECONDS = 10.0
+"""Least time before a candidate is given to a second worker that has nothing else to do."""
+
+IDLE_MEDIANS = 2.0
+"""That time in medians. At the end of a batch it saves the wait for the last ones (docs/log.md)."""
+
+SHORT_SECONDS = 0.5
+"""Candidates that take less are handed out two at a time, so that a worker need not wait for the next one."""
+
+_RECENT = 101
+"""Candidates over which the median is taken."""
+
+
+class Times:
+    """The times of the last candidates of one kind, seconds."""
+
+    def __init__(self) -> None:
+        self._took: deque[float] = deque(maxlen=_RECENT)
+        self._median: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether there is one; before that nothing is late."""
+        return bool(self._took)
+
+    def add(self, seconds: float) -> None:
+        """A candidate took so long."""
+        self._took.append(seconds)
+        self._median = None
+
+    def clear(self) -> None:
+        """Forget all: another kind begins."""
+        self._took.clear()
+        self._median = None
+
+    def deadline(self) -> float:
+        """After so long a candidate is given to a second worker before all others."""
+        return max(PATIENCE_SECONDS, PATIENCE_MEDIANS * self._usual())
+
+    def seems_slow(self) -> float:
+        """After so long one is given to a second worker that has nothing else to do."""
+        return max(IDLE_SECONDS, IDLE_MEDIANS * self._usual())
+
+    def short(self) -> bool:
+        """Whether candidates are so short that a worker should have the next one at hand."""
+        return self.known and self._usual() < SHORT_SECONDS
+
+    def _usual(self) -> float:
+        if self._median is None and self._took:
+            self._median = statistics.median(self._took)
+        return self._median or 0.0
