@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.config import ComputeConfig
+from lowland.core.dilated import with_right_gradients
 from lowland.core.errors import ConfigError
 from lowland.core.threads import available_cores, usable_threads
 from lowland.core.torch_settings import allow_tf32, be_deterministic, tf32
@@ -65,7 +66,15 @@ class Compute:
         return x_NCHW.contiguous(memory_format=torch.channels_last) if self.channels_last else x_NCHW
 
     def prepare(self, module: M) -> M:
-        """A module on the device, its convolution weights in the chosen memory order."""
+        """A module on the device, its convolution weights in the chosen memory order.
+
+        In bfloat16 on a CPU with dilated convolutions that PyTorch has right gradients for (`core.dilated`).
+
+        Returns:
+            The module itself.
+        """
+        if self.device.type == "cpu" and self.autocast_dtype is not None:
+            with_right_gradients(module)
         if self.channels_last:
             return module.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
         return module.to(self.device)
