@@ -132,6 +132,11 @@ DIFFERENCES = (
 )
 
 
+def _flatness(row: Row) -> float:
+    found: float = row["noise"][MAIN]["value"]
+    return found
+
+
 def flatness_shares(rows: Sequence[Row], config: MeasureConfig) -> dict[str, float]:
     """Table 8's Flatness (%): 100·γβF / (S + γβF), the mean over genotypes, S being the other part of the sum."""
     found: dict[str, float] = {}
@@ -142,12 +147,10 @@ def flatness_shares(rows: Sequence[Row], config: MeasureConfig) -> dict[str, flo
             ("angle (cells)", lambda row: row["angle"]["cells"] / math.pi),
             ("accuracy", lambda row: row["noise"]["clean"]["accuracy"]),
         ):
-            each = [
-                100 * part / (part + _or_nan(other, row))
-                for row in rows
-                if not math.isnan(part := scale * _or_nan(lambda row: row["noise"][MAIN]["value"], row))
-            ]
-            found[f"{name} + flatness, γ = {gamma:g}"] = float(np.nanmean(each)) if each else math.nan
+            parts = [(scale * _or_nan(_flatness, row), _or_nan(other, row)) for row in rows]
+            # A row whose sum is zero or unknown has no share.
+            each = [100 * part / total for part, rest in parts if abs(total := part + rest) > 0]
+            found[f"{name} + flatness, γ = {gamma:g}"] = float(np.mean(each)) if each else math.nan
     return found
 
 

@@ -89,7 +89,8 @@ def test_brackets_and_colons_of_names_are_no_markup(pristine: Path, tmp_path: Pa
     run = copied(pristine, tmp_path / NAME)
     for verb in ("status", "report"):
         assert str(run) in lowland(verb, run).out
-    assert str(run / "n.pt2") in lowland("export", run, "--out", run / "n.pt2").out
+    beside = tmp_path / f"{NAME}.pt2"
+    assert str(beside) in lowland("export", run, "--out", beside).out
     assert lowland("status", tmp_path / "[/b] :cat:").fault.startswith(f"{tmp_path / '[/b] :cat:'} is not a run")
 
 

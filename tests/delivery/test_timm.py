@@ -38,7 +38,7 @@ every_space = pytest.mark.parametrize("space", sorted(SMALL))
 
 def test_no_space_is_left_out() -> None:
     assert set(spaces.registered()) >= set(SMALL)
-    built_in = {"darts", "nasbench201", "mobilenetv3", "mobilenetv3-small"}
+    built_in = {"darts", "darts-open", "nasbench201", "mobilenetv3", "mobilenetv3-small"}
     assert {arguments["space"] for arguments in MODELS.values()} == built_in
 
 
@@ -255,7 +255,7 @@ def test_registered_names() -> None:
     assert set(listed) == set(MODELS)
     literature = {f"lowland_{each.name.replace('-', '_')}" for each in published.networks()}
     by_genotype = {f"lowland_{space.replace('-', '_')}" for space in SMALL} | {"lowland_network"}
-    assert (len(literature), len(by_genotype)) == (18, 5)
+    assert (len(literature), len(by_genotype)) == (19, 5)
     assert set(listed) == literature | by_genotype
     assert not timm.list_models("lowland_*", pretrained=True)
     with pytest.raises(RuntimeError, match="No pretrained weights"):

@@ -301,10 +301,10 @@ def test_a_raced_run_is_the_same_at_any_number_of_workers(trained: Path, tmp_pat
     assert Counter('"raced": 32' in measure for *_, measure in alone) == {True: 24, False: facts["summary"]["scored"]}
     assert len(facts["ranking"]) == facts["summary"]["scored"]
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 0.0)
-    hear = workers_module.Workers._hear
     # The parent would be done before a worker has started.
+    here = workers_module.Workers._here
     monkeypatch.setattr(
-        workers_module.Workers, "_hear", lambda self, batch, *, wait: hear(self, batch, wait=wait or self._started)
+        workers_module.Workers, "_here", lambda self, *what: None if self._started else here(self, *what)
     )
     assert searched(trained, tmp_path / "several", 2) == (alone, facts)
 

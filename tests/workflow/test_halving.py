@@ -33,7 +33,7 @@ FIVE: dict[str, Any] = {
         "workers": 1,
         "hand_written": True,
     },
-    "network": {"channels": "fit"},
+    "network": {"channels": "fit", "growth": 2.0},
     "retrain": {"epochs": 10},
 }
 
@@ -84,7 +84,10 @@ def test_networks_written_by_hand_are_among_them_at_every_depth_and_fill_the_bud
 
 def test_designs_of_several_growths(supernet_only: Path, tmp_path: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
-    asked = {"search": FIVE["search"] | {"finalists": 4, "depths": [], "growths": [1.5, 2.0], "max_params": 20_000}}
+    asked = {
+        "search": FIVE["search"] | {"finalists": 4, "depths": [], "growths": [1.5, 2.0], "max_params": 20_000},
+        "network": {"channels": "fit", "growth": 1.41},  # neither of the two
+    }
     pipeline.resume(run, last="train", changes=[FIVE | asked])
     shapes = [row["shape"] for row in ranking(run)[:4]]
     assert sorted(shape.get("growth", 2.0) for shape in shapes) == [1.5, 1.5, 2.0, 2.0]

@@ -408,6 +408,7 @@ def test_early_stages_are_wide_where_parameters_alone_are_short() -> None:
     assert assemble({"search": {"max_params": 100_000}}).network.growth == 1.41
     assert assemble({"search": {"max_macs": 10_000_000}}).network.growth == 2.0
     assert assemble({"retrain": {"inherit": True}}).network.growth == 2.0
+    assert assemble({"network": {"channels": 16}}).network.growth == 2.0
     assert assemble({"search": {"max_macs": 10_000_000}, "network": {"growth": 1.2}}).network.growth == 1.2
     for preset in ("standard", "paper"):
         assert assemble({"preset": preset, "space": "nasbench201"}).network.growth == 2.0

@@ -193,7 +193,7 @@ def test_a_search_that_was_killed_goes_on_under_another_executor(
     code, _ = start(Held(run, "search"), "run", *arguments).end(signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert scored(run) >= 3
-    assert lowland("resume", run, "--set", "compute.executor=sequential").code == 0
+    assert lowland("search", run, "--set", "compute.executor=sequential").code == 0
     assert results(run)["ranking"] == results(pristine)["ranking"]
     assert scored(run) == scored(pristine)
 

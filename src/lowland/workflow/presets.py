@@ -60,8 +60,8 @@ def _giving_way(base: Values, values: Values) -> Values:
     - Networks that inherit weights have the supernet's size, and no references are trained beside them.
     - Epochs that a person sets are as many as that.
     - A limit is a target: networks are as wide as it allows, unless their width is set.
-    - Wider early stages spend arithmetic, so that under a limit of it, and in networks of the supernet's size, widths
-      grow as published.
+    - Wider early stages spend arithmetic, so that under a limit of it, in networks of the supernet's size, and where a
+      person sets the width, widths grow as published.
 
     Returns:
         The preset's values.
@@ -78,7 +78,8 @@ def _giving_way(base: Values, values: Values) -> Values:
     for part in ("supernet", "retrain"):
         if "epochs" in asked.get(part, {}) and "min_steps" not in asked[part]:
             changes = merge(changes, {part: {"min_steps": 0}})
-    if "growth" not in asked.get("network", {}) and (config.retrain.inherit or config.search.max_macs is not None):
+    given = "channels" in asked.get("network", {}) or config.search.max_macs is not None
+    if "growth" not in asked.get("network", {}) and (config.retrain.inherit or given):
         changes = merge(changes, {"network": {"growth": PUBLISHED_GROWTH}})
     if "channels" not in asked.get("network", {}):
         limited = config.search.max_params is not None or config.search.max_macs is not None

@@ -334,7 +334,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_detection import TINY, place, study
+from test_retinanet import TINY, place, study
 from lowland.core.monitor import Monitor
 from lowland.evaluation.detection import design
 design.DESIGNS["small"] = TINY
