@@ -51,7 +51,7 @@ def test_every_setting_with_default_and_source(generated: ModuleType) -> None:
     assert set(known_keys(Config)) - {*members} <= set(rows)
     assert rows["retrain.label_smoothing"] == f"`{Config().retrain.label_smoothing}`"
     assert rows["measure.options.flatness.alpha"] == "`1.0`"
-    for file in re.findall(r"Declared in `([^`]+)`", page):
+    for file in re.findall(r"Declared in `(src/lowland/[^`]+)`", page):  # tests have members of their own
         assert (ROOT / file).is_file(), file
     assert "flatnas: `" in page
     section = page.partition("## measure.options.flatness\n")[2].partition("## ")[0]

@@ -194,6 +194,7 @@ def test_a_search_that_was_killed_goes_on_under_another_executor(
     assert code == -signal.SIGKILL
     assert scored(run) >= 3
     assert lowland("search", run, "--set", "compute.executor=sequential").code == 0
+    assert lowland("resume", run).code == 0
     assert results(run)["ranking"] == results(pristine)["ranking"]
     assert scored(run) == scored(pristine)
 

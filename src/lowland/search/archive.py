@@ -202,6 +202,7 @@ class Archive:
             # A reader may still hold the log open, so that closing alone would not fold it in. Where that cannot be
             # done, nothing is lost: the log stays beside the file and is read with it.
             with suppress(sqlite3.Error):
+                self._connection.execute("PRAGMA busy_timeout = 500")  # milliseconds: not worth more of a wait
                 self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
