@@ -1,0 +1,205 @@
+"""GeNAS, Tables 2 and 3 and Fig. 3: cells found on one data set, trained on another at equal MACs.
+
+For every seed one supernet of DARTS cells is trained on CIFAR-10; every measure searches with it; what is found is
+trained on the target with the width that fills the same MACs, judged on its test images, and its loss drawn against
+weight noise there. Small: the target is Imagenette at 64 pixels, the published one ImageNet. `--gammas` adds the sums
+of Table 8, angle + flatness at several weights.
+
+    python benchmarks/paper/transfer.py
+    python benchmarks/paper/transfer.py --scale published --source cifar10 --target /data/imagenet
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowland import flatness, load
+from lowland.core.config import ComputeConfig
+from lowland.core.device import resolve
+from lowland.core.genotype import Genotype
+from lowland.data import load as load_data
+from lowland.store.artifacts import Searched, evaluated
+from lowland.store.run import Run
+from lowland.workflow import pipeline
+from lowland.workflow.presets import assemble
+from paper import beside, carried, cifar10_npz, imagenette, parser, read, save
+
+MEASURES = {
+    "accuracy (SPOS)": "accuracy",
+    "angle (RLNAS)": "angle",
+    "flatness": "flatness",
+    "accuracy + flatness": "accuracy+flatness",
+    "angle + flatness": "angle+flatness",
+}
+PUBLISHED = {"flatness": 75.95, "angle + flatness": 76.06, "angle (RLNAS)": 75.7}
+"""ImageNet top-1 of networks searched for on CIFAR-10 (Tables 2 and 3; RLNAS' own paper for angle)."""
+
+SIGMAS = (1e-3, 3e-3, 6e-3, 1e-2, 2e-2)
+"""Of Fig. 3's curves here, besides none."""
+
+
+def searched_layers(arguments: argparse.Namespace, source: str) -> dict[str, Any]:
+    """What all searches of a seed share."""
+    if arguments.scale == "published":
+        return {"space": "darts", "preset": "paper", "data": {"name": source}}
+    return {
+        "space": "darts",
+        "data": {"name": source},
+        "supernet": {"epochs": arguments.epochs},
+        "measure": {"combine": "sum"},
+        "search": {
+            "finalists": 0,
+            "workers": 1,
+            "options": {
+                "evolution": {
+                    "population": arguments.population,
+                    "generations": arguments.generations,
+                    "parents": max(1, arguments.population // 5),
+                    "mutations": arguments.population // 2,
+                    "crossovers": arguments.population // 2,
+                }
+            },
+        },
+        "compute": {"threads": 1},
+    }
+
+
+def target_layers(arguments: argparse.Namespace, target: str, genotype: str) -> dict[str, Any]:
+    """How a genotype is trained on the target."""
+    found: dict[str, Any] = {
+        "space": "darts",
+        "data": {"name": target},
+        "search": {
+            "searcher": "given",
+            "max_macs": arguments.macs or (600_000_000 if arguments.scale == "published" else 30_000_000),
+            "options": {"given": {"genotypes": [genotype]}},
+        },
+        "network": {"channels": "fit"},
+        "evaluate": {"suites": ["classification"]},
+    }
+    if arguments.scale == "published":
+        return found | {"preset": "imagenet"}
+    found["network"]["cells"] = arguments.cells
+    return found | {
+        "retrain": {"epochs": arguments.retrain_epochs, "min_steps": 0, "learning_rate": 0.025},
+        "compute": {"threads": 1},
+    }
+
+
+def curve(run: Path) -> dict[str, Any]:
+    """Fig. 3: cross-entropy on test images of a trained network under weight noise."""
+    with Run.open(run, read_only=True) as opened:
+        data = load_data(opened.config.data, seed=opened.config.seed)
+    network = load(run)
+    count = min(500, len(data.test))
+    batches = [
+        (data.normalise(data.test.images(part)), data.test.labels_N[part]) for part in torch.arange(count).split(100)
+    ]
+    found = flatness(network.body, batches, sigmas=SIGMAS, draws=2)
+    return {
+        "sigmas": [0.0, *SIGMAS],
+        "loss": [found.loss, *found.noisy_losses],
+        "standard_error": [found.loss_se, *found.noisy_losses_se],
+        "images": count,
+    }
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """What became of a genotype on the target."""
+    with Run.open(run, read_only=True) as opened:
+        records = {record.suite: record.results for record in evaluated(opened)}
+        best = Searched.read(opened).ranking[0]
+        genotype = Genotype("darts", best.genes)
+    network = load(run)
+    return {
+        "top1": records["classification"]["networks"]["1"]["top1"],
+        "genotype": str(genotype),
+        "channels": network.shape.channels,
+        "parameters": best.parameters,
+        "macs": best.macs,
+        "fig3": curve(run),
+    }
+
+
+def copied(source: Path, folder: Path) -> Path:
+    """A run whose supernet is trained, of which every search is a copy."""
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        half = folder.with_name(f".{folder.name}.tmp")
+        shutil.rmtree(half, ignore_errors=True)
+        shutil.copytree(source, half)
+        half.rename(folder)
+    return folder
+
+
+def main() -> None:
+    made = parser(__doc__, "transfer")
+    add = made.add_argument
+    add("--source", help="data to search on [default: the first --images of CIFAR-10]")
+    add("--target", help="data to train on [default: Imagenette at 64 pixels; published: an ImageNet folder]")
+    add("--images", type=int, default=5000)
+    add("--target-images", type=int, default=4000)
+    add("--measures", nargs="+", default=list(MEASURES), choices=list(MEASURES))
+    add("--gammas", type=float, nargs="*", default=[], help="Table 8: weights of flatness beside the angle")
+    add("--epochs", type=int, default=20, help="small: of the supernets")
+    add("--retrain-epochs", type=int, default=20, help="small: on the target")
+    add("--population", type=int, default=20)
+    add("--generations", type=int, default=5)
+    add("--cells", type=int, default=5, help="small: depth on the target")
+    add("--macs", type=int, help="MACs of the trained networks [default: 30 M; published 600 M]")
+    arguments = made.parse_args()
+    work, path = arguments.work.absolute(), arguments.out / "transfer.json"
+    if arguments.scale == "published" and arguments.target is None:
+        made.error("--scale published trains on ImageNet; give its folder with --target")
+    source = arguments.source or str(cifar10_npz(work / "data", arguments.images, 500))
+    target = arguments.target or str(imagenette(work / "data", arguments.target_images, 1000))
+    measures = {name: {"name": MEASURES[name]} for name in arguments.measures} | {
+        f"angle + flatness, γ = {gamma:g}": {
+            "name": "angle+flatness",
+            "options": {"flatness": {"gamma": gamma}},
+        }
+        for gamma in arguments.gammas
+    }
+    differs = (
+        "none but the machine and what chance decides"
+        if arguments.scale == "published"
+        else f"searched on {arguments.images:,} images for {arguments.epochs} epochs; trained on another, smaller data "
+        f"set at 64 pixels for {arguments.retrain_epochs} epochs; published figures are ImageNet top-1, to compare the "
+        "order of rows only"
+    )
+    results = read(path)
+    seeds: dict[str, dict[str, Any]] = results.get("seeds", {})
+    for seed in arguments.seeds:
+        config = assemble(searched_layers(arguments, source), {"seed": seed, "measure": {"name": "accuracy"}})
+        supernet = carried(config, work / str(seed) / "supernet", "supernet")
+        for name, measure in measures.items():
+            folder = name.replace(" ", "").replace("=", "")
+            home = copied(supernet, work / str(seed) / f"search-{folder}")
+            pipeline.resume(home, last="search", changes=[{"measure": {**measure, "combine": "sum"}}])
+            with Run.open(home, read_only=True) as opened:
+                genotype = Searched.read(opened).ranking[0].genotype
+            settings = assemble(target_layers(arguments, target, genotype), {"seed": seed})
+            run = carried(settings, work / str(seed) / f"target-{folder}", "evaluate")
+            seeds.setdefault(str(seed), {})[name] = trained(run)
+            rows = {
+                each: beside(
+                    [found[each]["top1"] for found in seeds.values() if each in found],
+                    PUBLISHED.get(each),
+                    differs,
+                )
+                for each in {label for found in seeds.values() for label in found}
+            }
+            asked = {key: value for key, value in vars(arguments).items() if key not in ("work", "out")}
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            document = {"benchmark": "transfer", "arguments": asked, "seeds": seeds, "rows": rows}
+            save(path, document, resolve(ComputeConfig(device="cpu", threads=1)))
+            print(f"seed {seed} {name:26s} top-1 {seeds[str(seed)][name]['top1']:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
