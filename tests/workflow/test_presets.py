@@ -401,14 +401,3 @@ def test_wrong_options_are_one_sentence(options: dict[str, Any], sentence: str) 
     with pytest.raises(ConfigError) as caught:
         assemble({"measure": {"options": options}})
     assert str(caught.value).startswith(sentence)
-
-
-def test_early_stages_are_wide_where_parameters_alone_are_short() -> None:
-    assert assemble().network.growth == 1.41
-    assert assemble({"search": {"max_params": 100_000}}).network.growth == 1.41
-    assert assemble({"search": {"max_macs": 10_000_000}}).network.growth == 2.0
-    assert assemble({"retrain": {"inherit": True}}).network.growth == 2.0
-    assert assemble({"network": {"channels": 16}}).network.growth == 2.0
-    assert assemble({"search": {"max_macs": 10_000_000}, "network": {"growth": 1.2}}).network.growth == 1.2
-    for preset in ("standard", "paper"):
-        assert assemble({"preset": preset, "space": "nasbench201"}).network.growth == 2.0

@@ -66,10 +66,6 @@ _LONG_EVOLUTION: Values = _evolution(population=50, generations=20, parents=10, 
 # images as they are, win back what mixing costs clean ones (docs/log.md, 2026-11-27).
 _MIXED: Values = {"mixup": 0.2, "mixed_share": 0.7}
 
-# At 0.1 M parameters wider early stages are 1.7 points more accurate on embedded images, 0.9 on CIFAR-10, at 1.7 times
-# the arithmetic; of as much arithmetic growth makes no difference (docs/log.md, 2026-11-27).
-WIDE_EARLY = 1.41
-
 # Every run says whether its search was worth it, beside a network written by hand.
 _COMPARED: Values = {"suites": ["classification", "corruptions", "landscape", "references"]}
 
@@ -82,7 +78,7 @@ QUICK: dict[str, Values] = {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET | _FEW_IMAGES,
         "measure": _RANKED_MEASURE,
         "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
-        "network": {"channels": "fit", "growth": WIDE_EARLY},
+        "network": {"channels": "fit"},
         "retrain": {"epochs": 30} | _MIXED | _FEW_IMAGES,
         "evaluate": _COMPARED,
     },

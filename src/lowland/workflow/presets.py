@@ -14,7 +14,6 @@ from lowland.core.registry import MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITE
 from lowland.core.settings import flat, merge
 from lowland.measures import expression
 from lowland.search.strategies.strategy import chosen
-from lowland.spaces.values import PUBLISHED_GROWTH
 from lowland.workflow.preset_values import DEFAULT_SPACE, KIN, PRESETS, RECIPES, Values
 from lowland.workflow.searcher_presets import of_searcher
 
@@ -60,8 +59,6 @@ def _giving_way(base: Values, values: Values) -> Values:
     - Networks that inherit weights have the supernet's size, and no references are trained beside them.
     - Epochs that a person sets are as many as that.
     - A limit is a target: networks are as wide as it allows, unless their width is set.
-    - Wider early stages spend arithmetic, so that under a limit of it, in networks of the supernet's size, and where a
-      person sets the width, widths grow as published.
 
     Returns:
         The preset's values.
@@ -78,9 +75,6 @@ def _giving_way(base: Values, values: Values) -> Values:
     for part in ("supernet", "retrain"):
         if "epochs" in asked.get(part, {}) and "min_steps" not in asked[part]:
             changes = merge(changes, {part: {"min_steps": 0}})
-    given = "channels" in asked.get("network", {}) or config.search.max_macs is not None
-    if "growth" not in asked.get("network", {}) and (config.retrain.inherit or given):
-        changes = merge(changes, {"network": {"growth": PUBLISHED_GROWTH}})
     if "channels" not in asked.get("network", {}):
         limited = config.search.max_params is not None or config.search.max_macs is not None
         if config.retrain.inherit:
