@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,15 +20,21 @@ RESULTS = HERE / "results"
 SHARED = HERE.parent.parent / "shared" / "data"
 
 
+def development_loader() -> ModuleType:
+    """The module that reads the development folder's archives."""
+    spec = importlib.util.spec_from_file_location("shared_load", SHARED / "load.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def cifar10_npz(folder: Path, train: int, test: int | None = None) -> Path:
     """The first `train` training and `test` test images of CIFAR-10 as an .npz file that lowland reads."""
     path = folder / f"cifar10-{train}-{test or 'all'}.npz"
     if not path.exists():
-        spec = importlib.util.spec_from_file_location("shared_load", SHARED / "load.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = development_loader()
         arrays: dict[str, Any] = {}
         for split, count in (("train", train), ("test", test)):
             images, labels = module.sheets(SHARED / "images" / "cifar10.zip", split)

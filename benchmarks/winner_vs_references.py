@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from common import RESULTS, SHARED, cifar10_npz, interval, read, save
+from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
 from lowland.core.settings import count, merge
@@ -121,15 +121,9 @@ def source(name: str) -> dict[str, Any]:
 
 def imagenette(folder: Path) -> Path:
     """Imagenette at 64 pixels as an .npz file."""
-    import importlib.util
-
     path = folder / "imagenette64.npz"
     if not path.exists():
-        spec = importlib.util.spec_from_file_location("shared_load", SHARED / "load.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = development_loader()
         arrays: dict[str, Any] = {}
         for ours, theirs in (("train", "train"), ("test", "val")):
             images, labels = module.sheets(SHARED / "images" / "imagenette64.zip", theirs, 64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import flatnas_matrix
 import genas_tables
-from common import RESULTS, SHARED, cifar10_npz, interval, read, save
+from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save
 from lowland.core.config import Config
 from lowland.store.manifest import MANIFEST
 from lowland.workflow import pipeline
@@ -77,11 +76,7 @@ def imagenette(folder: Path, train: int, test: int, size: int = 64) -> Path:
     """The first images of Imagenette at 64 pixels, of the development folder, as an .npz file that lowland reads."""
     path = folder / f"imagenette{size}-{train}-{test}.npz"
     if not path.exists():
-        spec = importlib.util.spec_from_file_location("shared_load", SHARED / "load.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        module = development_loader()
         arrays: dict[str, Any] = {}
         for split, count in (("train", train), ("val", test)):
             images, labels = module.sheets(SHARED / "images" / f"imagenette{size}.zip", split, size)
