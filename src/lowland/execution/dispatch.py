@@ -62,7 +62,7 @@ class Dispatcher:
         self._tasks = [Task() for _ in range(count)]
         self._waiting: list[int] = list(range(count))  # sorted, hence a heap
         self._copies: list[int] = []
-        self._alone: list[int] = []
+        self._alone: set[int] = set()
         self._settled: dict[int, Settled] = {}
         self._done = [False] * count
         self._wanted = 0
@@ -174,7 +174,7 @@ class Dispatcher:
             self._settle(index, died)
         elif task.losses >= TRIES or task.first is not None:
             task.first = task.first or died
-            self._again_alone(index)
+            self._alone.add(index)
         elif not task.runners:
             heappush(self._waiting, index)
 
@@ -198,7 +198,7 @@ class Dispatcher:
             if task.first is None:
                 task.first = found
                 self.counts.retried += 1
-                self._again_alone(index)
+                self._alone.add(index)
             return
         if isinstance(found, Scored) and head:
             self._times.add(seconds)
@@ -213,10 +213,6 @@ class Dispatcher:
         self._settled[index] = Settled(found, task.first)
         for host in [host for host, held in self._reserved.items() if held == index]:
             del self._reserved[host]
-
-    def _again_alone(self, index: int) -> None:
-        if index not in self._alone:
-            heappush(self._alone, index)
 
     # --- what to do now ----------------------------------------------------------------------------------------------
 
@@ -265,25 +261,24 @@ class Dispatcher:
 
     def _alone_ones(self, now: float) -> Iterator[Assignment]:
         """Candidates that must be scored with nothing else on their machine: it is reserved until it has drained."""
-        while self._alone:
-            index = self._alone[0]
+        for index in sorted(self._alone):
             if self._done[index]:
-                heappop(self._alone)
+                self._alone.discard(index)
                 continue
             host = next((host for host, held in self._reserved.items() if held == index), None)
-            if host is None:
+            if host is None:  # perhaps all are reserved for others, which must have their turn
                 free = [each for each in self._hosts if each not in self._reserved and any(self._fit(each))]
                 if not free:
-                    return
+                    continue
                 host = min(free, key=self._load)
                 self._reserved[host] = index
-            if self._load(host):
+            if self._load(host):  # one machine after the other drains
                 return
             worker = next(self._fit(host), None)
             if worker is None:  # none is heard of any more: another machine, next time
                 del self._reserved[host]
-                return
-            heappop(self._alone)
+                continue
+            self._alone.discard(index)
             yield self._assign(worker, index, now, alone=True)
 
     def _fit(self, host: Hashable) -> Iterator[Hashable]:
@@ -348,14 +343,14 @@ class Dispatcher:
                 heappush(self._copies, head)
 
     def stuck(self, now: float) -> list[Hashable]:
-        """Workers to end: what they score was answered by others, and a whole deadline later they still have not."""
-        found = []
+        """Workers to end, each once: what they score was answered by others, and a whole deadline later not by them."""
+        found: dict[Hashable, None] = {}  # one candidate may be overtaken, and past its deadline too
         while self._overtaken and self._overtaken[0][0] <= now:
             _, ticket, worker = heappop(self._overtaken)
             at = self._workers.get(worker)
             if at is not None and at.tickets and at.tickets[0] == ticket:
-                found.append(worker)
-        return found
+                found[worker] = None
+        return list(found)
 
     def wake(self) -> float | None:
         """When to ask again, even if nothing is heard until then; None: no need."""
