@@ -307,6 +307,11 @@ class ComputeConfig(Section):
         description="CPU threads; default: on a CPU as many as are fastest, timed once before the run's first step and "
         "then kept here, at most the cores of the affinity and the container's quota, and OMP_NUM_THREADS",
     )
+    task_threads: Positive | None = Field(
+        None,
+        description="CPU threads of each training that others may run beside (finalists); as many train at a time as "
+        "cores allow, in at most search.workers processes, with the same results; default: compute.threads",
+    )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(
         False,
