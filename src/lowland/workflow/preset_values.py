@@ -78,7 +78,7 @@ QUICK: dict[str, Values] = {
         "supernet": {"epochs": 14} | _SMALL_SUPERNET | _FEW_IMAGES,
         "measure": _RANKED_MEASURE,
         "search": {"finalists": 6} | _TRAINED | _evolution(generations=3),
-        "network": {"channels": "fit"},
+        "network": {"channels": "fit", "norm": "ibn"},
         "retrain": {"epochs": 30} | _MIXED | _FEW_IMAGES,
         "evaluate": _COMPARED,
     },

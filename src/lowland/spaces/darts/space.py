@@ -51,6 +51,7 @@ from lowland.spaces.values import (
     NetworkOptions,
     Shape,
     require_growth,
+    require_norm,
     with_gene,
 )
 
@@ -200,6 +201,7 @@ class Darts(Space):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
         require_growth(SPACE, shape)
+        require_norm(SPACE, shape, self.norms)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
         if shape.image_size < least:
