@@ -113,7 +113,7 @@ STANDARD: dict[str, Values] = {
         "supernet": {"cells": 2, "epochs": 60} | _SMALL_SUPERNET,
         "measure": _RANKED_MEASURE,
         "search": {"finalists": 9} | _TRAINED | _LONG_EVOLUTION,
-        "network": {"cells": 5},
+        "network": {"cells": 5, "norm": "ibn"},
         "retrain": {"epochs": 100, "cutout": 0},
         "evaluate": _COMPARED,
     },
