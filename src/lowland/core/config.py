@@ -226,8 +226,8 @@ class NetworkConfig(Section):
     )
     norm: Literal["batch", "ibn"] = Field(
         "batch",
-        description="normalisation: batch norm as published, or instance-batch norm in all but the last "
-        "stage (NAS-Bench-201), which gains on images of other conditions (IBN-Net, ECCV 2018)",
+        description="normalisation: batch norm as published, or instance-batch norm in all but the last stage, which "
+        "gains on images of other conditions (IBN-Net, ECCV 2018)",
     )
 
 

@@ -69,6 +69,7 @@ class Darts(Space):
 
     name = "darts"
     grows = True
+    norms = ("batch", "ibn")
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)
@@ -245,8 +246,9 @@ class Darts(Space):
         return total
 
     def supernet(self, shape: Shape) -> Supernet:
-        """A freshly initialised supernet, seven operations on each of 14 edges per cell."""
+        """A freshly initialised supernet of batch norms, seven operations on each of 14 edges per cell."""
         self.check(shape)
+        require_norm(f"{SPACE} that are supernets", shape, ("batch",))
         return DartsSupernet(shape)
 
     @property
