@@ -50,7 +50,7 @@ from lowland.spaces.values import (
     Cost,
     NetworkOptions,
     Shape,
-    require_growth,
+    require_built,
     require_norm,
     with_gene,
 )
@@ -191,18 +191,14 @@ class Darts(Space):
     # --- networks ------------------------------------------------------------------------------------------------
 
     def check(self, shape: Shape) -> None:
-        """Refuse shapes of which no network can be built.
+        """Raise ConfigError for a size below 1, too small images, or an odd width of the ImageNet stem.
 
         The least image leaves a pixel after two reductions (4) or behind the ImageNet stem, which divides by 8 (8).
-
-        Raises:
-            ConfigError: a size is not positive, the image is too small, or the ImageNet stem's width is odd.
         """
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
-        require_growth(SPACE, shape)
-        require_norm(SPACE, shape, self.norms)
+        require_built(SPACE, shape, self.norms)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
         if shape.image_size < least:
@@ -212,8 +208,8 @@ class Darts(Space):
             )
         if imagenet and shape.channels % 2:
             raise ConfigError(
-                f"darts: channels is {shape.channels}, expected an even number because the ImageNet stem starts with "
-                f"half of it: take {shape.channels + 1}, or stem cifar"
+                f"darts: channels is {shape.channels}, expected an even number since the ImageNet stem halves it: take "
+                f"{shape.channels + 1}, or stem cifar"
             )
 
     def cost(
