@@ -191,10 +191,7 @@ class Darts(Space):
     # --- networks ------------------------------------------------------------------------------------------------
 
     def check(self, shape: Shape) -> None:
-        """Raise ConfigError for a size below 1, too small images, or an odd width of the ImageNet stem.
-
-        The least image leaves a pixel after two reductions (4) or behind the ImageNet stem, which divides by 8 (8).
-        """
+        """Raise ConfigError for a size below 1, an odd width of the ImageNet stem, or an image below 4 pixels or 8."""
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
