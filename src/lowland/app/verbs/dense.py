@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowland.app import completion, console
+from lowland.app import completion, console, dense_options
 from lowland.app.options import JsonOutput
 
 if TYPE_CHECKING:
@@ -65,16 +65,16 @@ def detect(
     json_output: JsonOutput = False,
 ) -> None:
     """Train RetinaNet with this network as its backbone, and judge it: average precision on COCO-like data."""
-    options = {
-        "coco": str(coco),
-        "preset": preset,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.detection(
+        coco,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     _study(network, "detection", options, out_path, device, json_output)
 
 
@@ -112,18 +112,18 @@ def segment(
     json_output: JsonOutput = False,
 ) -> None:
     """Train DeepLabv3 with this network as its backbone, and judge it: mIoU on labelled pictures."""
-    options = {
-        "dataset": dataset,
-        "root": str(root),
-        "preset": preset,
-        "output_stride": output_stride,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.segmentation(
+        dataset,
+        root,
+        output_stride,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     _study(network, "segmentation", options, out_path, device, json_output)
 
 
