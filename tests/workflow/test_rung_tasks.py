@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +67,23 @@ def alone(supernet_only: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 @pytest.mark.parametrize("count", [2, 5])
 def test_the_figures_are_those_of_one_process(supernet_only: Path, alone: Path, tmp_path: Path, count: int) -> None:
+    asked: list[Callable[[], Mapping[str, Any]]] = []
+    told: list[Mapping[str, Any]] = []
+
+    class Status(Monitor):
+        def follow(self, workers: Callable[[], Mapping[str, Any]] | None) -> None:
+            asked[:] = [] if workers is None else [workers]
+
+        def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+            self.stage = stage
+
+        def advance(self, done: int, **facts: Any) -> None:
+            told.extend(each() for each in asked if self.stage == "rung 1")
+
     run = copied(supernet_only, tmp_path / "run")
-    pipeline.resume(run, last="train", changes=[FINALISTS, workers(count, "simulated")])
+    pipeline.resume(run, last="train", changes=[FINALISTS, workers(count, "simulated")], monitor=Status())
     assert same(run, alone)
+    assert [each["alive"] for each in told] == [count] * 3
 
 
 @pytest.mark.filterwarnings("ignore:.*alone, after the first one ran short")

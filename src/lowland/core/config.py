@@ -184,7 +184,8 @@ class SearchConfig(Section):
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
     workers: Positive | None = Field(
-        None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
+        None,
+        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling process",
     )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
@@ -326,7 +327,9 @@ class ComputeConfig(Section):
         description="the same bits every time on a GPU too; slower, an error where torch has no way to",
     )
     checkpoint_seconds: Rate = Field(30.0, description="time between checkpoints of a training, seconds")
-    executor: str = Field("local", description="what scores candidates where search.workers are several")
+    executor: str = Field(
+        "local", description="what scores candidates and trains finalists where search.workers are several"
+    )
 
 
 class Config(Section):
