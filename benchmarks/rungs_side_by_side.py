@@ -54,6 +54,7 @@ def timed(workers: int, threads: int, options: argparse.Namespace) -> tuple[dict
             "workers": workers,
             "finalist_epochs": epochs,
         },
+        "data": {"limit": options.images},
         "compute": {"threads": threads},
     }
     watch = Watch()
@@ -73,11 +74,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ways", nargs="+", default=["1x1", "2x1"], help="workers x threads of each")
     parser.add_argument("--steps", type=int, default=8, help="training steps of the first rung")
-    parser.add_argument("--steps-per-epoch", type=float, default=83.0, help="of the default run")
+    parser.add_argument("--steps-per-epoch", type=float, default=83.0, help="of the data")
+    parser.add_argument("--images", type=int, help="fewer than all")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result: dict[str, Any] = {"environment": environment(), "steps": options.steps, "rounds": []}
+    result: dict[str, Any] = {
+        "environment": environment(),
+        "steps": options.steps,
+        "images": options.images,
+        "rounds": [],
+    }
     figures: dict[int, set[str]] = {}
     for _ in range(options.rounds):
         found = {}
