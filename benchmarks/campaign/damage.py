@@ -200,7 +200,8 @@ def mutants(folder: Path, seed: int, begin: int) -> Iterator[dict[str, Any]]:
                 (case / file).write_bytes(content)
             ended = did(verb, case)
             how = ended.fault or ("done" if ended.code == 0 else "refused")
-            told = "warning" in ended.output.lower() or "damaged" in ended.output
+            said = ("damaged", "progress.json is missing")
+            told = "warning" in ended.output.lower() or any(words in ended.output for words in said)
             if how == "done" and not told and seen(verb, case, ended) != expected[state, verb]:
                 how = "wrong"
             row["verbs"][verb] = how

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import RunError
 from lowland.core.files import checked_json
+from lowland.core.memory import memory_short
 from lowland.store import inside
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import holds, intact
@@ -33,6 +34,8 @@ class Results(Ledger):
         try:
             return from_safetensors(content)
         except Exception as error:  # safetensors raises its own kinds for a file that is none
+            if memory_short(error):
+                raise
             raise RunError(
                 f"{self.path / relative} holds no tensors ({str(error)[:200]}); {self._remake(relative)}"
             ) from error
