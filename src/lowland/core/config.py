@@ -177,6 +177,9 @@ class SearchConfig(Section):
     growths: tuple[Growth, ...] = Field(
         (), description="finalists: growths (as network.growth) tried for each; default: network.growth alone"
     )
+    norms: tuple[Literal["batch", "ibn"], ...] = Field(
+        (), description="finalists: norms (as network.norm) tried for each; default: network.norm alone"
+    )
     hand_written: bool = Field(
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
@@ -220,6 +223,11 @@ class NetworkConfig(Section):
         2.0,
         description="channels of a stage over those of the one before (NAS-Bench-201, DARTS; published: 2); below 2 "
         "early stages are wider, so that as many parameters have more multiply-accumulates",
+    )
+    norm: Literal["batch", "ibn"] = Field(
+        "batch",
+        description="normalisation: batch norm as published, or instance-batch norm in all but the last stage, which "
+        "gains on images of other conditions (IBN-Net, ECCV 2018)",
     )
 
 

@@ -72,12 +72,13 @@ class Results(Ledger):
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
         relative = inside.named(self.path, relative)
-        if not holds(self.path, relative, self._digest(relative)):
+        if not holds(self.path, relative, self._digest(relative), self.manifest.get("archive")):
             raise RunError(self._damaged(relative))
 
     def verify(self) -> list[str]:
         """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
-        wrong = [file for file, digest in self.manifest["files"].items() if not holds(self.path, file, digest)]
+        known, archive = self.manifest["files"], self.manifest.get("archive")
+        wrong = [file for file, digest in known.items() if not holds(self.path, file, digest, archive)]
         kept = {e["file"]: e["sha256"] for each in self.manifest["checkpoints"].values() for e in each}
         root = self.checkpoint_root if kept else self.path
         return sorted(wrong + [file for file, digest in kept.items() if not holds(root, file, digest)])
