@@ -78,7 +78,9 @@ class SupernetConfig(LongConfig):
         (), description="progressive shrinking: what becomes elastic, in this order, in equal parts of the training"
     )
     pretrained: Path | None = Field(
-        None, description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones"
+        None,
+        description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones; the delivered "
+        "network then begins with the supernet's, unless retrain.inherit is set",
     )
     random_labels: bool = Field(False, description="train on fixed random labels (RLNAS)")
 
