@@ -187,7 +187,8 @@ class SearchConfig(Section):
     )
     workers: Positive | None = Field(
         None,
-        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling process",
+        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling "
+        "process",
     )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
