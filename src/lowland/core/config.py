@@ -322,7 +322,7 @@ class ComputeConfig(Section):
     task_threads: Positive | None = Field(
         None,
         description="CPU threads of each training that others may run beside (finalists); as many train at a time as "
-        "cores allow, in at most search.workers processes, with the same results; default: compute.threads",
+        "cores allow, in at most search.workers processes, with the same results; default: 1",
     )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(
