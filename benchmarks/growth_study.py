@@ -18,7 +18,7 @@ import torch
 
 from common import RESULTS, interval, read, save
 from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
-from lowland.core.device import resolve
+from lowland.core.device import Compute, resolve
 from lowland.core.settings import count, merge, section
 from lowland.data import load
 from lowland.spaces import Shape, get
@@ -63,17 +63,21 @@ def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, gro
     if key in results["runs"]:
         return
     compute = resolve(ComputeConfig(threads=1))
+    found = trained(data_name, parameters, epochs, name, seed, compute, cells=cells, growth=growth)
+    results = merge(read(RESULT) or results, {"runs": {key: found}})
+    save(RESULT, results, compute)
+    print(key, found, flush=True)
+
+
+def trained(
+    data_name: str, parameters: int, epochs: int, name: str, seed: int, compute: Compute, **size: Any
+) -> dict[str, Any]:
+    """Train one network, as wide as fits, and judge it on the search split, clean and corrupted."""
     data = load(DataConfig(name=source(data_name)), seed=seed, device=compute.device)
     corrupted = corrupted_splits(data)
     space = get("nasbench201")
     genotype = space.parse(space.references.get(name, name))
-    plain = Shape(
-        in_channels=data.in_channels,
-        image_size=data.image_size,
-        num_classes=data.num_classes,
-        cells=cells,
-        growth=growth,
-    )
+    plain = Shape(in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, **size)
     shape = fitted(space, genotype, plain, parameters=parameters)
     recipe = section(RetrainConfig, RECIPE | {"epochs": epochs})
     began = time.process_time()
@@ -82,7 +86,7 @@ def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, gro
     seconds = time.process_time() - began
     each = [sum(accuracy(model, x, data, compute) for x in splits) / len(splits) for splits in corrupted.values()]
     cost = space.cost(genotype, shape)
-    found = {
+    return {
         "widths": [shape.width(stage) for stage in range(3)],
         "parameters": cost.parameters,
         "macs": cost.macs,
@@ -90,9 +94,6 @@ def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, gro
         "corrupted": round(sum(each) / len(each), 3),
         "processor_seconds": round(seconds, 1),
     }
-    results = merge(read(RESULT) or results, {"runs": {key: found}})
-    save(RESULT, results, compute)
-    print(key, found, flush=True)
 
 
 def report() -> None:

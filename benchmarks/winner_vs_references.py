@@ -31,7 +31,7 @@ from lowland.data import load
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.compare import ComparisonRequest, compare
-from lowland.workflow.presets import assemble
+from lowland.workflow.presets import assemble, complete
 from lowland.workflow.rungs import extra_steps, total_steps
 
 RESULT = RESULTS / "winner_vs_references.json"
@@ -39,6 +39,8 @@ JUDGED = 1000
 """Test images under corruption."""
 
 REFERENCES = ("resnet-cell", "all-conv3x3", "mobilenetv3")
+SAME_NORM = "resnet-cell@ibn"
+"""What is written by hand but for the norm, which it takes from the preset: tells what the norm alone gains."""
 
 
 def main() -> None:
@@ -71,11 +73,12 @@ def cell(data: str, params: str, seed: int, arguments: argparse.Namespace) -> No
     settings = assemble_settings(data, params, seed, arguments)
     home = arguments.home / key.replace("/", "-").replace(" ", "-")
     winner = carried(home / "winner", settings)
-    document = compare(winner, home / "compare", ComparisonRequest(references=REFERENCES, seeds=1))
+    document = compare(winner, home / "compare", ComparisonRequest(references=(*REFERENCES, SAME_NORM), seeds=1))
     rows = {row["name"]: figures(row) for row in document["networks"]}
     name = document["networks"][0]["name"]
     found: dict[str, Any] = {
         "winner": rows.pop(name) | described(winner),
+        "same_norm": rows.pop(SAME_NORM),
         "references": rows,
         "seconds": seconds(winner),
     }
@@ -134,8 +137,14 @@ def imagenette(folder: Path) -> Path:
 
 
 def carried(path: Path, settings: dict[str, Any], last: str = "train") -> Path:
-    """A run to its delivered network, gone on with where it was stopped."""
+    """A run to its delivered network, gone on with where it was stopped; never one of other settings."""
     if (path / "manifest.json").exists():
+        wanted = complete(assemble(settings))
+        with Run.open(path, read_only=True) as run:
+            kept = run.config
+        for name in ("search", "measure", "network", "retrain", "supernet"):
+            if getattr(kept, name) != getattr(wanted, name):
+                raise SystemExit(f"{path} was made with other settings of {name}; give another --home")
         pipeline.resume(path, last=last)
     else:
         pipeline.run(assemble(settings), path, last=last)
@@ -208,6 +217,10 @@ def report() -> None:
                 told = [row["winner"][figure] - row["references"][best][figure] for row in rows]
                 means.setdefault(f"{figure} over the best reference", []).append(float(np.mean(told)))
                 print(f"  {figure} over {best}: {shown(told)}")
+            told = [row["winner"][figure] - row["same_norm"][figure] for row in rows if "same_norm" in row]
+            if told:
+                means.setdefault(f"{figure} over {SAME_NORM}", []).append(float(np.mean(told)))
+                print(f"  {figure} over {SAME_NORM}: {shown(told)}")
             told = [row["winner"][figure] - row["random"][figure] for row in rows if "random" in row]
             if told:
                 means.setdefault(f"{figure} over random search", []).append(float(np.mean(told)))

@@ -77,3 +77,18 @@ def test_more_arithmetic_than_the_reference_is_told() -> None:
     small = row("resnet-cell", 89.0, macs=17_000_000, difference=difference(1.0, 0.5, 1.5))
     (sentence,) = results(small).sentences
     assert "at 0.29 M parameters and 1.8 times its multiply-accumulates (3 seeds)" in sentence
+
+
+def test_where_norms_differ_the_sentence_says_so_and_how_to_tell_what_it_gains() -> None:
+    reference = row("resnet-cell", 88.0, difference=difference(2.0, 1.0, 3.0))
+    found = ComparisonResults(
+        networks=(row("delivered", 90.0, norm="ibn"), reference), images=1200, corrupted_images=600
+    )
+    assert found.sentences[-1] == (
+        "The delivered network has instance-batch norm, the reference has not: ask `lowland compare --with "
+        "resnet-cell@ibn` what the norm alone gains."
+    )
+    assert ComparisonResults.from_json(found.to_json()) == found
+    other = row("timm:resnet10t", 88.0, family="timm", difference=difference(2.0, 1.0, 3.0))
+    found = ComparisonResults(networks=(row("delivered", 90.0, norm="ibn"), other), images=1200, corrupted_images=600)
+    assert found.sentences[-1] == "The delivered network has instance-batch norm, the reference has not."

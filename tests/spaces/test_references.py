@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
@@ -156,3 +157,15 @@ def test_what_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ConfigError, match="pip install 'lowland\\[timm\\]'"):
         find("timm:resnet10t", "nasbench201", 28)
+
+
+def test_a_reference_with_another_norm() -> None:
+    found = find("resnet-cell@ibn", "nasbench201", 28)
+    assert found.name == "resnet-cell@ibn"
+    assert found.text.endswith("@ibn")
+    shape = found.own_shape(Shape(image_size=28, cells=2, channels=4), "nasbench201")
+    assert (shape.norm, shape.cells) == ("ibn", 2)
+    plain = find("resnet-cell", "nasbench201", 28).own_shape(replace(shape, norm="batch"), "nasbench201")
+    assert plain.norm == "batch"
+    assert find("nasbench201:3,3,1,0,2,4@ibn", "darts", 28).own_shape(shape, "darts").norm == "ibn"
+    assert find("mobilenetv3@ibn", "nasbench201", 28).own_shape(shape, "nasbench201").norm == "ibn"

@@ -101,7 +101,23 @@ def test_designs_of_several_growths(supernet_only: Path, tmp_path: Path) -> None
     assert met.usual.growth == 2.0  # a network written by hand is not what was searched for
 
 
-@pytest.mark.parametrize("sizes", [{"depths": [1, 2]}, {"growths": [1.5]}])
+def test_designs_of_several_norms(supernet_only: Path, tmp_path: Path) -> None:
+    run = copied(supernet_only, tmp_path / "run")
+    asked = {"search": FIVE["search"] | {"finalists": 4, "depths": [], "norms": ["ibn", "batch"], "max_params": 20_000}}
+    pipeline.resume(run, last="train", changes=[FIVE | asked])
+    shapes = [row["shape"] for row in ranking(run)[:4]]
+    assert sorted(shape.get("norm", "batch") for shape in shapes) == ["batch", "batch", "ibn", "ibn"]
+    delivered = json.loads((run / "network/network.json").read_text())["shape"]
+    assert delivered.get("norm", "batch") == shapes[0].get("norm", "batch")
+    with Run.open(run, read_only=True) as opened:
+        shown = gather(opened).halving
+    assert shown is not None
+    assert {design.norm for design in shown.designs} == {"ibn", "batch"}
+    met = trial(Session(Run.open(run, read_only=True), Monitor()), tmp_path / "contest", corruptions=False)
+    assert met.usual.norm == "batch"  # a network written by hand is as published
+
+
+@pytest.mark.parametrize("sizes", [{"depths": [1, 2]}, {"growths": [1.5]}, {"norms": ["ibn"]}])
 def test_sizes_for_finalists_that_there_are_not_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="finalists"):
         require(assemble({"search": {"finalists": 0} | sizes}))

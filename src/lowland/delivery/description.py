@@ -14,7 +14,7 @@ from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
 from lowland.data import Fit
 from lowland.spaces import Shape
-from lowland.spaces.values import GROWTH, PUBLISHED_GROWTH, Stem
+from lowland.spaces.values import AS_PUBLISHED, GROWTH, PUBLISHED_GROWTH, Norm, Stem
 from lowland.store import inside
 from lowland.store.manifest_check import Fault, parsed
 
@@ -140,8 +140,8 @@ def digest(values: Mapping[str, Any]) -> str:
 
 
 def _shape(values: Any) -> Shape:
-    names = {field.name for field in fields(Shape)} - {"growth"}
-    holds = isinstance(values, dict) and set(values) - {"growth"} == names
+    names = {field.name for field in fields(Shape)} - set(AS_PUBLISHED)
+    holds = isinstance(values, dict) and set(values) - set(AS_PUBLISHED) == names
     _require(holds, f"its 'shape' has not {', '.join(sorted(names))}")
     for name, most in MOST.items():
         value = values[name]
@@ -152,6 +152,8 @@ def _shape(values: Any) -> Shape:
         _finite(growth) and GROWTH[0] <= growth <= GROWTH[1],
         "growth of its 'shape' is not from {:g} to {:g}".format(*GROWTH),
     )
+    norm = values.get("norm", "batch")
+    _require(norm in get_args(Norm), f"norm of its 'shape' is not one of {', '.join(get_args(Norm))}")
     return Shape(**values)
 
 

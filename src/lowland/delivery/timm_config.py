@@ -14,6 +14,7 @@ from torch import nn
 from lowland.core.genotype import Genotype
 from lowland.data import Fit, opencv
 from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, get
+from lowland.spaces.values import AS_PUBLISHED
 
 FILE = "config.json"
 
@@ -94,7 +95,7 @@ def config(
             "channels": shape.channels,
             "cells": shape.cells,
             "stem": shape.stem,
-            **({"growth": shape.growth} if "growth" in shape.described() else {}),
+            **{name: value for name, value in shape.described().items() if name in AS_PUBLISHED},
             "img_size": shape.image_size,
             "in_chans": shape.in_channels,
         },

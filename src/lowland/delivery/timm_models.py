@@ -12,7 +12,7 @@ from lowland.core.genotype import Genotype
 from lowland.delivery.timm_config import ARCHITECTURE, bare, classifier, first_convolution, pretrained_cfg
 from lowland.delivery.timm_network import TimmNetwork
 from lowland.spaces import Shape, get, published
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import AS_PUBLISHED
 
 SPACES = {
     "lowland_darts": ("darts", {"channels": 48, "cells": 14}),
@@ -67,7 +67,7 @@ def _parts(arguments: dict[str, Any]) -> tuple[Genotype, Shape]:
         channels=arguments["channels"],
         cells=arguments["cells"],
         stem=arguments.get("stem", "auto"),
-        growth=arguments.get("growth", PUBLISHED_GROWTH),
+        **{name: arguments.get(name, value) for name, value in AS_PUBLISHED.items()},
     )
 
 

@@ -17,7 +17,7 @@ from lowland.spaces import FeatureNetwork, NetworkOptions, Shape, get
 from lowland.spaces.depthwise import DepthwiseConv2d
 from lowland.spaces.output_stride import honoured
 from lowland.spaces.pooling import AveragePool3x3
-from lowland.spaces.values import PUBLISHED_GROWTH, Stem
+from lowland.spaces.values import PUBLISHED_GROWTH, Norm, Stem
 
 for _module in (DepthwiseConv2d, AveragePool3x3):  # they choose their way by the image's size, which fx cannot follow
     register_notrace_module(_module)
@@ -66,6 +66,7 @@ class TimmNetwork(nn.Module):
         cells: int = 14,
         stem: Stem = "auto",
         growth: float = PUBLISHED_GROWTH,
+        norm: Norm = "batch",
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -81,6 +82,7 @@ class TimmNetwork(nn.Module):
             cells=cells,
             stem=stem,
             growth=growth,
+            norm=norm,
         )
         options = NetworkOptions(drop_path=drop_path_rate, output_stride=output_stride)
         body = honoured(get(space).network(get(space).parse(genotype), shape, options), output_stride, space)

@@ -18,6 +18,10 @@ MORE_MACS = 1.1
 """From this ratio on a sentence says that the delivered network computes more than the reference."""
 
 
+NORMS = {"batch": "batch norm everywhere", "ibn": "instance-batch norm"}
+"""What a norm is called."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Hits:
     """Which test images a network names rightly.
@@ -81,6 +85,7 @@ class NetworkRow:
         cells: Depth.
         parameters: Number of trainable scalars.
         macs: Multiply-accumulates for one image.
+        norm: Its normalisation (`Shape.norm`).
         lacks: Settings of the recipe that it could not follow.
         seeds: Its trainings.
         difference: In top-1, the delivered network minus this one; None for the delivered one.
@@ -95,6 +100,7 @@ class NetworkRow:
     cells: int
     parameters: int
     macs: int
+    norm: str = "batch"
     lacks: tuple[str, ...] = ()
     seeds: tuple[SeedRow, ...]
     difference: Difference | None = None
@@ -177,6 +183,11 @@ class ComparisonResults:
         if corrupted is not None:
             shifted = corrupted.corrupted_difference
             found.append(_sentence("under corruption", self.delivered, corrupted, shifted))
+        norm = self.delivered.norm
+        if any(row.norm != norm for row in (self.best, corrupted) if row is not None):
+            others = [row.name for row in self.references if row.family == self.delivered.family and row.norm != norm]
+            ask = f": ask `lowland compare --with {others[0]}@{norm}` what the norm alone gains" if others else ""
+            found.append(f"The delivered network has {NORMS[norm]}, the reference has not{ask}.")
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:

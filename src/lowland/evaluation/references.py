@@ -14,7 +14,7 @@ from lowland.evaluation.contest import Terms, Training, contest
 from lowland.spaces import Cost, Shape, get
 from lowland.spaces.reference import Reference
 from lowland.spaces.references import SpaceReference, defaults, find
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import AS_PUBLISHED
 
 DELIVERED = "delivered"
 """Name of the delivered network in tables and folders."""
@@ -57,8 +57,8 @@ class Trial:
 
     @property
     def usual(self) -> Shape:
-        """The delivered network's shape, at the depth that nobody searched for and the published growth."""
-        shape = replace(self.delivered.shape, growth=PUBLISHED_GROWTH)
+        """The delivered network's shape, at the depth that nobody searched for, otherwise as published."""
+        shape = replace(self.delivered.shape, **AS_PUBLISHED)
         return shape if self.cells is None else replace(shape, cells=self.cells)
 
 
@@ -225,6 +225,7 @@ def _row(
         cells=of.shape.cells,
         parameters=of.cost.parameters,
         macs=of.cost.macs,
+        norm=of.shape.norm,
         lacks=terms.lacking(of.reference),
         seeds=seeds,
         difference=clean,

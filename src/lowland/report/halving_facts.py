@@ -9,7 +9,7 @@ from typing import Any
 from lowland.core.amounts import estimate
 from lowland.core.config import Config
 from lowland.search.aggregation import parts
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.store.artifacts import Searched
 
 
@@ -25,6 +25,7 @@ class DesignFacts:
     cells: int
     channels: int
     growth: float
+    norm: str
     parameters: int
     macs: int
     values: tuple[str | None, ...]
@@ -65,7 +66,8 @@ def halving(searched: Searched, config: Config) -> HalvingFacts | None:
                 name=(entry.finalist or {}).get("name"),
                 cells=entry.shape["cells"],
                 channels=entry.shape["channels"],
-                growth=entry.shape.get("growth", PUBLISHED_GROWTH),
+                growth=entry.shape.get("growth", AS_PUBLISHED["growth"]),
+                norm=entry.shape.get("norm", AS_PUBLISHED["norm"]),
                 parameters=entry.parameters,
                 macs=entry.macs,
                 values=values,

@@ -1,7 +1,8 @@
 """References: networks that nobody had to search for, to compare a found one with, by name.
 
 A name is one that a space declares (`Space.references`), `published:NAME` (`spaces.published`), `timm:NAME` (any
-convolutional network of timm, from scratch), or a genotype: of the found network's space, or `SPACE:GENOTYPE`.
+convolutional network of timm, from scratch), or a genotype: of the found network's space, or `SPACE:GENOTYPE`. Those of
+a space may end in `@NORM` (`resnet-cell@ibn`): with that norm (`Shape.norm`) in place of batch norm.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 from torch import nn
 
@@ -17,7 +19,7 @@ from lowland.core.genotype import Genotype
 from lowland.spaces import published, width
 from lowland.spaces.reference import Reference
 from lowland.spaces.space import get, registered
-from lowland.spaces.values import Cost, NetworkOptions, Shape
+from lowland.spaces.values import AS_PUBLISHED, Cost, NetworkOptions, Norm, Shape
 
 DEPTHS: Mapping[str, int] = {"nasbench201": 1, "darts": 3, "darts-open": 3}
 """`Shape.cells` of references from another space than the found network's, as in the preset `quick`."""
@@ -37,11 +39,15 @@ DEFAULTS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class SpaceReference(Reference):
-    """A genotype of a search space. In the found network's own space it has the same depth and stem."""
+    """A genotype of a search space. In the found network's own space it has the same depth and stem.
+
+    `norm`: what it has in place of the shape's.
+    """
 
     name: str
     described: Genotype
     source: str
+    norm: Norm | None = None
 
     @property
     def genotype(self) -> Genotype:
@@ -55,8 +61,8 @@ class SpaceReference(Reference):
 
     @property
     def text(self) -> str:
-        """The published text form of the genotype."""
-        return get(self.described.space).format(self.described)
+        """The published text form of the genotype, with the norm where it is not that of the shape."""
+        return get(self.described.space).format(self.described) + (f"@{self.norm}" if self.norm else "")
 
     @property
     def lacks(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -76,7 +82,9 @@ class SpaceReference(Reference):
         else:
             usual = get(self.family).default_supernet
             cells = DEPTHS.get(self.family, usual["cells"])
-            shape = replace(found, channels=usual["channels"], cells=cells, stem="auto")
+            shape = replace(found, channels=usual["channels"], cells=cells, stem="auto", **AS_PUBLISHED)
+        if self.norm is not None:
+            shape = replace(shape, norm=self.norm)
         try:
             get(self.family).check(shape)
         except ConfigError as error:
@@ -111,6 +119,12 @@ def find(text: str, space: str, image_size: int) -> Reference:
         ConfigError: There is none of that name, with the nearest; or timm is not installed, or has none of that name.
         GenotypeError: It looks like a genotype, but is none.
     """
+    bare, _, norm = text.rpartition("@")
+    if norm in get_args(Norm):
+        found = find(bare, space, image_size)
+        if not isinstance(found, SpaceReference):
+            raise ConfigError(f"{text} asks for another norm in a network of no search space; leave @{norm} out")
+        return replace(found, name=text, norm=norm)  # type: ignore[arg-type]  # one of Norm
     kind, colon, rest = text.partition(":")
     if kind == "timm" and colon:
         from lowland.spaces.timm_networks import TimmReference  # here: timm is an extra

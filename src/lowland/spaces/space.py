@@ -18,7 +18,7 @@ from lowland.core.errors import ConfigError, GenotypeError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import SPACES
 from lowland.spaces.features import FeatureNetwork
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Norm, Shape
 
 if TYPE_CHECKING:
     from lowland.spaces.relaxed import Relaxation, RelaxedSupernet
@@ -117,6 +117,9 @@ class Space(ABC):
 
     grows: bool = False
     """Whether `Shape.growth` decides widths; otherwise it must be the published 2."""
+
+    norms: tuple[Norm, ...] = ("batch",)
+    """What `Shape.norm` may be."""
 
     references: Mapping[str, str] = MappingProxyType({})
     """Known networks of this space, such as hand-written ones, to compare found ones with: name → text form."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from lowland.core.errors import ConfigError
@@ -18,8 +20,14 @@ def with_gene(genotype: Genotype, gene: int, value: int) -> Genotype:
 Stem = Literal["auto", "cifar", "imagenet"]
 ClassifierCount = Literal["in*out", "profiler"]
 
+Norm = Literal["batch", "ibn"]
+"""Batch norm everywhere, or in all but the last stage half batch and half instance norm (`spaces.norms`)."""
+
 PUBLISHED_GROWTH = 2.0
 """Channels double where the resolution halves, in all published networks of stages."""
+
+AS_PUBLISHED: Mapping[str, Any] = MappingProxyType({"growth": PUBLISHED_GROWTH, "norm": "batch"})
+"""Fields of `Shape` that descriptions leave out where they have these values."""
 
 GROWTH = (1.0, 4.0)
 """Least and greatest growth that is built."""
@@ -38,6 +46,7 @@ class Shape:
         stem: `cifar` keeps the resolution, `imagenet` divides it by 2, 4 or 8 (the space says which), `auto` picks.
         growth: g, channels of a stage over those of the one before: stage s has round(C·g^s). Below 2 a network of so
             many parameters has more multiply-accumulates, since its early stages are wider.
+        norm: `batch`, or `ibn` for instance-batch norm in all but the last stage (`spaces.norms`).
     """
 
     in_channels: int = 3
@@ -47,9 +56,10 @@ class Shape:
     cells: int = 8
     stem: Stem = "auto"
     growth: float = PUBLISHED_GROWTH
+    norm: Norm = "batch"
 
     def __repr__(self) -> str:
-        """As of a data class, without a published growth: digests of earlier runs hold it in this form."""
+        """As of a data class, without what is as published: digests of earlier runs hold it in this form."""
         return f"Shape({', '.join(f'{name}={value!r}' for name, value in self.described().items())})"
 
     def width(self, stage: int) -> int:
@@ -57,20 +67,24 @@ class Shape:
         return max(1, round(self.channels * self.growth**stage))
 
     def described(self) -> dict[str, Any]:
-        """All fields as JSON-like values, the growth only where it is not the published one."""
-        values = asdict(self)
-        if self.growth == PUBLISHED_GROWTH:
-            del values["growth"]
-        return values
+        """All fields as JSON-like values, those of `AS_PUBLISHED` only where they are not so."""
+        return {name: value for name, value in asdict(self).items() if AS_PUBLISHED.get(name) != value}
 
 
-def require_growth(space: str, shape: Shape) -> None:
-    """Raise ConfigError for a growth outside `GROWTH`."""
+def require_built(space: str, shape: Shape, norms: tuple[Norm, ...]) -> None:
+    """Raise ConfigError for a growth outside `GROWTH` and for a norm that the space does not build."""
+    require_norm(space, shape, norms)
     if not GROWTH[0] <= shape.growth <= GROWTH[1]:
         raise ConfigError(
             f"growth={shape.growth:g} of a {space} network must be from {GROWTH[0]:g} to {GROWTH[1]:g}; published "
             f"networks have {PUBLISHED_GROWTH:g}"
         )
+
+
+def require_norm(space: str, shape: Shape, norms: tuple[Norm, ...]) -> None:
+    """Raise ConfigError for a norm that the space does not build."""
+    if shape.norm not in norms:
+        raise ConfigError(f"networks of {space} are built with norm={' or '.join(norms)}, not {shape.norm}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from lowland.data import DataSet
 from lowland.spaces import Shape
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import PUBLISHED_GROWTH, Norm
 
 
 def on(
@@ -15,6 +15,7 @@ def on(
     cells: int,
     stem: Literal["auto", "cifar", "imagenet"],
     growth: float = PUBLISHED_GROWTH,
+    norm: Norm = "batch",
 ) -> Shape:
     """A network of `channels` initial channels and `cells` cells for the images and classes of `data`."""
     return Shape(
@@ -25,4 +26,5 @@ def on(
         cells=cells,
         stem=stem,
         growth=growth,
+        norm=norm,
     )

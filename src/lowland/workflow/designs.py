@@ -9,8 +9,10 @@ from typing import Any
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
+from lowland.search.limits import excess
 from lowland.search.record import Ranked
 from lowland.spaces import Shape
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.session import Session
 
@@ -35,14 +37,15 @@ class Design:
     def key(self) -> str:
         """Differs from all other designs of a run."""
         genes = "-".join(map(str, self.genotype.genes))
-        growth = self.shape.described().get("growth")
-        return f"{genes}-{self.shape.cells}-{self.shape.channels}" + (f"-{growth:g}" if growth is not None else "")
+        shape = self.shape.described()
+        own = [f"{shape[name]:g}" if name == "growth" else str(shape[name]) for name in AS_PUBLISHED if name in shape]
+        return "-".join([genes, str(self.shape.cells), str(self.shape.channels), *own])
 
     @property
     def size(self) -> dict[str, Any]:
         """What of its shape was chosen."""
         sizes = self.shape.described()
-        return {name: sizes[name] for name in ("channels", "cells", "growth") if name in sizes}
+        return {name: sizes[name] for name in ("channels", "cells", *AS_PUBLISHED) if name in sizes}
 
     @property
     def checkpoint(self) -> str:
@@ -53,8 +56,8 @@ class Design:
 def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
     """The designs that begin: the space's hand-written networks, then the search's order.
 
-    Each comes at every depth and growth that the settings name. Those that the limits do not allow, or that are there
-    already in another form, are left out.
+    Each comes at every depth and growth and with every norm that the settings name. Those that the limits do not
+    allow, or that are there already in another form, are left out.
 
     Returns:
         At most `search.finalists` designs, at least one.
@@ -63,19 +66,20 @@ def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
     wanted = config.search.finalists
     depths = config.search.depths or (config.network.cells,)
     growths = config.search.growths or (config.network.growth,)
-    sizes = list(product(depths, growths))
+    norms = config.search.norms or (config.network.norm,)
+    sizes = list(product(depths, growths, norms))
     by_hand = space.references.items() if config.search.hand_written else ()
     named = [(space.parse(text), name) for name, text in by_hand]
     pool: list[tuple[Genotype, Ranked | None, str | None]] = [(genotype, None, name) for genotype, name in named]
     pool = pool[: max(1, wanted // (2 * len(sizes)))] if pool else pool
     pool += [(each.genotype, each, None) for each in ranking]
-    found: dict[tuple[str, int, float], Design] = {}
+    found: dict[tuple[str, int, float, str], Design] = {}
     for genotype, entry, name in pool:
-        for cells, growth in sizes:
-            key = (space.key(genotype), cells, growth)
+        for cells, growth, norm in sizes:
+            key = (space.key(genotype), cells, growth, norm)
             if len(found) >= wanted or key in found:
                 continue
-            shape = network_shape(config, session.data, genotype, cells, growth)
+            shape = network_shape(config, session.data, genotype, cells, growth, norm)
             if allowed(session, genotype, shape):
                 found[key] = Design(genotype=genotype, shape=shape, entry=entry, name=name)
     return list(found.values())
@@ -83,12 +87,9 @@ def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
 
 def allowed(session: Session, genotype: Genotype, shape: Shape) -> bool:
     """Whether a design is within the limits, and can be built for these images."""
-    limits = session.config.search
     try:
         session.space.check(shape)
         cost = session.space.cost(genotype, shape)
     except ConfigError:
         return False
-    return (limits.max_params is None or cost.parameters <= limits.max_params) and (
-        limits.max_macs is None or cost.macs <= limits.max_macs
-    )
+    return excess(session.config.search, cost) <= 1.0

@@ -13,7 +13,7 @@ from lowland.core.seeds import numpy_rng
 from lowland.data import DataSet
 from lowland.search import Limits
 from lowland.spaces import Shape
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import PUBLISHED_GROWTH, Norm
 from lowland.spaces.width import fitted
 from lowland.training.shape import on
 
@@ -39,7 +39,12 @@ def natural_parameters(images: int) -> int:
 
 
 def network_shape(
-    config: Config, data: DataSet, genotype: Genotype, cells: int | None = None, growth: float | None = None
+    config: Config,
+    data: DataSet,
+    genotype: Genotype,
+    cells: int | None = None,
+    growth: float | None = None,
+    norm: Norm | None = None,
 ) -> Shape:
     """The delivered network's size for one genotype. With `channels: fit`, the largest width within the limits.
 
@@ -49,6 +54,7 @@ def network_shape(
         genotype: What is built.
         cells: Another depth than `network.cells`.
         growth: Another growth than `network.growth`.
+        norm: Another norm than `network.norm`.
 
     Returns:
         The size. Where even the narrowest is above a limit it is that, which the search then rejects.
@@ -57,10 +63,11 @@ def network_shape(
     width = network.channels
     depth = network.cells if cells is None else cells
     growth = network.growth if growth is None else growth
+    norm = network.norm if norm is None else norm
     if width != "fit":
-        return on(data, width, depth, network.stem, growth)
+        return on(data, width, depth, network.stem, growth, norm)
     space = spaces.get(config.space)
-    shape = on(data, space.width_step, depth, network.stem, growth)
+    shape = on(data, space.width_step, depth, network.stem, growth, norm)
     parameters = limits.max_params
     if parameters is None and limits.max_macs is None:
         parameters = natural_parameters(len(data.train) + len(data.search))
@@ -78,6 +85,12 @@ def check_limits(config: Config, data: DataSet) -> None:
         raise ConfigError(
             f"networks of {space.name} have widths of their own in every stage; leave network.growth and "
             f"search.growths out (they are {', '.join(f'{growth:g}' for growth in sorted(growths))})"
+        )
+    norms = {config.network.norm, *config.search.norms}
+    if not norms <= set(space.norms):
+        raise ConfigError(
+            f"networks of {space.name} are built with {' or '.join(space.norms)} norm; leave network.norm and "
+            f"search.norms out (they are {', '.join(sorted(norms))})"
         )
     shape = partial(network_shape, config, data)
     limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)

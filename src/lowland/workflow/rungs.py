@@ -32,11 +32,11 @@ def require(config: Config) -> None:
     """Raise ConfigError for a measure that cannot decide who goes on."""
     search = config.search
     if not search.finalists:
-        for name, sizes in (("depths", search.depths), ("growths", search.growths)):
-            if sizes:
+        for name, tried in (("depths", search.depths), ("growths", search.growths), ("norms", search.norms)):
+            if tried:
                 raise ConfigError(
                     f"search.{name} are tried for finalists, of which there are none; set search.finalists, or "
-                    f"network.{'cells' if name == 'depths' else 'growth'} instead"
+                    f"network.{'cells' if name == 'depths' else name.removesuffix('s')} instead"
                 )
         return
     for part in parts_of(measuring.get(promote_measure(config))):

@@ -18,6 +18,7 @@ from lowland.core.seeds import derive
 from lowland.delivery import network as delivery
 from lowland.spaces import FeatureInfo, FeatureNetwork, NetworkOptions, Shape, get, published
 from lowland.spaces.output_stride import honoured
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.training.backbone import Backbone
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -208,7 +209,7 @@ def _builder(genotype: Genotype, shape: Shape) -> Callable[[int, int | None], Ma
 
 
 def _text(genotype: Genotype, shape: Shape) -> str:
-    told = ("channels", "cells", "stem", "image_size", "growth")
+    told = ("channels", "cells", "stem", "image_size", *AS_PUBLISHED)
     sizes = {name: value for name, value in shape.described().items() if name in told}
     sizes = {name: sizes[name] for name in told if name in sizes}
     return f"{genotype.space} {get(genotype.space).format(genotype)} " + json.dumps(sizes)

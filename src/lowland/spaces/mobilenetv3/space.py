@@ -38,7 +38,7 @@ from lowland.spaces.mobilenetv3.networks import (
 from lowland.spaces.mobilenetv3.shrinking import restricted
 from lowland.spaces.mobilenetv3.supernet import MobileNetV3Supernet
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape
+from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, require_norm
 
 LEAST_PIXELS = 8
 """Smallest image side."""
@@ -50,6 +50,7 @@ class ElasticMobileNetV3(Space):
     design: ClassVar[Design]
     default_supernet: Mapping[str, int] = MappingProxyType({"channels": WIDTH, "cells": 1})
     width_step = 1
+    norms = ("batch", "ibn")
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 
@@ -160,6 +161,7 @@ class ElasticMobileNetV3(Space):
         for name in ("in_channels", "num_classes", "channels"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"{name}={getattr(shape, name)} of a {self.name} network must be at least 1")
+        require_norm(self.name, shape, self.norms)
         if shape.cells != 1:
             raise ConfigError(
                 f"cells={shape.cells} of a {self.name} network must be 1, because its depth is decided by its genes; "
@@ -194,6 +196,7 @@ class ElasticMobileNetV3(Space):
     def supernet(self, shape: Shape) -> MobileNetV3Supernet:
         """An elastic supernet with torch's default initialisation; kernel matrices are the identity."""
         self.check(shape)
+        require_norm(f"{self.name} that are supernets", shape, ("batch",))
         return MobileNetV3Supernet(self.design, shape)
 
     def network(

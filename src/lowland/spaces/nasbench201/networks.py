@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lowland.core.genotype import Genotype
 from lowland.spaces.features import FeatureInfo, FeatureNetwork, run_stem
 from lowland.spaces.nasbench201.genotype import EDGES, OPERATIONS, OUTPUT, Step, live_steps, validate
+from lowland.spaces.norms import mix_norms
 from lowland.spaces.operations import ConvBN, drop_path
 from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import Supernet, SupernetPath, is_searched
@@ -199,6 +200,8 @@ class NasBench201Network(_Trunk, FeatureNetwork):
 
     def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
         super().__init__(shape, lambda width: Cell(genotype.genes, width, affine=not options.like_supernet))
+        if shape.norm == "ibn":
+            mix_norms(self.stem, self.reductions[0], *self.cells[: (_STAGES - 1) * shape.cells])
         self.drop_path = options.drop_path
         self.feature_info = feature_info(shape)
 

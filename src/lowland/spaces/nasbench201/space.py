@@ -58,7 +58,8 @@ from lowland.spaces.values import (
     Cost,
     NetworkOptions,
     Shape,
-    require_growth,
+    require_built,
+    require_norm,
     with_gene,
 )
 
@@ -73,6 +74,7 @@ class NasBench201(Space):
     gene_names = GENE_NAMES
     width_step = 1
     grows = True
+    norms = ("batch", "ibn")
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
     references = MappingProxyType(
@@ -228,8 +230,9 @@ class NasBench201(Space):
         return Cost(parameters, macs)
 
     def supernet(self, shape: Shape) -> NasBench201Supernet:
-        """A supernet with torch's default initialisation."""
+        """A supernet with torch's default initialisation; ConfigError unless all its norms are batch norm."""
         _check(shape)
+        require_norm(f"{NAME} that are supernets", shape, ("batch",))
         return NasBench201Supernet(shape)
 
     @property
@@ -240,6 +243,7 @@ class NasBench201(Space):
     def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedNasBench201:
         """A relaxed supernet; ConfigError where its channels cannot be parted into `partial` groups."""
         _check(shape)
+        require_norm(f"{NAME} that are relaxed", shape, ("batch",))
         return RelaxedNasBench201(shape, partial)
 
     def network(
@@ -287,7 +291,7 @@ def _check(shape: Shape) -> None:
     for name in ("in_channels", "num_classes", "channels", "cells"):
         if getattr(shape, name) < 1:
             raise ConfigError(f"{name}={getattr(shape, name)} of a {NAME} network must be at least 1")
-    require_growth(NAME, shape)
+    require_built(NAME, shape, NasBench201.norms)
     # 4 pixels behind the stem; the ImageNet stem rounds a quarter up.
     least = 13 if large_images(shape) else 4
     remedy = "set stem to cifar" if 4 <= shape.image_size < least else "enlarge them with data.image_size"

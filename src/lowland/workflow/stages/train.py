@@ -12,7 +12,7 @@ from lowland.data import DataSet
 from lowland.delivery import description
 from lowland.delivery import network as export
 from lowland.spaces import Shape
-from lowland.spaces.values import PUBLISHED_GROWTH
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.store import inside
 from lowland.store.artifacts import Trained, network_folder
 from lowland.store.manifest import INCOMING
@@ -37,7 +37,7 @@ def train_networks(session: Session) -> None:
         folder = network_folder(rank)
         shape = session.network_shape(genotype)
         if entry.shape is not None:
-            shape = replace(shape, **{"growth": PUBLISHED_GROWTH, **entry.shape})
+            shape = replace(shape, **{**AS_PUBLISHED, **entry.shape})
         goes_on = entry.begun if begun(rank) in run.manifest["files"] else None
         task = training_task(config, shape, genotype, session.data, goes_on)
         incoming = f"{INCOMING}/{folder}"

@@ -1,0 +1,59 @@
+"""Instance-batch norm: half of the channels are normalised by their own picture, the other half by the batch.
+
+Instance norm takes out what differs from picture to picture and not from class to class (brightness, contrast, a veil
+of fog), and batch norm keeps what tells classes apart; in all but the last stage both together gain on images of other
+conditions without losing on those of the training's.
+
+Source: Pan et al., "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", ECCV 2018 (IBN-a).
+
+Tensor names: N batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lowland.core.errors import ConfigError
+
+
+class InstanceBatchNorm2d(nn.Module):
+    """Instance norm over the first ⌊C/2⌋ channels, batch norm over the others: (N, C, H, W) → (N, C, H, W).
+
+    Instance norm: y = γ·(x − μ_nc) / √(σ²_nc + 10⁻⁵) + β, with mean and variance over H and W of each image and
+    channel, in training and evaluation alike. As many parameters as a batch norm of C channels.
+
+    Args:
+        channels: C.
+        affine: Whether there are γ and β.
+    """
+
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__()
+        self.split = [channels // 2, channels - channels // 2]
+        self.instance = nn.InstanceNorm2d(self.split[0], affine=affine) if self.split[0] else nn.Identity()
+        self.batch = nn.BatchNorm2d(self.split[1], affine=affine)
+
+    def forward(self, x_NCHW: Tensor) -> Tensor:
+        """Normalise; ConfigError for maps of one pixel, which have nothing of their own to be normalised by."""
+        if x_NCHW.shape[2:] == (1, 1):
+            raise ConfigError(
+                "instance-batch norm meets maps of a single pixel; enlarge the images with data.image_size, or set "
+                "network.norm to batch"
+            )
+        first_NCHW, rest_NCHW = torch.split(x_NCHW, self.split, dim=1)
+        # Contiguous, since both norms are several times as slow on a slice of channels; and in the order of memory in
+        # which it came, since every convolution behind would bring it into that order for itself.
+        y_NCHW = torch.cat([self.instance(first_NCHW.contiguous()), self.batch(rest_NCHW.contiguous())], dim=1)
+        channels_last = x_NCHW.is_contiguous(memory_format=torch.channels_last)
+        return y_NCHW.contiguous(memory_format=torch.channels_last) if channels_last else y_NCHW
+
+
+def mix_norms(*modules: nn.Module) -> None:
+    """Put instance-batch norm in the place of every batch norm in `modules`, which are new."""
+    for module in modules:
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, InstanceBatchNorm2d(child.num_features, affine=child.affine))
+            else:
+                mix_norms(child)
