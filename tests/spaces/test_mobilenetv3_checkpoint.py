@@ -2,60 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from lowland import spaces
 from lowland.core.errors import ConfigError, DataError
 from lowland.spaces import Shape
 from lowland.spaces.mobilenetv3.checkpoint import load_ofa
+from published_weights import once_for_all
 
 SPACE = spaces.get("mobilenetv3")
 OF = Shape(image_size=32, num_classes=10, cells=1)
-STAGES = ((24, None), (40, (40, 64)), (80, None), (112, (120, 168)), (160, (168, 240)))
-"""Width of each stage, and the gate's channels in its first and its other blocks."""
-
-
-def norm(name: str, channels: int) -> dict[str, Tensor]:
-    values = {f"{name}.{part}": torch.randn(channels) for part in ("weight", "bias", "running_mean")}
-    return values | {f"{name}.running_var": torch.rand(channels), f"{name}.num_batches_tracked": torch.tensor(7)}
-
-
-def published(classes: int = 1000) -> dict[str, Tensor]:
-    """A state dict of `ofa_mbv3_d234_e346_k357_w1.0` in its older naming, with random values."""
-    torch.manual_seed(0)
-    state = {"first_conv.conv.weight": torch.randn(16, 3, 3, 3)} | norm("first_conv.bn", 16)
-    first = "blocks.0.mobile_inverted_conv"
-    state |= {f"{first}.depth_conv.conv.weight": torch.randn(16, 1, 3, 3)} | norm(f"{first}.depth_conv.bn", 16)
-    state |= {f"{first}.point_linear.conv.weight": torch.randn(16, 16, 1, 1)} | norm(f"{first}.point_linear.bn", 16)
-    c_in, index = 16, 0
-    for width, gates in STAGES:
-        for block in range(4):
-            index += 1
-            at, hidden = f"blocks.{index}.mobile_inverted_conv", 6 * c_in
-            state[f"{at}.inverted_bottleneck.conv.conv.weight"] = torch.randn(hidden, c_in, 1, 1)
-            state |= norm(f"{at}.inverted_bottleneck.bn.bn", hidden)
-            state[f"{at}.depth_conv.conv.conv.weight"] = torch.randn(hidden, 1, 7, 7)
-            state[f"{at}.depth_conv.conv.7to5_matrix"] = torch.randn(25, 25)
-            state[f"{at}.depth_conv.conv.5to3_matrix"] = torch.randn(9, 9)
-            state |= norm(f"{at}.depth_conv.bn.bn", hidden)
-            if gates is not None:
-                gate = gates[min(block, 1)]
-                state[f"{at}.depth_conv.se.fc.reduce.weight"] = torch.randn(gate, hidden, 1, 1)
-                state[f"{at}.depth_conv.se.fc.reduce.bias"] = torch.randn(gate)
-                state[f"{at}.depth_conv.se.fc.expand.weight"] = torch.randn(hidden, gate, 1, 1)
-                state[f"{at}.depth_conv.se.fc.expand.bias"] = torch.randn(hidden)
-            state[f"{at}.point_linear.conv.conv.weight"] = torch.randn(width, hidden, 1, 1)
-            state |= norm(f"{at}.point_linear.bn.bn", width)
-            c_in = width
-    state |= {"final_expand_layer.conv.weight": torch.randn(960, 160, 1, 1)} | norm("final_expand_layer.bn", 960)
-    state["feature_mix_layer.conv.weight"] = torch.randn(1280, 960, 1, 1)
-    state["classifier.linear.weight"], state["classifier.linear.bias"] = (
-        torch.randn(classes, 1280),
-        torch.randn(classes),
-    )
-    return state
 
 
 def newer(state: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -71,7 +32,7 @@ def newer(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 @pytest.fixture(scope="module")
 def state():
-    return published()
+    return once_for_all()
 
 
 def saved(tmp_path, content):
@@ -79,12 +40,19 @@ def saved(tmp_path, content):
     return tmp_path / "ofa"
 
 
-@pytest.mark.parametrize("layout", ["older", "newer", "wrapped"])
+@pytest.mark.parametrize("layout", ["older", "newer", "wrapped", "safetensors"])
 def test_every_tensor_arrives(state, tmp_path, layout):
-    content = {"older": state, "newer": newer(state), "wrapped": {"state_dict": state}}[layout]
+    content = {"older": state, "newer": newer(state), "wrapped": {"state_dict": state}, "safetensors": state}[layout]
     supernet = SPACE.supernet(OF)
     before = supernet.head[7].weight.clone()
-    assert load_ofa(supernet, saved(tmp_path, content)) is False
+    path = tmp_path / "ofa.safetensors"
+    if layout == "safetensors":
+        save_file(content, path)
+    else:
+        path = saved(tmp_path, content)
+    found = load_ofa(supernet, path)
+    assert (found.classes, found.classifier, found.summed) == (1000, False, False)
+    assert len(found.values) == found.tensors - 2
     own = supernet.state_dict()
     assert torch.equal(own["head.7.weight"], before)
     arrived = {
@@ -114,9 +82,11 @@ def test_every_tensor_arrives(state, tmp_path, layout):
 
 
 def test_the_classifier_of_the_same_classes_arrives_too(tmp_path):
-    state = published(classes=10)
+    state = once_for_all(classes=10)
     supernet = SPACE.supernet(OF)
-    assert load_ofa(supernet, saved(tmp_path, state)) is True
+    found = load_ofa(supernet, saved(tmp_path, state))
+    assert found.classifier
+    assert len(found.values) == found.tensors
     assert torch.equal(supernet.head[7].bias, state["classifier.linear.bias"])
 
 
@@ -130,6 +100,7 @@ def wider(state):
         (wider, r"'first_conv.conv.weight' of shape \(32, 3, 3, 3\), the supernet needs \(16, 3, 3, 3\); .*w1.0"),
         (lambda s: {k: v for k, v in s.items() if "5to3" not in k}, "no tensor '.*5to3_matrix'"),
         (lambda s: s | {"blocks.21.conv.bn.weight": torch.ones(1)}, "unknown tensor 'blocks.21.conv.bn.weight'"),
+        (lambda s: s | {"first_conv.bn.weight": torch.full((16,), torch.nan)}, "damaged: .*'first_conv.bn.weight'"),
         (lambda s: {}, "no tensor"),
         (lambda s: [1, 2], "no state dict"),
     ],
@@ -143,12 +114,32 @@ def test_unfit_files_are_refused_and_change_nothing(state, tmp_path, change, mat
     assert all(torch.equal(value, before[name]) for name, value in supernet.state_dict().items())
 
 
-def test_grey_images_and_other_spaces_are_refused(state, tmp_path):
+def test_grey_images_are_seen_as_in_three_equal_colours(state, tmp_path):
     path = saved(tmp_path, state)
-    with pytest.raises(DataError, match="3 colours"):
-        load_ofa(SPACE.supernet(Shape(in_channels=1, cells=1)), path)
+    colour, grey = SPACE.supernet(OF), SPACE.supernet(replace(OF, in_channels=1))
+    load_ofa(colour, path)
+    assert load_ofa(grey, path).summed
+    x_NCHW = torch.rand(2, 1, 32, 32)
+    seen = colour.stem[0](x_NCHW.expand(2, 3, 32, 32))
+    torch.testing.assert_close(grey.stem[0](x_NCHW), seen, rtol=1e-4, atol=1e-5)
+    for name, value in grey.state_dict().items():
+        if not name.startswith(("stem.0", "head.7")):
+            assert torch.equal(value, colour.state_dict()[name])
+
+
+def test_images_of_other_channels_and_other_spaces_are_refused(state, tmp_path):
+    path = saved(tmp_path, state)
+    with pytest.raises(DataError, match="3 colours and these images have 2"):
+        load_ofa(SPACE.supernet(Shape(in_channels=2, cells=1)), path)
     with pytest.raises(ConfigError, match="only the space mobilenetv3"):
         load_ofa(spaces.get("mobilenetv3-small").supernet(OF), path)
+
+
+def test_a_file_of_another_width_says_which_width_would_do(state, tmp_path):
+    path = saved(tmp_path, state)
+    for channels in (8, 20):
+        with pytest.raises(DataError, match=r"the file is of width 1: set supernet.channels=16"):
+            load_ofa(SPACE.supernet(replace(OF, channels=channels)), path)
 
 
 def test_unreadable_files_are_refused(tmp_path):

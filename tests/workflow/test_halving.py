@@ -131,7 +131,7 @@ def test_a_space_with_widths_of_its_own_has_no_growth(tmp_path: Path) -> None:
 
 def test_the_delivered_network_has_the_size_of_the_last_that_went_on(halved: Path) -> None:
     shape = json.loads((halved / "network/network.json").read_text())["shape"]
-    assert {key: shape[key] for key in ("channels", "cells")} == ranking(halved)[0]["shape"]
+    assert {key: shape[key] for key in ("channels", "cells", "norm")} == ranking(halved)[0]["shape"]
 
 
 def test_nothing_is_trained_twice(halved: Path) -> None:

@@ -204,6 +204,12 @@ OPTIONS: Mapping[str, Option] = {
         completed=completion.optimizers,
     ),
     "top": Option("--top", "How many of the best genotypes to retrain.", "retrain.top", int),
+    "pretrained": Option(
+        "--pretrained",
+        "File of learned weights to begin with, supernet and delivered network: Once-for-All's, for space mobilenetv3.",
+        "supernet.pretrained",
+        Path,
+    ),
     "epochs": Option("--epochs", "Supernet training epochs.", "supernet.epochs", int),
     "retrain_epochs": Option("--retrain-epochs", "Retraining epochs.", "retrain.epochs", int),
     "seed": Option("--seed", "Run seed.", "seed", int),

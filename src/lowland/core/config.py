@@ -78,7 +78,9 @@ class SupernetConfig(LongConfig):
         (), description="progressive shrinking: what becomes elastic, in this order, in equal parts of the training"
     )
     pretrained: Path | None = Field(
-        None, description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones"
+        None,
+        description="mobilenetv3: local Once-for-All weights to begin with, instead of random ones; the delivered "
+        "network then begins with the supernet's, unless retrain.inherit is set",
     )
     random_labels: bool = Field(False, description="train on fixed random labels (RLNAS)")
 
@@ -185,7 +187,8 @@ class SearchConfig(Section):
     )
     workers: Positive | None = Field(
         None,
-        description="processes that score and train finalists on a CPU; default: one per core, 1: the calling process",
+        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling "
+        "process",
     )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
@@ -319,7 +322,7 @@ class ComputeConfig(Section):
     task_threads: Positive | None = Field(
         None,
         description="CPU threads of each training that others may run beside (finalists); as many train at a time as "
-        "cores allow, in at most search.workers processes, with the same results; default: compute.threads",
+        "cores allow, in at most search.workers processes, with the same results; default: 1",
     )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from lowland.core.errors import LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
+from lowland.core.memory import memory_short
 
 _REASON_LENGTH = 300
 
@@ -192,19 +193,6 @@ def settled(task: object, first: Shortage, second: Attempt) -> Outcome | Gave:
         stacklevel=2,
     )
     return second
-
-
-_SHORT = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-"""What torch's allocators and libraries say in a plain RuntimeError, in their own words."""
-
-
-def memory_short(error: BaseException) -> bool:
-    """Whether host or device had not enough memory."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
 
 
 def free_memory() -> None:

@@ -11,7 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from lowland.execution.outcome import Gave, Shortage, free_memory, line, memory_short, settled
+from lowland.core.memory import memory_short
+from lowland.execution.outcome import Gave, Shortage, free_memory, line, settled
 
 
 class TaskFunction(ABC):

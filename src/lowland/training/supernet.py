@@ -41,10 +41,15 @@ def shape(config: Config, data: DataSet) -> Shape:
     return on(data, config.supernet.channels, config.supernet.cells, config.supernet.stem)
 
 
-def initial(config: Config, data: DataSet) -> Supernet:
-    """The supernet before training: a function of the run seed and its shape, and of `supernet.pretrained`."""
+def built(config: Config, data: DataSet) -> Supernet:
+    """A supernet of random weights: a function of the run seed and its shape."""
     torch.manual_seed(derive(config.seed, "supernet", "initial weights"))
-    supernet = get(config.space).supernet(shape(config, data))
+    return get(config.space).supernet(shape(config, data))
+
+
+def initial(config: Config, data: DataSet) -> Supernet:
+    """The supernet before training: of random weights, or of those in the file `supernet.pretrained`."""
+    supernet = built(config, data)
     if config.supernet.pretrained is not None:
         load_ofa(supernet, config.supernet.pretrained)
     return supernet

@@ -34,6 +34,9 @@ def with_absolute_paths(config: Config) -> Config:
             update={"options": _absolute(config.evaluate.options), "root": published}
         ),
     }
+    if config.supernet.pretrained is not None:
+        pretrained = config.supernet.pretrained.expanduser().absolute()
+        parts["supernet"] = config.supernet.model_copy(update={"pretrained": pretrained})
     if config.checkpoints_to is not None:
         parts["checkpoints_to"] = config.checkpoints_to.expanduser().absolute()
     return config.model_copy(update=parts)

@@ -15,7 +15,7 @@ from lowland.evaluation.suite import suites
 from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
-from lowland.workflow import rungs, searchers
+from lowland.workflow import beginning, rungs, searchers
 from lowland.workflow.network_size import check_limits, network_shape
 
 
@@ -37,6 +37,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
     """
     space = spaces.get(config.space)
     searcher = searchers.chosen(config.search)
+    beginning.require(config)
     if searcher.supernet:
         supernet_paths.check(space, config)
     searcher.require(config)

@@ -13,15 +13,15 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.device import environment, resolve
-from lowland.core.errors import ConfigError, InterruptedRun, LowlandError, LowlandWarning, RunError
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
+from lowland.core.memory import ShortageTold
 from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
-from lowland.execution.outcome import memory_short
 from lowland.store.manifest import MANIFEST
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, any_rank, barrier, join, restarted
-from lowland.workflow import plugins
+from lowland.workflow import beginning, plugins
 from lowland.workflow.budget import within
 from lowland.workflow.changes import reconfigure, with_absolute_paths
 from lowland.workflow.checks import check
@@ -72,9 +72,11 @@ def run(
             folder = folder or new_run_folder(config, "data")
             config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
         data = check(config, arrays)
+        begun_with = beginning.lines(config, data)
         config, piece, times = prepared(config, data, last, world)
         folder = folder or new_run_folder(config, data.name)
-        logged.say(describe(data))
+        for line in (describe(data), *begun_with):
+            logged.say(line)
         if restarted() and any_rank([world.main and _begun(folder, config)], world)[0]:
             return _continued(folder, logged, last=last, data=data)
         if world.main:
@@ -98,13 +100,14 @@ def preview(config: Config, *, last: str = "report") -> tuple[tuple[str, ...], C
     if config.data.download:
         raise ConfigError("a dry run writes nothing, so that it cannot download data; leave data.download out")
     data = check(config)
+    begun_with = beginning.lines(config, data)
     if config.budget is None:
         piece = None  # nothing is timed
     else:
         config, piece, _ = prepared(config, data, last, World())
     planned = plan(config, data, resolve(config.compute), last, piece)
     _warn(planned)
-    return (describe(data), str(planned)), with_absolute_paths(complete(config))
+    return (describe(data), *begun_with, str(planned)), with_absolute_paths(complete(config))
 
 
 @settings_kept()
@@ -290,15 +293,8 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
         session.monitor = Recorded(session.run, monitor, stage.name)
         monitor.enter(stage.name)
     if world.main or stage.ranks == "all":
-        try:
+        with ShortageTold(f"in stage {stage.name} of {session.run.path}"):
             stage.run(session)
-        except (RuntimeError, MemoryError, OSError) as error:
-            if isinstance(error, LowlandError) or not memory_short(error):
-                raise
-            raise RunError(
-                f"memory ran short in stage {stage.name} of {session.run.path} ({' '.join(str(error).split())[:150]}); "
-                f"everything saved before is intact: free memory, or lower its batch_size, and resume"
-            ) from error
     if world.main and session.run.stage_done(stage.name):
         monitor.leave(stage.name, session.run.manifest["stages"][stage.name]["seconds"])
 

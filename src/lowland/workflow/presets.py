@@ -54,6 +54,7 @@ def assemble(*layers: Values) -> Config:
 def _giving_way(base: Values, values: Values) -> Values:
     """A preset's values, without those that make no sense beside what a person asks for.
 
+    - What a supernet begins with that learned elsewhere, the delivered network begins with, too.
     - A trade-off of several objectives has no finalists, which one figure orders; nor has a searcher but one-shot,
       whose own choice is asked for.
     - Networks that inherit weights have the supernet's size, and no references are trained beside them.
@@ -63,8 +64,10 @@ def _giving_way(base: Values, values: Values) -> Values:
     Returns:
         The preset's values.
     """
-    config = build(merge(base, values))
     asked = {name: value if isinstance(value, dict) else {} for name, value in values.items()}
+    if asked.get("supernet", {}).get("pretrained") is not None and "inherit" not in asked.get("retrain", {}):
+        base = merge(base, {"retrain": {"inherit": True}})
+    config = build(merge(base, values))
     changes: Values = {}
     alone = config.search.searcher != "one-shot" or bool(chosen(config.search).objectives) or config.retrain.inherit
     if alone and "finalists" not in asked.get("search", {}):

@@ -207,7 +207,7 @@ class SideBySide:
 def side_by_side(session: Session, training: RungTraining) -> Iterator[SideBySide | None]:
     """Within the block, designs may train beside one another; None where one after the other is all there is.
 
-    Each has `compute.task_threads` CPU threads (by default `compute.threads`), however many there are at a time, so
+    Each has `compute.task_threads` CPU threads (by default one), however many there are at a time, so
     that figures do not depend on that.
 
     Yields:

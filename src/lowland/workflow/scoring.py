@@ -113,7 +113,8 @@ def processes(session: Session) -> int:
 
 def task_threads(session: Session) -> int:
     """CPU threads of a training that others may run beside: the same however many there are at a time."""
-    return session.config.compute.task_threads or session.compute.threads
+    usual = 1 if session.compute.device.type == "cpu" else session.compute.threads
+    return session.config.compute.task_threads or usual
 
 
 def single_thread() -> AbstractContextManager[None]:

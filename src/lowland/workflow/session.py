@@ -107,7 +107,7 @@ class Materials:
     @cached_property
     def supernet(self) -> Supernet:
         """The trained supernet, in eval mode."""
-        supernet = supernet_training.initial(self.config, self.data)
+        supernet = supernet_training.built(self.config, self.data)
         supernet.load_state_dict(self.run.load_tensors(TRAINED)[0])
         return self.compute.prepare(supernet).eval()
 

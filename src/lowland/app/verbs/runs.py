@@ -33,8 +33,19 @@ Verbose = Annotated[
 
 @takes(
     *("data", "space", "measure", "genotypes", "searcher", "strategy", "objectives", "max_params", "max_macs"),
-    *("budget", "preset", "recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed", "image_size"),
-    *("data_root", "download", "device", "workers", "plugins", "config", "settings", "loggers", "out_path"),
+    *("budget", "preset", "pretrained", "recipe", "optimizer", "top", "suites", "epochs", "retrain_epochs", "seed"),
+    *(
+        "image_size",
+        "data_root",
+        "download",
+        "device",
+        "workers",
+        "plugins",
+        "config",
+        "settings",
+        "loggers",
+        "out_path",
+    ),
 )
 def run(
     given: Given,
@@ -53,7 +64,7 @@ def run(
 
 @takes(
     *("data", "space", "measure", "searcher", "strategy", "objectives", "max_params", "max_macs", "budget", "preset"),
-    *("epochs", "seed", "image_size", "data_root", "download", "device", "workers", "plugins", "config"),
+    *("pretrained", "epochs", "seed", "image_size", "data_root", "download", "device", "workers", "plugins", "config"),
     *("settings", "loggers", "out_path"),
 )
 def search(

@@ -18,7 +18,13 @@ def train_supernet(session: Session) -> None:
             run.finish_stage("supernet", [], {"skipped": f"search.searcher={searcher.name} trains none"})
         return
     compute = session.compute
-    supernet = compute.prepare(supernet_training.initial(config, session.data))
+    if config.supernet.pretrained is not None and INITIAL in run.manifest["files"]:
+        # Begun before a stop: the file of learned weights was read then, and need not be there any more.
+        supernet = supernet_training.built(config, session.data)
+        supernet.load_state_dict(run.load_tensors(INITIAL)[0])
+    else:
+        supernet = supernet_training.initial(config, session.data)
+    supernet = compute.prepare(supernet)
     if session.world.main:
         run.save_tensors(INITIAL, supernet.state_dict())
     history = fit(
