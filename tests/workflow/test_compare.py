@@ -292,6 +292,10 @@ def test_inherited_weights_are_no_common_recipe(tmp_path: Path, lowland: Command
             ["resnet-cell, timm:resnet10t", "published:rlnas-cifar10"],
             ("resnet-cell", "timm:resnet10t", "published:rlnas-cifar10"),
         ),
+        (
+            ["resnet-cell,resnet-cell@ibn,timm:resnet10t@pretrained", "timm:resnet10t@my weights/a.pth"],
+            ("resnet-cell", "resnet-cell@ibn", "timm:resnet10t@pretrained", "timm:resnet10t@my weights/a.pth"),
+        ),
         (["3,3,1,0,2,4"], ("3,3,1,0,2,4",)),
         (["k3e4,k3e3|k5e3|k5e6@56/56", "darts-v2"], ("k3e4,k3e3|k5e3|k5e6@56/56", "darts-v2")),
         (["mobilenetv3-small:1,1,0"], ("mobilenetv3-small:1,1,0",)),
