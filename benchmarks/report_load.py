@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sqlite3
 import subprocess
 import sys
@@ -50,8 +49,21 @@ SETTINGS: dict[str, Any] = {
 }
 """A run of a few seconds; its real candidates lend the others their details."""
 
-REPORT = "from lowland.workflow import reporting; import sys; reporting.report(sys.argv[1])"
+REPORT = "from lowland.workflow import reporting; reporting.report(sys.argv[1])"
 IMPORTS = "import lowland.workflow.reporting, lowland.report.figures.plots, jinja2"
+MEASURED = """
+import json, resource, sys
+from pathlib import Path
+{code}
+used = resource.getrusage(resource.RUSAGE_SELF)
+peak = used.ru_maxrss if sys.platform == "darwin" else 1024 * used.ru_maxrss
+if Path("/proc/self/status").exists():
+    # Linux hands the largest memory of the process that started this one on to it; this figure begins anew.
+    (line,) = [each for each in Path("/proc/self/status").read_text().splitlines() if each.startswith("VmHWM")]
+    peak = 1024 * int(line.split()[1])
+print(json.dumps({{"processor_seconds": used.ru_utime + used.ru_stime, "megabytes": peak / 1e6}}))
+"""
+"""What a measured process does: its code, and then it tells what it took."""
 
 
 def made(folder: Path, count: int, *, with_places: bool) -> Path:
@@ -158,15 +170,14 @@ def record(run: Run, searched: Searched, candidates: list[Candidate], final: lis
 def measured(code: str, *arguments: str) -> dict[str, float]:
     """Wall and processor time (seconds) and largest resident memory (MB) of a Python process."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, *arguments])
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"the measured process ended with status {status}")
-    unit = 1 if sys.platform == "darwin" else 1024
+    program = [sys.executable, "-c", MEASURED.format(code=code), *arguments]
+    told = subprocess.run(program, check=True, capture_output=True, text=True).stdout
+    seconds = time.perf_counter() - began
+    found = json.loads(told.splitlines()[-1])
     return {
-        "seconds": round(time.perf_counter() - began, 2),
-        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 2),
-        "megabytes": round(usage.ru_maxrss * unit / 1e6),
+        "seconds": round(seconds, 2),
+        "processor_seconds": round(found["processor_seconds"], 2),
+        "megabytes": round(found["megabytes"]),
     }
 
 

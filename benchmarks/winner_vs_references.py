@@ -31,7 +31,7 @@ from lowland.data import load
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.compare import ComparisonRequest, compare
-from lowland.workflow.presets import assemble
+from lowland.workflow.presets import assemble, complete
 from lowland.workflow.rungs import extra_steps, total_steps
 
 RESULT = RESULTS / "winner_vs_references.json"
@@ -137,8 +137,14 @@ def imagenette(folder: Path) -> Path:
 
 
 def carried(path: Path, settings: dict[str, Any], last: str = "train") -> Path:
-    """A run to its delivered network, gone on with where it was stopped."""
+    """A run to its delivered network, gone on with where it was stopped; never one of other settings."""
     if (path / "manifest.json").exists():
+        wanted = complete(assemble(settings))
+        with Run.open(path, read_only=True) as run:
+            kept = run.config
+        for name in ("search", "measure", "network", "retrain", "supernet"):
+            if getattr(kept, name) != getattr(wanted, name):
+                raise SystemExit(f"{path} was made with other settings of {name}; give another --home")
         pipeline.resume(path, last=last)
     else:
         pipeline.run(assemble(settings), path, last=last)

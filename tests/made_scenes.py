@@ -44,9 +44,9 @@ def save(picture: NDArray[np.uint8], mask: NDArray[np.uint8], at: Path, labels: 
     image.save(labels)
 
 
-def camvid(root: Path, train: int = 6, val: int = 3) -> Path:
-    """`{train,val}/` and `{train,val}annot/`; 11 does not count."""
-    for part, count, first in (("train", train, 0), ("val", val, 100)):
+def camvid(root: Path, train: int = 6, val: int = 3, test: int = 0) -> Path:
+    """`{train,val,test}/` and `{train,val,test}annot/`; 11 does not count."""
+    for part, count, first in (("train", train, 0), ("val", val, 100), ("test", test, 200)):
         for number in range(first, first + count):
             name = f"0001TP_{number:06}.png"
             save(*scene(number, (3, 8, 0), 11), root / part / name, root / f"{part}annot" / name)

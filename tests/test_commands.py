@@ -38,8 +38,9 @@ OWN = {
     "docs/guide/progress.md": "tests/app/callbacks/test_guide.py",
     "docs/guide/shift.md": "tests/test_shift_guide.py",
     "docs/guide/timm.md": "tests/delivery/test_guides.py",
+    "docs/guide/tutorial.md": "tests/test_tutorial.py",
 }
-"""Pages whose commands are indented lines, and the test that runs them."""
+"""Pages that a test of their own runs, and that test."""
 
 SMALL = {
     "data.limit": "60",

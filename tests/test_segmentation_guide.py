@@ -38,7 +38,7 @@ def test_every_command_runs(
 ) -> None:
     pytest.importorskip("timm")
     text = PAGE.read_text(encoding="utf-8")
-    camvid(tmp_path / "CamVid")
+    camvid(tmp_path / "CamVid", test=2)
     voc(tmp_path / "data")
     cityscapes(tmp_path / "cityscapes")
     colour_run(tmp_path / "runs" / "mine")

@@ -79,7 +79,7 @@ def killed_at(operation: int, after: bool, task: Callable[[], object]) -> Callab
         for name in ("open", "replace", "delete", "flush"):
             setattr(inside._Folder, name, counted(getattr(inside._Folder, name)))
         inside.flush = counted(inside.flush)  # type: ignore[assignment]
-        Archive.record = counted(Archive.record)  # type: ignore[method-assign]
+        Archive.record_all = counted(Archive.record_all)  # type: ignore[method-assign]
         task()
 
     return call

@@ -12,8 +12,15 @@ def main() -> None:
     if before is not signal.SIG_IGN:  # as shells start what runs in the background: nobody's Ctrl-C is meant for it
         # While modules are imported nothing is kept yet, and a traceback from within them would tell nobody anything.
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    from lowland.app import cli
+    try:
+        from lowland.app import cli
+    except (MemoryError, ImportError, OSError) as error:
+        from lowland.core.memory import memory_short
 
+        if not memory_short(error):
+            raise
+        os.write(2, b"error: memory ran short at the start; free memory, or raise a limit on it (ulimit -v)\n")
+        os._exit(2)
     signal.signal(signal.SIGINT, before)
     try:
         cli.main()

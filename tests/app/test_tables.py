@@ -75,6 +75,22 @@ def test_the_best_so_far_has_a_score_or_a_place() -> None:
         assert said in status_lines(status | {"best": best})
 
 
+def test_progress_that_is_missing_is_told_where_a_stage_was_interrupted() -> None:
+    stages = {"search": {"status": "interrupted", "seconds": 2.0, "facts": {}}}
+    status: dict[str, Any] = {
+        "path": "runs/a", "created": "now", "active": False, "checkpoints": None, "progress_lost": False,
+        "stages": stages, "progress": None, "seconds_left": None, "best": None,
+    }  # fmt: skip
+    said = "progress.json is missing: how far it is"
+    assert said in "\n".join(status_lines(status))
+    for other in ("pending", "done"):
+        stages["search"]["status"] = other
+        assert said not in "\n".join(status_lines(status))
+    stages["search"]["status"] = "interrupted"
+    progress = {"stage": "search", "done": 3, "total": 17}
+    assert said not in "\n".join(status_lines(status | {"progress": progress}))
+
+
 def test_a_wide_terminal_has_one_line_for_each_network() -> None:
     assert len(results(rows_of("darts"), 200)) == 2 + 2
 

@@ -203,6 +203,10 @@ def test_files_say_what_they_are_and_nothing_of_the_machine(tmp_path: Path) -> N
         assert images.type.tensor_type.shape.dim[0].dim_param
     quantised = onnx.load(tmp_path / "onnx-int8").graph
     assert max(len(name) for node in quantised.node for name in (*node.input, *node.output, node.name)) <= 6
+    constants = [
+        (each.data_type, tuple(each.dims), onnx.numpy_helper.to_array(each).tobytes()) for each in quantised.initializer
+    ]
+    assert len(set(constants)) == len(constants), "equal constants are written once"
     extra = {"lowland.json": ""}
     torch.export.load(tmp_path / "pt2", extra_files=extra)
     assert json.loads(extra["lowland.json"]) == wanted

@@ -179,7 +179,7 @@ def test_short_memory_in_training_is_one_sentence(
     monkeypatch.setitem(pipeline.STAGES, "report", type(stage)(**{**vars_of(stage), "run": short}))
     fault = lowland("resume", run).fault
     assert "memory ran short in stage report of " in fault
-    assert "free memory, or lower its batch_size, and resume" in fault
+    assert "free memory, raise a limit on it (ulimit -v), or lower its batch_size, and resume" in fault
 
 
 def vars_of(stage: object) -> dict[str, object]:

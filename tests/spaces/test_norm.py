@@ -79,17 +79,29 @@ def test_it_costs_what_batch_norm_costs_and_is_in_all_but_the_last_stage(stem: s
     }
 
 
-def test_what_a_supernet_is_built_of_has_no_norm_of_its_own() -> None:
-    with pytest.raises(ConfigError, match="norm"):
-        spaces.get("nasbench201").supernet(IBN)
-    with pytest.raises(ConfigError, match="norm"):
-        spaces.get("nasbench201").relaxed(IBN)
+@pytest.mark.parametrize(("name", "cells"), [("darts", 3), ("darts", 8), ("mobilenetv3", 1), ("mobilenetv3-small", 1)])
+def test_other_spaces_have_it_in_all_but_the_last_stage_too(name: str, cells: int) -> None:
+    space, shape = spaces.get(name), Shape(image_size=32, channels=8, cells=cells, norm="ibn")
+    for genotype in samples(space, 3, seed=2):
+        network, plain = space.network(genotype, shape), space.network(genotype, replace(shape, norm="batch"))
+        assert space.cost(genotype, shape).parameters == sum(p.numel() for p in network.parameters())
+        maps = network.train().features(torch.randn(2, 3, 32, 32))
+        assert [m.shape for m in maps] == [m.shape for m in plain.train().features(torch.randn(2, 3, 32, 32))]
+        before, last = network.feature_info[-2].name, network.feature_info[-1].name
+        assert any(isinstance(m, InstanceBatchNorm2d) for m in network.get_submodule(before).modules())
+        assert not any(isinstance(m, InstanceBatchNorm2d) for m in network.get_submodule(last).modules())
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3", "mobilenetv3-small"])
-def test_a_space_without_it_refuses(name: str) -> None:
+@pytest.mark.parametrize("name", spaces.registered())
+def test_what_a_supernet_is_built_of_has_no_norm_of_its_own(name: str) -> None:
+    shape = Shape(image_size=32, channels=8, cells=1, norm="ibn")
     with pytest.raises(ConfigError, match="norm=batch, not ibn"):
-        spaces.get(name).check(Shape(image_size=32, channels=8, cells=1, norm="ibn"))
+        spaces.get(name).supernet(shape)
+
+
+def test_maps_of_a_single_pixel_are_refused() -> None:
+    with pytest.raises(ConfigError, match="single pixel"):
+        InstanceBatchNorm2d(4)(torch.randn(2, 4, 1, 1))
 
 
 def test_a_delivered_network_comes_back_with_its_norm(tmp_path: Path) -> None:

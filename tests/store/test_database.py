@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from lowland.core.config import Config
+from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
 from lowland.search import Archive, Candidate
-from lowland.store.database import content_sha256, row_digest
+from lowland.store import database
+from lowland.store.database import bytes_sha256, content_sha256, row_digest
 from lowland.store.run import ARCHIVE, MANIFEST, Run
 
 
@@ -78,12 +80,51 @@ def test_another_content_is_seen(statement: str, run: Run) -> None:
     assert run.verify() == [ARCHIVE]
 
 
+def test_rows_are_not_read_where_the_bytes_are_those_of_before(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Archive(run.path / ARCHIVE) as archive:
+        record(archive, 1)
+    run.finish_stage("search", [ARCHIVE], {})
+
+    def read(*_: object) -> str:
+        raise AssertionError("every row is read")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(database, "content_sha256", read)
+        with Run.open(run.path, read_only=True) as opened:
+            opened.require_intact(ARCHIVE)
+            assert opened.verify() == []
+        # A log beside it may hold other rows: then its bytes say nothing.
+        (run.path / f"{ARCHIVE}-wal").write_bytes(b"anything")
+        with pytest.raises(AssertionError, match="every row"):
+            run.require_intact(ARCHIVE)
+    (run.path / f"{ARCHIVE}-wal").unlink()
+    content = (run.path / ARCHIVE).read_bytes()
+    (run.path / ARCHIVE).write_bytes(content.replace(b"random", b"rondom"))
+    with pytest.raises(RunError, match="damaged"):
+        run.require_intact(ARCHIVE)
+
+
+def test_rows_that_a_log_adds_to_known_bytes_are_seen(run: Run) -> None:
+    with Archive(run.path / ARCHIVE) as archive:
+        record(archive, 1)
+    run.finish_stage("search", [ARCHIVE], {})
+    known = run.manifest["archive"]
+    writer = sqlite3.connect(run.path / ARCHIVE)
+    with writer:
+        writer.execute("UPDATE candidates SET value = 2")
+    assert bytes_sha256(run.path, ARCHIVE) is None
+    assert hashlib.sha256((run.path / ARCHIVE).read_bytes()).hexdigest() == known["bytes"]
+    assert run.verify() == [ARCHIVE]
+    writer.close()
+
+
 def test_digests_of_files_in_older_manifests_hold(run: Run) -> None:
     with Archive(run.path / ARCHIVE) as archive:
         record(archive, 1)
     run.finish_stage("search", [ARCHIVE], {})
     manifest = json.loads((run.path / MANIFEST).read_text())
     del manifest["sha256"]  # which those of before had not
+    del manifest["archive"]
     manifest["files"][ARCHIVE] = hashlib.sha256((run.path / ARCHIVE).read_bytes()).hexdigest()
     (run.path / MANIFEST).write_text(json.dumps(manifest))
     with Run.open(run.path, read_only=True) as opened:

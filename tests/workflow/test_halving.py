@@ -123,12 +123,6 @@ def test_sizes_for_finalists_that_there_are_not_are_refused(sizes: dict[str, Any
         require(assemble({"search": {"finalists": 0} | sizes}))
 
 
-def test_a_space_of_batch_norm_alone_has_no_other(tmp_path: Path) -> None:
-    config = assemble({"space": "mobilenetv3-small", "network": {"norm": "ibn"}})
-    with pytest.raises(ConfigError, match=r"network\.norm"):
-        check_limits(config, load(config.data, seed=0))
-
-
 def test_a_space_with_widths_of_its_own_has_no_growth(tmp_path: Path) -> None:
     config = assemble({"space": "mobilenetv3-small", "network": {"growth": 1.5}})
     with pytest.raises(ConfigError, match=r"network\.growth"):
@@ -137,7 +131,7 @@ def test_a_space_with_widths_of_its_own_has_no_growth(tmp_path: Path) -> None:
 
 def test_the_delivered_network_has_the_size_of_the_last_that_went_on(halved: Path) -> None:
     shape = json.loads((halved / "network/network.json").read_text())["shape"]
-    assert {key: shape[key] for key in ("channels", "cells")} == ranking(halved)[0]["shape"]
+    assert {key: shape[key] for key in ("channels", "cells", "norm")} == ranking(halved)[0]["shape"]
 
 
 def test_nothing_is_trained_twice(halved: Path) -> None:

@@ -61,3 +61,38 @@ def test_json_holds_every_class(tmp_path: Path, lowland: Command, data: Path) ->
     kept = json.loads((tmp_path / "out" / "segmentation.json").read_text())
     assert kept["results"]["outcomes"][0]["sha256"] == outcome["sha256"]
     assert kept["results"]["settings"]["atrous_rates"] == [3, 6, 9]
+
+
+def test_test_pictures_stand_beside_those_of_validation() -> None:
+    """What a person sees: both means, each under its name, and how many pictures of which."""
+    from lowland.app.verbs.dense import dense_lines
+    from lowland.evaluation.dense.results import DenseResults, Outcome
+
+    metrics = {"mIoU": 40.0, "accuracy": 80.0, "mAcc": 50.0, "IoU road": 85.0}
+    outcome = Outcome(
+        seed=0,
+        metrics=metrics,
+        losses={},
+        interval=1,
+        steps=1,
+        parameters=1,
+        seconds=1.0,
+        sha256="",
+        test={"mIoU": 30.0, "accuracy": 70.0, "mAcc": 45.0, "IoU sky": 90.0},
+    )
+    results = DenseResults(
+        task="segmentation",
+        network="n",
+        weights="from scratch",
+        data="",
+        pictures=101,
+        settings={},
+        outcomes=(outcome,),
+        test_pictures=233,
+    )
+    told = "\n".join(str(line) for line in dense_lines(results, 120))
+    assert "validation, mean" in told
+    assert "test, mean" in told
+    assert "101 validation and 233 test pictures" in told
+    road, sky = (next(line.split() for line in told.splitlines() if name in line) for name in ("road", "sky"))
+    assert (road[2:], sky[2:]) == (["85.00", "–", "–", "–"], ["–", "–", "90.00", "–"])

@@ -30,6 +30,7 @@ from lowland.app.verbs import (
     settings,
 )
 from lowland.core.errors import InterruptedRun, LowlandError, LowlandWarning
+from lowland.core.memory import ShortageTold
 
 
 def _print_version(asked: bool) -> None:
@@ -86,7 +87,8 @@ def main() -> None:
     never_refuse()
     warnings.showwarning = _warn
     try:
-        sys.exit(app(prog_name="lowland", standalone_mode=False))
+        with ShortageTold("outside of the stages of a run"):
+            sys.exit(app(prog_name="lowland", standalone_mode=False))
     except InterruptedRun as stop:
         complain(str(stop))
         sys.exit(130)

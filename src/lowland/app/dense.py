@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lowland.app import console
+from lowland.app import console, dense_options
 from lowland.app.encoding import written_out
 from lowland.app.shown import Mode, watched
 from lowland.core.config import ComputeConfig
@@ -59,16 +59,16 @@ def detect(
         LowlandError: network, data, settings or the place for results do not allow it; nothing is then written.
         InterruptedRun: Ctrl-C, or the monitor asked for a stop; the same call goes on.
     """
-    options: Mapping[str, Any] = {
-        "coco": str(coco),
-        "preset": preset,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.detection(
+        coco,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     return _study(network, "detection", options, out, device, monitor, progress)
 
 
@@ -119,18 +119,18 @@ def segment(
         LowlandError: network, data, settings or the place for results do not allow it; nothing is then written.
         InterruptedRun: Ctrl-C, or the monitor asked for a stop; the same call goes on.
     """
-    options: Mapping[str, Any] = {
-        "dataset": dataset,
-        "root": str(root),
-        "preset": preset,
-        "output_stride": output_stride,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.segmentation(
+        dataset,
+        root,
+        output_stride,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     return _study(network, "segmentation", options, out, device, monitor, progress)
 
 

@@ -182,6 +182,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             rows.append(("", _workers(progress["workers"])))
     if status["progress_lost"]:
         rows.append(("", "progress.json is damaged: how far it is, and what is best, is not known until it goes on"))
+    elif status["progress"] is None and any(each["status"] == "interrupted" for each in status["stages"].values()):
+        rows.append(("", "progress.json is missing: how far it is, and what is best, is not known until it goes on"))
     if status["best"] is not None:
         best = status["best"]
         judged = f"score {best['score']:.4g}" if best["score"] is not None else best["place"]

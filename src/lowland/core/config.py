@@ -186,7 +186,9 @@ class SearchConfig(Section):
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
     workers: Positive | None = Field(
-        None, description="processes that score on a CPU; default: one per core, 1: in the calling process"
+        None,
+        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling "
+        "process",
     )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
@@ -228,8 +230,8 @@ class NetworkConfig(Section):
     )
     norm: Literal["batch", "ibn"] = Field(
         "batch",
-        description="normalisation: batch norm as published, or instance-batch norm in all but the last "
-        "stage (NAS-Bench-201), which gains on images of other conditions (IBN-Net, ECCV 2018)",
+        description="normalisation: batch norm as published, or instance-batch norm in all but the last stage, which "
+        "gains on images of other conditions (IBN-Net, ECCV 2018)",
     )
 
 
@@ -317,13 +319,20 @@ class ComputeConfig(Section):
         description="CPU threads; default: on a CPU as many as are fastest, timed once before the run's first step and "
         "then kept here, at most the cores of the affinity and the container's quota, and OMP_NUM_THREADS",
     )
+    task_threads: Positive | None = Field(
+        None,
+        description="CPU threads of each training that others may run beside (finalists); as many train at a time as "
+        "cores allow, in at most search.workers processes, with the same results; default: 1",
+    )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(
         False,
         description="the same bits every time on a GPU too; slower, an error where torch has no way to",
     )
     checkpoint_seconds: Rate = Field(30.0, description="time between checkpoints of a training, seconds")
-    executor: str = Field("local", description="what scores candidates where search.workers are several")
+    executor: str = Field(
+        "local", description="what scores candidates and trains finalists where search.workers are several"
+    )
 
 
 class Config(Section):

@@ -22,6 +22,7 @@ from lowland.core.device import Compute
 from lowland.core.errors import RunError
 from lowland.core.files import json_text
 from lowland.core.genotype import Genotype
+from lowland.core.memory import memory_short
 from lowland.core.monitor import Monitor
 from lowland.core.seeds import derive
 from lowland.data import CorruptedImages, DataSet, MemorySplit
@@ -204,6 +205,8 @@ class Training:
         except RunError:
             raise
         except Exception as error:  # safetensors raises its own kinds for a file that is none
+            if memory_short(error):
+                raise
             raise RunError(f"{self.folder / WEIGHTS} is damaged; delete {self.folder} to train it again") from error
         return network.eval()
 

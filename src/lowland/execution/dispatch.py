@@ -20,7 +20,7 @@ from collections.abc import Hashable, Iterator
 from heapq import heappop, heappush
 from typing import Any
 
-from lowland.execution.outcome import Attempt, Scored, ScoringFailure, Shortage
+from lowland.execution.outcome import Attempt, Gave, Scored, ScoringFailure, Shortage
 from lowland.execution.tickets import Assignment, Counts, Ending, Settled, Task, Worker
 from lowland.execution.times import Times
 
@@ -52,6 +52,7 @@ class Dispatcher:
         self._tickets = 0
         self._of: dict[int, int] = {}
         self._kind: Any = None
+        self._doing = "scoring"
         self._times = Times()
         self._started: list[tuple[float, int, Hashable]] = []
         self._early: list[tuple[float, int, Hashable]] = []
@@ -71,19 +72,32 @@ class Dispatcher:
 
     # --- the batch ---------------------------------------------------------------------------------------------------
 
-    def begin(self, count: int, kind: Any) -> None:
+    def begin(self, count: int, kind: Any, doing: str = "scoring") -> None:
         """A batch of candidates; answers to an earlier one that was left are not taken for this one's.
 
         Args:
             count: How many there are.
             kind: What is asked of them: times of another kind say nothing of theirs.
+            doing: What is done with one, for messages.
         """
         self._of = {}
         self._early = []
+        self._doing = doing
         self._clear(count)
         if self._kind is None or kind != self._kind:
             self._kind = kind
             self._times.clear()
+
+    def extend(self) -> None:
+        """One more candidate, or other task, at the end of the batch."""
+        heappush(self._waiting, len(self._tasks))
+        self._tasks.append(Task())
+        self._done.append(False)
+
+    @property
+    def wanted(self) -> int:
+        """The earliest that is not settled, or was not asked for yet; the batch's length at its end."""
+        return self._wanted
 
     def take(self, index: int) -> bool:
         """Whether a candidate waits untried, and so is scored by the caller from now on."""
@@ -102,6 +116,13 @@ class Dispatcher:
         while self._wanted in self._settled:
             self._wanted += 1
             yield self._wanted - 1, self._settled.pop(self._wanted - 1)
+
+    def settled_in_any_order(self) -> Iterator[tuple[int, Settled]]:
+        """All that are settled, each once."""
+        for index in sorted(self._settled):
+            yield index, self._settled.pop(index)
+        while self._wanted < len(self._done) and self._done[self._wanted]:
+            self._wanted += 1
 
     def settle(self, index: int, found: Attempt | BaseException) -> None:
         """The caller scored a candidate that it took."""
@@ -164,12 +185,12 @@ class Dispatcher:
             task.crashes += 1
             if task.crashes >= CRASHES:
                 self._settle(
-                    index, ScoringFailure(f"{task.crashes} worker processes crashed scoring it ({ending.how})")
+                    index, ScoringFailure(f"{task.crashes} worker processes crashed {self._doing} it ({ending.how})")
                 )
                 return
         else:
             task.losses += 1
-        died = Shortage(f"{task.losses} worker processes died scoring it ({ending.how})")
+        died = Shortage(f"{task.losses} worker processes died {self._doing} it ({ending.how})")
         if task.losses >= TRIES + ALONE:
             self._settle(index, died)
         elif task.losses >= TRIES or task.first is not None:
@@ -200,7 +221,7 @@ class Dispatcher:
                 self.counts.retried += 1
                 self._alone.add(index)
             return
-        if isinstance(found, Scored) and head:
+        if isinstance(found, Scored | Gave) and head:
             self._times.add(seconds)
         for other in task.runners:  # overtaken; one that does not even come back is ended after a while
             heappush(self._overtaken, (now + self._times.deadline(), self._workers[other].tickets[0], other))

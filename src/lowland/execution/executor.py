@@ -10,10 +10,14 @@ from typing import Any, ClassVar, Self
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
 from lowland.core.threads import available_cores
-from lowland.execution.outcome import LocalScorer, MeasuredScore, Outcome
+from lowland.execution.outcome import Gave, LocalScorer, MeasuredScore, Outcome, ScoringFailure
+from lowland.execution.tasks import LocalTasks, TaskFunction
 
 MeasureFunction = Callable[[Any, Genotype], MeasuredScore]
 """(what to measure, genotype) → its score."""
+
+Following = Callable[[int, Gave | ScoringFailure], Any]
+"""(number of a chain, what its last task came to) → its next task; None: the chain is at its end."""
 
 
 class Executor(ABC):
@@ -31,6 +35,7 @@ class Executor(ABC):
         prepare: Called once in every process that scores; gives the function that measures there. It must be importable
             by name.
         gpus: GPUs of each process, perhaps a fraction of one.
+        threads: CPU threads of each process, for which it gets as many cores; `prepare` sets them.
     """
 
     name: ClassVar[str]
@@ -38,9 +43,17 @@ class Executor(ABC):
     source: ClassVar[str]
     everywhere: ClassVar[bool] = False
 
-    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
-        self.size = size or available_cores()
+    def __init__(
+        self,
+        size: int | None,
+        prepare: Callable[[], MeasureFunction | TaskFunction],
+        gpus: float = 0.0,
+        *,
+        threads: int = 1,
+    ) -> None:
+        self.size = size or max(1, available_cores() // threads)
         self.gpus = gpus
+        self.threads = threads
         self._prepare = prepare
 
     @classmethod
@@ -78,6 +91,33 @@ class Executor(ABC):
         """The outcomes of `scores` in lists: those together that are known together, so that one write keeps them."""
         for outcome in self.scores(request, genotypes, local):
             yield [outcome]
+
+    def chains(
+        self, request: Any, first: Sequence[Any], following: Following, local: LocalTasks
+    ) -> Generator[tuple[int, Gave | ScoringFailure]]:
+        """Carry out chains of tasks, side by side: each next one is made of what the one before gave.
+
+        So a training is handed out in parts, and nothing but the last part is lost with a worker. An executor that has
+        no way of its own carries them out here, one chain after the other.
+
+        Args:
+            request: What kind of task; goes to the function that each process prepared, a `TaskFunction`.
+            first: The first task of each chain.
+            following: Called here for everything that a task gave, before it is yielded.
+            local: Carries out a task in this process.
+
+        Yields:
+            Number of the chain, and what its task gave; a failure where worker processes crashed over it.
+
+        Raises:
+            LowlandError: A fault that is no single task's, as in `scores`.
+        """
+        for chain, task in enumerate(first):
+            after = task
+            while after is not None:
+                found = local.result(after)
+                after = following(chain, found)
+                yield chain, found
 
     def facts(self) -> dict[str, Any]:
         """How its workers stand: `alive`, `running`, `lost`, `retried`, `copied`, `rate` (per second); {}: none."""

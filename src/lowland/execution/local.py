@@ -18,10 +18,10 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
-from lowland.core.genotype import Genotype
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt, LocalScorer
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import BROKEN, READY
 
@@ -44,8 +44,15 @@ class Workers(Pool):
     summary = "worker processes on this machine, one core each"
     source = "lowland"
 
-    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
-        super().__init__(size, prepare, gpus)
+    def __init__(
+        self,
+        size: int | None,
+        prepare: Callable[[], MeasureFunction | TaskFunction],
+        gpus: float = 0.0,
+        *,
+        threads: int = 1,
+    ) -> None:
+        super().__init__(size, prepare, gpus, threads=threads)
         self._started = False
         self._workers: dict[int, _Worker] = {}
         self._cores: dict[Hashable, int | None] = {}
@@ -78,7 +85,7 @@ class Workers(Pool):
         self._started = True
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         # Fewer workers than cores are left to the scheduler: two searches would else pin theirs to the same cores.
-        pinned = self.size >= len(cores) > 0
+        pinned = self.size >= len(cores) > 0 and self.threads == 1
         for index in range(self.size):
             self._start(cores[index % len(cores)] if pinned else None)
 
@@ -90,7 +97,7 @@ class Workers(Pool):
     def _replace(self, worker: Hashable) -> None:
         self._start(self._cores.pop(worker))
 
-    def _here(self, local: LocalScorer, genotype: Genotype) -> Attempt | None:
+    def _here(self, local: LocalScorer | LocalTasks, genotype: Any) -> Attempt | None:
         if self.dispatcher.reserved:  # something is to be scored with nothing else on this machine
             return None
         outcome = local.outcome(genotype)
@@ -98,7 +105,7 @@ class Workers(Pool):
         self._scored += 1
         return outcome
 
-    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Genotype) -> None:
+    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Any) -> None:
         assert isinstance(worker, int)
         self._workers[worker].give((ticket, request, genotype))
 
@@ -135,7 +142,10 @@ class _Worker:
     """One process, seen from the parent."""
 
     def __init__(
-        self, prepare: Callable[[], MeasureFunction], core: int | None, messages: SimpleQueue[tuple[int, Any]]
+        self,
+        prepare: Callable[[], MeasureFunction | TaskFunction],
+        core: int | None,
+        messages: SimpleQueue[tuple[int, Any]],
     ) -> None:
         self.ready = False
         self.given = 0

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from lowland.core.errors import LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
+from lowland.core.memory import memory_short
 
 _REASON_LENGTH = 300
 
@@ -49,8 +50,17 @@ class Scored:
 Outcome = Scored | ScoringFailure
 """What became of one genotype."""
 
-Attempt = Outcome | Shortage
-"""What became of one attempt to score a genotype."""
+
+@dataclass(frozen=True, kw_only=True)
+class Gave:
+    """What a task gave that is no scoring (`execution.tasks`): a value that travels between processes; time taken."""
+
+    value: Any
+    seconds: float = 0.0
+
+
+Attempt = Outcome | Gave | Shortage
+"""What became of one attempt to score a genotype, or at another task."""
 
 
 class Scorer(Protocol):
@@ -101,7 +111,7 @@ class LocalScorer:
             attempt = self.outcome(genotype)
             yield self.again(genotype, attempt) if isinstance(attempt, Shortage) else attempt
 
-    def outcome(self, genotype: Genotype) -> Attempt:
+    def outcome(self, genotype: Genotype) -> Outcome | Shortage:
         """The score of `genotype`, or why it has none; raises as `score` does for a fault of all candidates."""
         start = time.perf_counter()
         try:
@@ -119,8 +129,10 @@ class LocalScorer:
         Raises:
             LowlandError: It ran short again. Nothing is recorded, so that the candidate is tried anew on resuming.
         """
-        _free_memory()
-        return settled(genotype, first, self.outcome(genotype))
+        free_memory()
+        found = settled(genotype, first, self.outcome(genotype))
+        assert not isinstance(found, Gave)
+        return found
 
     def score(self, genotype: Genotype) -> Scored:
         """Score a candidate.
@@ -141,10 +153,10 @@ class LocalScorer:
             # torch.OutOfMemoryError is a RuntimeError.
             if _accelerator_lost(error):
                 raise LowlandError(
-                    f"the accelerator failed while scoring {genotype} ({_line(error)}); every earlier score is kept: "
+                    f"the accelerator failed while scoring {genotype} ({line(error)}); every earlier score is kept: "
                     f"resume the run"
                 ) from error
-            raise (Shortage if memory_short(error) else ScoringFailure)(_line(error)) from error
+            raise (Shortage if memory_short(error) else ScoringFailure)(line(error)) from error
         if not math.isfinite(value):
             raise ScoringFailure(f"the measure gave {value}")
         error_of = score.standard_error
@@ -156,8 +168,8 @@ class LocalScorer:
         )
 
 
-def settled(genotype: Genotype, first: Shortage, second: Attempt) -> Outcome:
-    """Decide by a second attempt, alone.
+def settled(task: object, first: Shortage, second: Attempt) -> Outcome | Gave:
+    """Decide by a second attempt at a genotype or another task, alone.
 
     Returns:
         What it gave.
@@ -168,34 +180,23 @@ def settled(genotype: Genotype, first: Shortage, second: Attempt) -> Outcome:
     Raises:
         LowlandError: The second one did, too.
     """
+    done, batch = ("scored", "measure.batch_size") if isinstance(task, Genotype) else ("done", "the batch size")
     if isinstance(second, Shortage):
         raise LowlandError(
-            f"{genotype} could not be scored, not even alone ({second}): memory is short, or the machine ends its "
-            f"processes; every earlier score is kept: free memory, or lower measure.batch_size or search.workers, and "
+            f"{task} could not be {done}, not even alone ({second}): memory is short, or the machine ends its "
+            f"processes; every earlier score is kept: free memory, or lower {batch} or search.workers, and "
             f"resume the run"
         )
     warnings.warn(
-        f"{genotype} was scored at the second attempt, alone, after the first one ran short ({first})",
+        f"{task} was {done} at the second attempt, alone, after the first one ran short ({first})",
         LowlandWarning,
         stacklevel=2,
     )
     return second
 
 
-_SHORT = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
-"""What torch's allocators and libraries say in a plain RuntimeError, in their own words."""
-
-
-def memory_short(error: BaseException) -> bool:
-    """Whether host or device had not enough memory."""
-    import torch
-
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _SHORT)
-
-
-def _free_memory() -> None:
+def free_memory() -> None:
+    """Give back what nobody holds any more, on the host and on a GPU."""
     import torch
 
     gc.collect()
@@ -210,6 +211,6 @@ def _accelerator_lost(error: BaseException) -> bool:
     return isinstance(error, torch.AcceleratorError) and not isinstance(error, torch.OutOfMemoryError)
 
 
-def _line(error: BaseException) -> str:
+def line(error: BaseException) -> str:
     """An exception as one line of at most 300 characters."""
     return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")[:_REASON_LENGTH]

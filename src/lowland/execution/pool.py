@@ -14,8 +14,9 @@ from typing import Any
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
 from lowland.execution.dispatch import Dispatcher
-from lowland.execution.executor import Executor, MeasureFunction
-from lowland.execution.outcome import Attempt, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+from lowland.execution.executor import Executor, Following, MeasureFunction
+from lowland.execution.outcome import Attempt, Gave, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.execution.tickets import Ending, Settled
 
 STARTS = 3
@@ -61,8 +62,15 @@ Event = Ready | Answer | Lost | Broken
 class Pool(Executor):
     """Scores genotypes by workers; subclasses say how one is reached."""
 
-    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
-        super().__init__(size, prepare, gpus)
+    def __init__(
+        self,
+        size: int | None,
+        prepare: Callable[[], MeasureFunction | TaskFunction],
+        gpus: float = 0.0,
+        *,
+        threads: int = 1,
+    ) -> None:
+        super().__init__(size, prepare, gpus, threads=threads)
         self.dispatcher = Dispatcher()
         self._began = self._now()
         self._failed_starts = 0
@@ -78,8 +86,8 @@ class Pool(Executor):
         """Start a worker in the place of one that is gone."""
 
     @abstractmethod
-    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Genotype) -> None:
-        """Ask a worker for a score; if it is gone that is heard."""
+    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Any) -> None:
+        """Ask a worker for a score, or give it another task; if it is gone that is heard."""
 
     @abstractmethod
     def _hear(self, seconds: float | None) -> list[Event]:
@@ -94,7 +102,7 @@ class Pool(Executor):
     def _starting(self) -> int:
         """Workers that have been started and are not ready yet."""
 
-    def _here(self, local: LocalScorer, genotype: Genotype) -> Attempt | None:
+    def _here(self, local: LocalScorer | LocalTasks, genotype: Any) -> Attempt | None:
         """Score in this process what no worker can take yet; None where this process does not score."""
         return None
 
@@ -155,12 +163,62 @@ class Pool(Executor):
         group: list[Outcome] = []
         for index, each in self.dispatcher.settled():
             try:
-                group.append(conclusion(genotypes[index], each))
+                found = conclusion(genotypes[index], each)
+                assert not isinstance(found, Gave)
+                group.append(found)
             except BaseException as fault:
                 return group, fault
         return group, None
 
-    def _proceed(self, index: int, genotypes: Sequence[Genotype], local: LocalScorer) -> bool:
+    def chains(
+        self, request: Any, first: Sequence[Any], following: Following, local: LocalTasks
+    ) -> Generator[tuple[int, Gave | ScoringFailure]]:
+        """Carry out chains of tasks, their tasks in turn; see `Executor.chains`.
+
+        Args:
+            request: What kind of task; goes to the function that each worker prepared.
+            first: The first task of each chain.
+            following: (chain, what its last task came to) → its next task, or None.
+            local: Carries out a task as a worker does.
+
+        Yields:
+            Number of the chain, and what its task came to.
+
+        Raises:
+            BaseException: A fault that is no single task's; all that was given before it was passed on.
+        """
+        tasks, chain = list(first), list(range(len(first)))
+        self.dispatcher.begin(len(tasks), request, "doing")
+        left, heard = len(tasks), False
+        while left:
+            self._open(left)
+            if not heard:
+                self._take_in(self._hear(0.0))
+            for each in self.dispatcher.assignments(self._now()):
+                self._give(each.worker, each.ticket, request, tasks[each.index])
+            given: list[tuple[int, Gave | ScoringFailure]] = []
+            faults: list[BaseException] = []
+            for index, come_to in self.dispatcher.settled_in_any_order():
+                try:
+                    found = conclusion(tasks[index], come_to)
+                except BaseException as fault:
+                    faults.append(fault)
+                    continue
+                assert isinstance(found, Gave | ScoringFailure)
+                given.append((chain[index], found))
+                after, tasks[index] = following(chain[index], found), None
+                if after is None:
+                    left -= 1
+                    continue
+                self.dispatcher.extend()
+                tasks.append(after)
+                chain.append(chain[index])
+            yield from given
+            if faults:
+                raise faults[0]
+            heard = not given and self._proceed(self.dispatcher.wanted, tasks, local)
+
+    def _proceed(self, index: int, genotypes: Sequence[Any], local: LocalScorer | LocalTasks) -> bool:
         """Score the candidate that is wanted next here where no worker can take it, or wait for workers.
 
         Returns:
@@ -206,8 +264,8 @@ class Pool(Executor):
             )
 
 
-def conclusion(genotype: Genotype, found: Settled) -> Outcome:
-    """What a settled candidate comes to.
+def conclusion(genotype: object, found: Settled) -> Outcome | Gave:
+    """What a settled candidate, or other task, comes to.
 
     Returns:
         Its outcome.

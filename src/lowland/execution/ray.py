@@ -22,10 +22,10 @@ from typing import Any
 
 from lowland._version import __version__
 from lowland.core.errors import ConfigError, LowlandError
-from lowland.core.genotype import Genotype
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tasks import TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt, sendable
 
@@ -48,14 +48,21 @@ class Ray(Pool):
     source = "Ray (Moritz et al., OSDI 2018)"
     everywhere = True
 
-    def __init__(self, size: int | None, prepare: Callable[[], MeasureFunction], gpus: float = 0.0) -> None:
+    def __init__(
+        self,
+        size: int | None,
+        prepare: Callable[[], MeasureFunction | TaskFunction],
+        gpus: float = 0.0,
+        *,
+        threads: int = 1,
+    ) -> None:
         self._ray = connected()
         self._own = not self._ray.is_initialized()
         if self._own:
-            join(self._ray, size)
+            join(self._ray, None if size is None else size * threads)
         found = self._ray.cluster_resources()
-        usual = found.get("GPU", 0.0) / gpus if gpus else found.get("CPU", 1.0)
-        super().__init__(size or max(1, int(usual)), prepare, gpus)
+        usual = found.get("GPU", 0.0) / gpus if gpus else found.get("CPU", 1.0) / threads
+        super().__init__(size or max(1, int(usual)), prepare, gpus, threads=threads)
         self._numbers = count()
         self._actors: dict[Hashable, Any] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}
@@ -88,12 +95,12 @@ class Ray(Pool):
 
     def _replace(self, worker: Hashable) -> None:
         number = next(self._numbers)
-        kind = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=1, num_gpus=self.gpus)(_Scorer)
+        kind = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=self.threads, num_gpus=self.gpus)(_Scorer)
         self._actors[number] = kind.remote()
         asked = self._actors[number].begin.remote(self._snapshot, versions())
         self._pending[asked] = (number, None)
 
-    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Genotype) -> None:
+    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Any) -> None:
         assert isinstance(worker, int)
         self._pending[self._actors[worker].score.remote(request, genotype)] = (worker, ticket)
 
@@ -110,7 +117,7 @@ class Ray(Pool):
         if not ready and not self.dispatcher.alive and seconds == _START_SECONDS:
             raise LowlandError(
                 f"no worker of the Ray cluster started within {_START_SECONDS:.0f} seconds; look at `ray status`: each "
-                f"needs one CPU{f' and {self.gpus:g} GPU' if self.gpus else ''}, and may be waiting for it"
+                f"needs {self.threads} CPU{f' and {self.gpus:g} GPU' if self.gpus else ''}, and may be waiting for it"
             )
         if ready:
             ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=0)
@@ -153,7 +160,9 @@ class Ray(Pool):
 class _Scorer:
     """One worker, inside an actor."""
 
-    def begin(self, prepare: Callable[[], MeasureFunction], wanted: dict[str, str]) -> tuple[str, str] | Exception:
+    def begin(
+        self, prepare: Callable[[], MeasureFunction | TaskFunction], wanted: dict[str, str]
+    ) -> tuple[str, str] | Exception:
         """Prepare; gives its machine and where it notes a crash, or why it cannot."""
         import ray
         import torch
@@ -175,8 +184,8 @@ class _Scorer:
             return sendable(error)
         return ray.get_runtime_context().get_node_id(), note
 
-    def score(self, request: Any, genotype: Genotype) -> Attempt | Exception:
-        """What became of a genotype."""
+    def score(self, request: Any, genotype: Any) -> Attempt | Exception:
+        """What became of a genotype, or of another task."""
         return attempt(self._measure, request, genotype)
 
 

@@ -21,9 +21,9 @@ from threading import Thread
 from typing import IO, Any
 
 from lowland.core.files import plain
-from lowland.core.genotype import Genotype
 from lowland.execution.executor import MeasureFunction
 from lowland.execution.outcome import Attempt, LocalScorer, Scored
+from lowland.execution.tasks import LocalTasks, TaskFunction
 
 _FAREWELL = 1.0
 READY = "ready"
@@ -99,13 +99,15 @@ def answer(tasks: IO[bytes], answers: IO[bytes]) -> None:
         say((ticket, attempt(measure, request, genotype)))
 
 
-def attempt(measure: MeasureFunction, request: Any, genotype: Genotype) -> Attempt | Exception:
-    """The score of a genotype, or why it has none, as values that travel to another process.
+def attempt(measure: MeasureFunction | TaskFunction, request: Any, genotype: Any) -> Attempt | Exception:
+    """The score of a genotype, or why it has none, or what another task gave, as values that travel between processes.
 
     Returns:
         What became of it; or an error that is no single candidate's.
     """
     try:
+        if isinstance(measure, TaskFunction):
+            return LocalTasks(lambda wanted: measure(request, wanted)).outcome(genotype)
         outcome = LocalScorer(lambda wanted: measure(request, wanted)).outcome(genotype)
         # In JSON's own types, as the archive keeps them: no tensor travels between processes.
         return replace(outcome, details=plain(outcome.details)) if isinstance(outcome, Scored) else outcome

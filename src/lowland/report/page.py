@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,13 @@ def render(facts: ReportFacts) -> str:
 
 def filled(template: str, folder: Path | None = None, **values: Any) -> str:
     """A template of this folder, or of another that may use this one's, as HTML with every text escaped and clean."""
+    page = _environment(folder).get_template(template).render(**values)
+    return "\n".join(map(text.clean, page.expandtabs().split("\n")))
+
+
+@cache
+def _environment(folder: Path | None) -> Environment:
+    """Templates are compiled once in a process, which takes as long as three plots."""
     own = PackageLoader("lowland.report", ".")
     environment = Environment(
         loader=own if folder is None else ChoiceLoader([own, FileSystemLoader(folder)]),
@@ -78,8 +86,7 @@ def filled(template: str, folder: Path | None = None, **values: Any) -> str:
         "grouped": text.grouped,
         "duration": text.duration,
     }
-    page = environment.get_template(template).render(**values)
-    return "\n".join(map(text.clean, page.expandtabs().split("\n")))
+    return environment
 
 
 def _tiles(facts: ReportFacts, winner: Network | None) -> list[Tile]:

@@ -368,6 +368,11 @@ class Archive:
                 advice = "another process is writing it; wait until it has finished, or stop it"
             elif isinstance(error, sqlite3.ProgrammingError):
                 advice = "it is closed"
+            elif name in ("SQLITE_IOERR_SHMMAP", "SQLITE_IOERR_NOMEM"):
+                advice = (
+                    "memory ran short; every recorded score is intact: free memory, or raise a limit on it (ulimit "
+                    "-v), and resume"
+                )
             elif name.startswith("SQLITE_IOERR"):
                 advice = "the disk cannot be read or written; check it, and the space left on it"
             else:

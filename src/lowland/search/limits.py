@@ -41,6 +41,14 @@ class SizeLimits(Protocol):
         """Most multiply-accumulates for one image; None: any number."""
 
 
+def excess(limits: SizeLimits, size: Cost) -> float:
+    """The larger of parameters / max_params and MACs / max_macs; 0 without limits, at most 1 where it may be."""
+    return max(
+        size.parameters / limits.max_params if limits.max_params is not None else 0.0,
+        size.macs / limits.max_macs if limits.max_macs is not None else 0.0,
+    )
+
+
 def sampler(space: Space, sampling: str) -> Callable[[np.random.Generator], Genotype]:
     """How random genotypes are drawn: `networks`, uniform over all, or `genes`, every decision uniform."""
     return space.sample_genes if sampling == "genes" else space.sample
@@ -75,14 +83,10 @@ class Limits:
         self.rejected = 0
 
     def excess(self, genotype: Genotype) -> float:
-        """The larger of parameters / max_params and MACs / max_macs; 0 without limits, at most 1 where it may be."""
+        """`excess` of the genotype's network; 0 without limits."""
         if self.max_params is None and self.max_macs is None:
             return 0.0
-        size = self._cost(genotype)
-        return max(
-            size.parameters / self.max_params if self.max_params is not None else 0.0,
-            size.macs / self.max_macs if self.max_macs is not None else 0.0,
-        )
+        return excess(self, self._cost(genotype))
 
     def allow(self, genotype: Genotype) -> bool:
         """Whether the network is within the limits; a refusal is counted in `rejected`."""

@@ -14,11 +14,10 @@ from typing import Any
 
 from torch import nn
 
-from lowland.spaces.norms import InstanceBatchNorm2d
 from lowland.spaces.operations import FactorizedReduce
 from lowland.spaces.values import ClassifierCount, Cost
 
-_POINTWISE = (nn.BatchNorm2d, InstanceBatchNorm2d, nn.ReLU, nn.Hardswish, nn.Identity, nn.Dropout)
+_POINTWISE = (nn.BatchNorm2d, nn.ReLU, nn.Hardswish, nn.Identity, nn.Dropout)
 
 
 def module_cost(module: nn.Module, height: int, width: int) -> tuple[Cost, int, int]:

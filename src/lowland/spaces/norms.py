@@ -1,7 +1,7 @@
 """Instance-batch norm: half of the channels are normalised by their own picture, the other half by the batch.
 
 Instance norm takes out what differs from picture to picture and not from class to class (brightness, contrast, a veil
-of fog), and batch norm keeps what tells classes apart; in early layers both together gain on images of other
+of fog), and batch norm keeps what tells classes apart; in all but the last stage both together gain on images of other
 conditions without losing on those of the training's.
 
 Source: Pan et al., "Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net", ECCV 2018 (IBN-a).
@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lowland.spaces.values import Norm
+from lowland.core.errors import ConfigError
 
 
 class InstanceBatchNorm2d(nn.Module):
@@ -35,7 +35,12 @@ class InstanceBatchNorm2d(nn.Module):
         self.batch = nn.BatchNorm2d(self.split[1], affine=affine)
 
     def forward(self, x_NCHW: Tensor) -> Tensor:
-        """Normalise."""
+        """Normalise; ConfigError for maps of one pixel, which have nothing of their own to be normalised by."""
+        if x_NCHW.shape[2:] == (1, 1):
+            raise ConfigError(
+                "instance-batch norm meets maps of a single pixel; enlarge the images with data.image_size, or set "
+                "network.norm to batch"
+            )
         first_NCHW, rest_NCHW = torch.split(x_NCHW, self.split, dim=1)
         # Contiguous, since both norms are several times as slow on a slice of channels; and in the order of memory in
         # which it came, since every convolution behind would bring it into that order for itself.
@@ -44,6 +49,11 @@ class InstanceBatchNorm2d(nn.Module):
         return y_NCHW.contiguous(memory_format=torch.channels_last) if channels_last else y_NCHW
 
 
-def make_norm(kind: Norm, channels: int, *, affine: bool = True) -> nn.Module:
-    """The normalisation of `channels` channels that `Shape.norm` names."""
-    return InstanceBatchNorm2d(channels, affine=affine) if kind == "ibn" else nn.BatchNorm2d(channels, affine=affine)
+def mix_norms(*modules: nn.Module) -> None:
+    """Put instance-batch norm in the place of every batch norm in `modules`, which are new."""
+    for module in modules:
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, InstanceBatchNorm2d(child.num_features, affine=child.affine))
+            else:
+                mix_norms(child)

@@ -12,12 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from lowland.spaces.depthwise import DepthwiseConv2d
-from lowland.spaces.norms import make_norm
-from lowland.spaces.values import Norm
 
 
 class ConvBN(nn.Sequential):
-    """[ReLU →] convolution → batch or instance-batch norm, "same" padding."""
+    """[ReLU →] convolution → batch norm, "same" padding."""
 
     def __init__(
         self,
@@ -29,13 +27,12 @@ class ConvBN(nn.Sequential):
         dilation: int = 1,
         affine: bool = True,
         relu: bool = True,
-        norm: Norm = "batch",
     ) -> None:
         padding = dilation * (kernel - 1) // 2
         layers: list[nn.Module] = [nn.ReLU()] if relu else []
         layers += [
             nn.Conv2d(c_in, c_out, kernel, stride, padding, dilation=dilation, bias=False),
-            make_norm(norm, c_out, affine=affine),
+            nn.BatchNorm2d(c_out, affine=affine),
         ]
         super().__init__(*layers)
 

@@ -71,8 +71,9 @@ class Shape:
         return {name: value for name, value in asdict(self).items() if AS_PUBLISHED.get(name) != value}
 
 
-def require_growth(space: str, shape: Shape) -> None:
-    """Raise ConfigError for a growth outside `GROWTH`."""
+def require_built(space: str, shape: Shape, norms: tuple[Norm, ...]) -> None:
+    """Raise ConfigError for a growth outside `GROWTH` and for a norm that the space does not build."""
+    require_norm(space, shape, norms)
     if not GROWTH[0] <= shape.growth <= GROWTH[1]:
         raise ConfigError(
             f"growth={shape.growth:g} of a {space} network must be from {GROWTH[0]:g} to {GROWTH[1]:g}; published "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import RunError
 from lowland.core.files import checked_json
+from lowland.core.memory import memory_short
 from lowland.store import inside
 from lowland.store.tensors import from_safetensors, to_safetensors
 
@@ -38,6 +39,8 @@ class CheckpointFile:
             tensors, metadata = from_safetensors(content)
             kept = json.loads(metadata["state"])
         except Exception as error:  # safetensors raises its own kinds for a damaged header
+            if memory_short(error):
+                raise
             raise RunError(
                 f"checkpoint {self.root / self.relative} is damaged ({error}); delete it to begin that training anew"
             ) from error

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import LowlandWarning, RunError
 from lowland.core.files import checked_json
+from lowland.core.memory import memory_short
 from lowland.store import inside
 from lowland.store.elsewhere import Store
 from lowland.store.ledger import Ledger
@@ -81,6 +82,8 @@ class Checkpoints(Ledger):
                 tensors, metadata = from_safetensors(content)
                 return tensors, json.loads(metadata["state"])
             except Exception as error:  # safetensors raises its own kinds for a file that is none
+                if memory_short(error):
+                    raise
                 raise RunError(
                     f"{root / entry['file']} is no checkpoint ({str(error)[:200]}); "
                     f"{self._restart(entry['stage'])} to do that stage again"

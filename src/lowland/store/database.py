@@ -7,7 +7,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,44 @@ def row_digest(values: Iterable[Any]) -> str:
     Returns:
         The digest, the same on every machine.
     """
-    content = json.dumps(list(values), separators=(",", ":"), default=lambda blob: {"blob": blob.hex()})
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
+    return hashlib.sha256(_JSON.encode(list(values)).encode()).hexdigest()[:32]
+
+
+_JSON = json.JSONEncoder(separators=(",", ":"), default=lambda blob: {"blob": blob.hex()})
+
+
+def bytes_sha256(root: Path, relative: str) -> str | None:
+    """Hash the file of a database, where all that the database holds is in it.
+
+    The same bytes hold the same, and are hashed ten times as fast as what they hold (`content_sha256`).
+
+    Args:
+        root: The run directory.
+        relative: The database, relative to it.
+
+    Returns:
+        SHA-256 in hexadecimal digits; None where it is missing, or a log or a journal beside it holds a part.
+
+    Raises:
+        RunError: It or its log leads outside, is a link or no regular file.
+    """
+    inside.require(root, [f"{relative}{suffix}" for suffix in SUFFIXES])
+    if _beside(root, relative):
+        return None
+    try:
+        found = inside.sha256(root, relative)
+    except OSError:
+        return None
+    return None if _beside(root, relative) else found
+
+
+def _beside(root: Path, relative: str) -> bool:
+    """Whether a log or journal of a database holds anything."""
+    for suffix in ("-wal", "-journal"):
+        with suppress(FileNotFoundError):
+            if (root / f"{relative}{suffix}").lstat().st_size:
+                return True
+    return False
 
 
 def content_sha256(root: Path, relative: str) -> str | None:

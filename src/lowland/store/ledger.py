@@ -22,7 +22,8 @@ class Ledger:
         path: The folder.
         config: Its settings.
         manifest: `format`, `lowland` (version), `created`, `stages` {name: status, started, seconds, files, facts},
-            `checkpoints` {name: [{file, sha256, step, stage}, …] newest first}, `files` {relative path: sha256}.
+            `checkpoints` {name: [{file, sha256, step, stage}, …] newest first}, `files` {relative path: sha256},
+            `archive` {sha256: of what the archive holds, bytes: of its file} or None.
         read_only: Whether writing is refused (no lock is then taken).
     """
 

@@ -235,13 +235,41 @@ def digest(root: Path, relative: str) -> str:
     return found
 
 
-def holds(root: Path, relative: str, digest: str) -> bool:
-    """Whether a file is what its digest in the manifest says, as `intact` does, but without the file in memory."""
+def holds(root: Path, relative: str, digest: str, archive: Mapping[str, str] | None = None) -> bool:
+    """Compare a file with its digest in the manifest, as `intact` does, but without the file in memory.
+
+    Args:
+        root: The run directory.
+        relative: The file.
+        digest: Of it.
+        archive: What the manifest notes of the archive's bytes (`archive_bytes`); None: nothing.
+
+    Returns:
+        Whether it is what the digest says.
+    """
+    if relative == ARCHIVE and archive is not None and archive["sha256"] == digest:
+        if archive["bytes"] == database.bytes_sha256(root, relative):
+            return True
+        return database.content_sha256(root, relative) == digest
     try:
         found = inside.sha256(root, relative)
     except OSError:
         return False
     return found == digest or (relative == ARCHIVE and database.content_sha256(root, relative) == digest)
+
+
+def archive_bytes(root: Path, digest: str) -> dict[str, str] | None:
+    """Hash the archive's bytes, by which it is known to be whole without a look at each row.
+
+    Args:
+        root: The run directory.
+        digest: Of what the archive holds.
+
+    Returns:
+        `sha256`, the digest given, and `bytes`; None where a reader keeps a part of it in a log.
+    """
+    found = database.bytes_sha256(root, ARCHIVE)
+    return None if found is None else {"sha256": digest, "bytes": found}
 
 
 def intact(root: Path, relative: str, digest: str) -> bytes | None:

@@ -86,6 +86,10 @@ def require_sound(manifest: Mapping[str, Any], stages: tuple[str, ...], checkpoi
         _mapping(manifest["pending"], "its 'pending'")
         _text(manifest["pending"].get("file"), "the file in 'pending'")
         _digest(manifest["pending"].get("sha256"), "the checksum in 'pending'")
+    if manifest.get("archive") is not None:
+        _mapping(manifest["archive"], "its 'archive'")
+        for name in ("sha256", "bytes"):
+            _digest(manifest["archive"].get(name), f"the {name} of its 'archive'")
     if "reset" in manifest:
         _member(manifest["reset"], stages, "the stage in 'reset'")
     if "store" in manifest:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lowland.core.errors import RunError
 from lowland.core.files import checked_json
+from lowland.core.memory import memory_short
 from lowland.store import inside
 from lowland.store.ledger import Ledger
 from lowland.store.manifest import holds, intact
@@ -33,6 +34,8 @@ class Results(Ledger):
         try:
             return from_safetensors(content)
         except Exception as error:  # safetensors raises its own kinds for a file that is none
+            if memory_short(error):
+                raise
             raise RunError(
                 f"{self.path / relative} holds no tensors ({str(error)[:200]}); {self._remake(relative)}"
             ) from error
@@ -72,12 +75,13 @@ class Results(Ledger):
     def require_intact(self, relative: str) -> None:
         """Raise RunError, saying how to make it again, where a stage's file is missing or damaged."""
         relative = inside.named(self.path, relative)
-        if not holds(self.path, relative, self._digest(relative)):
+        if not holds(self.path, relative, self._digest(relative), self.manifest.get("archive")):
             raise RunError(self._damaged(relative))
 
     def verify(self) -> list[str]:
         """Files and checkpoints named in the manifest that are missing or not what was written, relative, sorted."""
-        wrong = [file for file, digest in self.manifest["files"].items() if not holds(self.path, file, digest)]
+        known, archive = self.manifest["files"], self.manifest.get("archive")
+        wrong = [file for file, digest in known.items() if not holds(self.path, file, digest, archive)]
         kept = {e["file"]: e["sha256"] for each in self.manifest["checkpoints"].values() for e in each}
         root = self.checkpoint_root if kept else self.path
         return sorted(wrong + [file for file, digest in kept.items() if not holds(root, file, digest)])

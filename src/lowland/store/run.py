@@ -28,6 +28,7 @@ from lowland.store.manifest import (
     NETWORK,
     PROGRESS,
     STAGES,
+    archive_bytes,
     digest,
     members,
     new_manifest,
@@ -170,7 +171,10 @@ class Run(Checkpoints, Results, Earlier):
         stage["facts"] = json.loads(checked_json(facts, f"the facts of stage {name}"))
         for relative in members(self.path, files):
             inside.make_durable(self.path, relative)
-            self._note(relative, digest(self.path, relative))
+            found = digest(self.path, relative)
+            self._note(relative, found)
+            if relative == ARCHIVE:
+                self.manifest["archive"] = archive_bytes(self.path, found)
         stage["status"] = "done"
         self._write_manifest()
         self._running = None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
 
 from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
 from lowland.execution.executor import Executor
-from lowland.execution.outcome import LocalScorer, Outcome, Scored
-from lowland.testing.processes import Case, Prepare, value
+from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
+from lowland.execution.tasks import LocalTasks
+from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 
@@ -38,6 +42,47 @@ class ExecutorSuite:
         """One with `size` processes."""
         made: Executor = EXECUTORS.load(self.name)(size, Prepare())
         return made
+
+    def chained(self, case: Case, size: int) -> list[list[object]]:
+        """What the tasks of four chains of 1, 2, 3, 4 tasks gave, each in its order."""
+        links = [Link(case, Genotype("toy", (place, place, 1)), left=place) for place in range(4)]
+        found: list[list[object]] = [[] for _ in links]
+        heard: list[list[object]] = [[] for _ in links]
+        at = list(links)
+
+        def following(chain: int, given: Gave | ScoringFailure) -> Link | None:
+            heard[chain].append(given.value if isinstance(given, Gave) else str(given))
+            after = at[chain].next() if isinstance(given, Gave) else None
+            at[chain] = after or at[chain]
+            return after
+
+        here = Linked()
+        made: Executor = EXECUTORS.load(self.name)(size, PrepareLinks(), threads=2)
+        with made as executor, threads(2):
+            for chain, given in executor.chains("ask", links, following, LocalTasks(lambda task: here("ask", task))):
+                found[chain].append(given.value if isinstance(given, Gave) else str(given))
+        assert found == heard
+        return found
+
+    @pytest.mark.parametrize("size", [1, 2, 5])
+    def test_chains_give_what_they_give_in_the_calling_process(self, size: int, tmp_path: Path) -> None:
+        assert self.chained(Case(tmp_path), size) == CHAINED
+
+    def test_a_chain_survives_memory_that_is_short_once_and_lost_workers(self, tmp_path: Path) -> None:
+        fault = "killed" if self.kills else "memory"
+        with pytest.warns(LowlandWarning, match="alone, after the first one ran short"):
+            assert self.chained(Case(tmp_path, fault, times=2 if self.kills else 1), 2) == CHAINED
+
+    def test_a_chain_ends_where_its_task_crashes_workers(self, tmp_path: Path) -> None:
+        if not self.kills:
+            pytest.skip("its workers cannot be ended")
+        found = self.chained(Case(tmp_path, "crash"), 2)
+        assert found[:3] == CHAINED[:3]
+        assert [str(each)[:37] for each in found[3]] == ["2 worker processes crashed doing it ("]
+
+    def test_a_fault_of_a_task_is_one_of_all(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError):
+            self.chained(Case(tmp_path, "data"), 2)
 
     def test_registered_under_its_name(self) -> None:
         of = EXECUTORS.load(self.name)
@@ -110,6 +155,23 @@ class ExecutorSuite:
             assert [next(outcomes).value for _ in range(3)] == [value(each) for each in GENOTYPES[:3]]
             with pytest.raises(TypeError):
                 next(outcomes)
+
+
+CHAINED: list[list[object]] = [
+    [("ask", value(Genotype("toy", (place, place + step, 1))), 2) for step in range(place + 1)] for place in range(4)
+]
+"""What `ExecutorSuite.chained` gives."""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Within the block torch computes with so many threads in this process, which may carry out tasks too."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def row(outcome: Outcome) -> tuple[object, ...]:

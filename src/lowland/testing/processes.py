@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +13,7 @@ import torch
 
 from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
+from lowland.execution.tasks import TaskFunction
 
 
 @dataclass(frozen=True)
@@ -75,3 +76,35 @@ class Case:
 def value(genotype: Genotype) -> float:
     """Σ gᵢ / 3ⁱ, i from 1."""
     return sum(gene / 3 ** (place + 1) for place, gene in enumerate(genotype.genes))
+
+
+@dataclass(frozen=True)
+class Link:
+    """A task of a chain: `left` are still to come, and `genotype` grows with each; `case` misbehaves."""
+
+    case: Case
+    genotype: Genotype
+    left: int
+
+    def next(self) -> Link | None:
+        """The one after it."""
+        genes = self.genotype.genes
+        grown = Genotype("toy", (genes[0], genes[1] + 1, *genes[2:]))
+        return replace(self, genotype=grown, left=self.left - 1) if self.left else None
+
+
+class Linked(TaskFunction):
+    """(request, link) → the value of its genotype, and threads."""
+
+    def __call__(self, request: str, task: Link) -> tuple[str, float, int]:
+        found = task.case.score(task.genotype)
+        return request, found.value, torch.get_num_threads()
+
+
+@dataclass(frozen=True)
+class PrepareLinks:
+    """What a worker for chains does first; with two threads for each task."""
+
+    def __call__(self) -> Linked:
+        torch.set_num_threads(2)
+        return Linked()

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from lowland.core.genotype import Genotype
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.tasks import TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt
 
@@ -47,7 +47,7 @@ class Weather:
 
 @dataclass
 class _Worker:
-    queue: deque[tuple[int, Any, Genotype]] = field(default_factory=deque)
+    queue: deque[tuple[int, Any, Any]] = field(default_factory=deque)
     busy: float = 0.0
 
 
@@ -63,18 +63,20 @@ class Simulated(Pool):
     def __init__(
         self,
         size: int | None,
-        prepare: Callable[[], MeasureFunction],
+        prepare: Callable[[], MeasureFunction | TaskFunction],
         gpus: float = 0.0,
         weather: Weather | None = None,
+        *,
+        threads: int = 1,
     ) -> None:
         self.weather = weather or Weather()
         self.clock = 0.0
-        super().__init__(size, prepare, gpus)
+        super().__init__(size, prepare, gpus, threads=threads)
         self._numbers, self._order = count(), count()
         self._workers: dict[Hashable, _Worker] = {}
         self._events: list[tuple[float, int, Callable[[], list[Event]]]] = []
         self._rng = np.random.default_rng(self.weather.seed)
-        self._measure: MeasureFunction | None = None
+        self._measure: MeasureFunction | TaskFunction | None = None
         self.attempts = 0
 
     def close(self) -> None:
@@ -113,7 +115,7 @@ class Simulated(Pool):
     def _gone(self, worker: Hashable, how: str) -> list[Event]:
         return [Lost(worker, Ending(how))] if self._workers.pop(worker, None) is not None else []
 
-    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Genotype) -> None:
+    def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Any) -> None:
         at = self._workers[worker]
         at.queue.append((ticket, request, genotype))
         if len(at.queue) == 1:

@@ -124,6 +124,16 @@ class Task(ABC, Generic[B]):
     def judge(self, model: nn.Module, compute: Compute, monitor: Monitor) -> Mapping[str, float]:
         """What a trained model is worth on the validation pictures: finite numbers by name."""
 
+    @property
+    def test_fingerprint(self) -> str:
+        """Of pictures that are kept for the end, and choose nothing; empty where there are none."""
+        return ""
+
+    def test(self, model: nn.Module, compute: Compute, monitor: Monitor) -> Mapping[str, float]:
+        """What a model is worth on the pictures kept for the end, as `judge` says it; nothing where there are none."""
+        del model, compute, monitor
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskJob(Generic[B]):

@@ -9,6 +9,7 @@ from typing import Any
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
+from lowland.search.limits import excess
 from lowland.search.record import Ranked
 from lowland.spaces import Shape
 from lowland.spaces.values import AS_PUBLISHED
@@ -86,12 +87,9 @@ def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
 
 def allowed(session: Session, genotype: Genotype, shape: Shape) -> bool:
     """Whether a design is within the limits, and can be built for these images."""
-    limits = session.config.search
     try:
         session.space.check(shape)
         cost = session.space.cost(genotype, shape)
     except ConfigError:
         return False
-    return (limits.max_params is None or cost.parameters <= limits.max_params) and (
-        limits.max_macs is None or cost.macs <= limits.max_macs
-    )
+    return excess(session.config.search, cost) <= 1.0

@@ -55,7 +55,7 @@ def export_network(
     normalise: bool = True,
     checked: bool = True,
     images: int = 1000,
-    calibration_images: int = 512,
+    calibration_images: int = 2048,
 ) -> Exporting:
     """Write a network in each of these forms.
 

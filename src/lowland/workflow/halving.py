@@ -18,31 +18,21 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from torch import nn
 
-from lowland import measures as measuring
 from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
-from lowland.measures import Context
 from lowland.measures.aggregation import AGGREGATIONS
 from lowland.measures.expression import combination
 from lowland.search.aggregation import parts
 from lowland.search.record import Ranked, SearchRecord
-from lowland.spaces import Single
 from lowland.store.run import Run
-from lowland.training import network as network_training
-from lowland.training.loop import Job, fit
-from lowland.training.optimization import learning_rate, lengthened, steps_per_epoch
+from lowland.training.optimization import steps_per_epoch
 from lowland.workflow.designs import Design, entrants
-from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, total_steps, trained_images
+from lowland.workflow.rung_tasks import SideBySide, side_by_side
+from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
+from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, trained_images
+from lowland.workflow.scoring import task_threads, threads_of
 from lowland.workflow.session import Session
-
-JUDGED_EMA = 0.97
-"""Decay of the averaged weights that are judged at a rung, where the recipe has none.
-
-At a high learning rate the weights themselves are judged by where their last step led, averaged ones nearly as after
-the rate has fallen (docs/log.md).
-"""
 
 RUNGS = "rungs.json"
 """What every design was worth at every rung; part of the search stage."""
@@ -88,17 +78,8 @@ class Halving:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        self.measure = measuring.get(promote_measure(session.config))
+        self.training = RungTraining(session)
         self.identity = self._identity()
-        self.context = Context(
-            space=session.space,
-            scored=session.scored(len(session.data.search)),
-            calibration=session.calibration,
-            initial={},
-            compute=session.compute,
-            seed=session.config.seed,
-            augmented=session.augmented,
-        )
         self.known: dict[str, list[dict[str, Any]]] = self._recorded(session.run)
         self.reached: dict[str, int] = {}
 
@@ -113,76 +94,55 @@ class Halving:
         """
         session = self.session
         alive, left = list(designs), list[Design]()
-        for number, rung in enumerate(rungs(session.config, session.data, len(designs))):
-            session.monitor.start(f"rung {number + 1}", len(alive), "network")
-            for done, design in enumerate(alive, start=1):
-                self.judge(design, number, rung)
-                session.monitor.advance(done, **self._told(alive, number))
-                session.monitor.check()
-            session.monitor.finish()
-            alive = self._ordered(alive, number)
-            keep = math.ceil(len(alive) / session.config.search.halving)
-            alive, beaten = alive[:keep], alive[keep:]
-            left = [*beaten, *left]
+        with side_by_side(session, self.training) as beside:
+            for number, rung in enumerate(rungs(session.config, session.data, len(designs))):
+                session.monitor.start(f"rung {number + 1}", len(alive), "network")
+                for done, _ in enumerate(self._judged(alive, number, rung, beside), start=1):
+                    session.monitor.advance(done, **self._told(alive, number))
+                    session.monitor.check()
+                session.monitor.finish()
+                alive = self._ordered(alive, number)
+                keep = math.ceil(len(alive) / session.config.search.halving)
+                alive, beaten = alive[:keep], alive[keep:]
+                left = [*beaten, *left]
         if not any("value" in row for rows in self.known.values() for row in rows):
             raise LowlandError("none of the finalists could be trained; lower retrain.learning_rate or the batch size")
         yield from alive
         yield from left
 
-    def judge(self, design: Design, number: int, rung: Rung) -> None:
-        """Train a design to a rung and keep what it is worth there; nothing is done where that is known."""
-        rows = self.known.setdefault(design.key, [])
-        self.reached[design.key] = number
-        if len(rows) > number:
-            return
-        try:
-            row = self._trained(design, rung.steps)
-        except ArithmeticError as error:  # it diverged, or has no finite loss
-            self.session.monitor.note(f"finalist {self.session.space.format(design.genotype)} failed: {error}")
-            row = {"steps": rung.steps, "failed": str(error)}
-        rows.append(row)
-        self.session.run.write_json(RUNGS, {"identity": self.identity, "designs": self.known})
+    def _judged(
+        self, designs: Sequence[Design], number: int, rung: Rung, beside: SideBySide | None
+    ) -> Iterator[Design]:
+        """Train designs to a rung and keep what they are worth there; nothing is done where that is known."""
+        unknown: list[Design] = []
+        for design in designs:
+            self.reached[design.key] = number
+            known = len(self.known.setdefault(design.key, [])) > number
+            if known:
+                yield design
+            else:
+                unknown.append(design)
+        for design, row in self._one_by_one(unknown, rung) if beside is None else beside.rows(unknown, rung):
+            if "failed" in row:
+                text = self.session.space.format(design.genotype)
+                self.session.monitor.note(f"finalist {text} failed: {row['failed']}")
+            self.known[design.key].append(row)
+            self.session.run.write_json(RUNGS, {"identity": self.identity, "designs": self.known})
+            yield design
+
+    def _one_by_one(self, designs: Sequence[Design], rung: Rung) -> Iterator[tuple[Design, dict[str, Any]]]:
+        for design in designs:
+            try:
+                yield design, self._trained(design, rung.steps)
+            except ArithmeticError as error:  # it diverged, or has no finite loss
+                yield design, {"steps": rung.steps, "failed": str(error)}
 
     def _trained(self, design: Design, steps: int) -> dict[str, Any]:
-        session, recipe = self.session, self.session.config.retrain
-        body = network_training.build(design.genotype, design.shape, recipe, session.config.seed)
-        if recipe.inherit:
-            network_training.inherit_from(session.supernet, body, design.genotype)
-        job = self.job(design, session.compute.prepare(body))
-        history = fit(
-            job,
-            checkpoints=session.run,
-            checkpoint_seconds=session.config.compute.checkpoint_seconds,
-            monitor=_Quiet(session.monitor),
-            until=steps,
-        )
-        kept = session.run.load_checkpoint(job.name)
-        assert kept is not None
-        prefix = "averaged:module."
-        averaged = {name.removeprefix(prefix): value for name, value in kept[0].items() if name.startswith(prefix)}
-        body.load_state_dict(averaged or body.state_dict())
-        network = Single(body, design.genotype, design.shape).eval()
-        score = self.measure.score(network, design.genotype, self.context)
-        return {
-            "steps": steps,
-            "value": score.value,
-            "standard_error": score.standard_error,
-            "details": dict(score.details),
-            "seconds": round(history.seconds, 2),
-        }
-
-    def job(self, design: Design, body: nn.Module) -> Job:
-        """The beginning of the design's retraining: its schedule, but without the search split."""
-        config, data = self.session.config, self.session.data
-        whole = steps_per_epoch(config.retrain, trained_images(config, data))
-        epochs = math.ceil(total_steps(config, data) / steps_per_epoch(config.retrain, len(data.train)))
-        schedule = lengthened(config.retrain, trained_images(config, data))
-        recipe = schedule.model_copy(
-            update={"epochs": epochs, "min_steps": 0, "include_search_split": False, "patience": 0}
-        )
-        job = network_training.job(design.genotype, body, recipe, data, self.session.compute, config.seed)
-        job = replace(job, ema=job.ema or JUDGED_EMA)
-        return replace(job, name=design.checkpoint, rate=lambda step: learning_rate(schedule, step, whole))
+        with threads_of(task_threads(self.session)):
+            history = self.training.train(design, steps, self.session.run, _Quiet(self.session.monitor))
+            kept = self.session.run.load_checkpoint(design.checkpoint)
+            assert kept is not None
+            return row_of(steps, history.seconds, self.training.judge(design, averaged_weights(kept[0])))
 
     def entry(self, design: Design) -> Ranked:
         """A design's row in the ranking."""
@@ -257,7 +217,7 @@ class Halving:
         session, config = self.session, self.session.config
         parts = {
             "retrain": config.retrain.identity(exclude={"top", "recipe"}),
-            "measure": self.measure.identity(),
+            "measure": self.training.measure.identity(),
             "network": config.network.model_dump(mode="json"),
             "rungs": [config.search.finalist_epochs, config.search.halving],
             "data": session.data.fingerprint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -99,16 +99,7 @@ class Prepare:
         Raises:
             ConfigError: A module that brings a member is not there, or this processor has not the run's precision.
         """
-        for module in self.modules:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                raise ConfigError(
-                    f"worker on {platform.node()}: module {module}, which this run needs, cannot be imported there "
-                    f"({error}); install it on every machine"
-                ) from error
-        self.snapshot.require_precision()
-        materials = Materials(self.snapshot, given=self.snapshot.data)
+        materials = opened(self.snapshot, self.modules)
         _ = materials.supernet, materials.context  # before the first candidate, so that a fault is no candidate's
         return SessionMeasures(materials, self.count_images)
 
@@ -125,19 +116,55 @@ def prepared(session: Session, *, with_data: bool, count_images: bool) -> Prepar
     Returns:
         What each of them calls first.
     """
+    snapshot = snapshot_of(session, with_data=with_data, files=(INITIAL, TRAINED))
+    return Prepare(snapshot, outside_modules(), count_images)
+
+
+def snapshot_of(session: Session, *, with_data: bool, files: Sequence[str], threads: int = 1) -> Snapshot:
+    """What workers on any machine need of a run.
+
+    Args:
+        session: The run.
+        with_data: As in `prepared`.
+        files: Files of weights that go along.
+        threads: CPU threads of each worker.
+
+    Returns:
+        The snapshot; `opened` makes materials of it.
+    """
     run = session.run
     compute = session.config.compute.model_copy(
-        update={"threads": 1, "device": session.compute.device.type, "precision": session.compute.precision}
+        update={"threads": threads, "device": session.compute.device.type, "precision": session.compute.precision}
     )
-    snapshot = Snapshot(
+    return Snapshot(
         path=run.path.resolve(),
         config=session.config.model_copy(update={"compute": compute}),
         manifest={name: run.manifest[name] for name in ("data", "renewed") if name in run.manifest},
-        tensors={name: to_safetensors(*run.load_tensors(name)) for name in (INITIAL, TRAINED)},
+        tensors={name: to_safetensors(*run.load_tensors(name)) for name in files},
         chosen=session.config.compute.precision == "auto",
         data=in_memory(session.data) if with_data else None,
     )
-    return Prepare(snapshot, outside_modules(), count_images)
+
+
+def opened(snapshot: Snapshot, modules: Sequence[str]) -> Materials:
+    """What a worker makes of a snapshot.
+
+    Returns:
+        The run's materials.
+
+    Raises:
+        ConfigError: A module that brings a member is not there, or this processor has not the run's precision.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigError(
+                f"worker on {platform.node()}: module {module}, which this run needs, cannot be imported there "
+                f"({error}); install it on every machine"
+            ) from error
+    snapshot.require_precision()
+    return Materials(snapshot, given=snapshot.data)
 
 
 @contextmanager

@@ -13,11 +13,11 @@ from typing import Any
 
 from lowland.core.config import Config
 from lowland.core.device import environment, resolve
-from lowland.core.errors import ConfigError, InterruptedRun, LowlandError, LowlandWarning, RunError
+from lowland.core.errors import ConfigError, InterruptedRun, LowlandWarning
+from lowland.core.memory import ShortageTold
 from lowland.core.monitor import Monitor, Start
 from lowland.core.torch_settings import settings_kept
 from lowland.data import Arrays, DataSet, describe, save_arrays
-from lowland.execution.outcome import memory_short
 from lowland.store.manifest import MANIFEST
 from lowland.store.run import DATA, Run
 from lowland.training.parallel import World, any_rank, barrier, join, restarted
@@ -293,15 +293,8 @@ def run_stage(session: Session, stage: Stage, monitor: Monitor) -> None:
         session.monitor = Recorded(session.run, monitor, stage.name)
         monitor.enter(stage.name)
     if world.main or stage.ranks == "all":
-        try:
+        with ShortageTold(f"in stage {stage.name} of {session.run.path}"):
             stage.run(session)
-        except (RuntimeError, MemoryError, OSError) as error:
-            if isinstance(error, LowlandError) or not memory_short(error):
-                raise
-            raise RunError(
-                f"memory ran short in stage {stage.name} of {session.run.path} ({' '.join(str(error).split())[:150]}); "
-                f"everything saved before is intact: free memory, or lower its batch_size, and resume"
-            ) from error
     if world.main and session.run.stage_done(stage.name):
         monitor.leave(stage.name, session.run.manifest["stages"][stage.name]["seconds"])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lowland.core.errors import RunError
+from lowland.core.memory import ShortageTold
 from lowland.core.monitor import Monitor
 from lowland.report import write
 from lowland.report.gather import gather
@@ -26,13 +27,14 @@ def report(path: Path | str, out: Path | None = None) -> Path:
         The file.
 
     Raises:
-        RunError: the run is damaged; or another process writes it, and no `out` is given; or `out` lies within it.
+        RunError: the run is damaged; memory ran short; or another process writes it, and no `out` is given; or `out`
+            lies within it.
     """
     path = Path(path)
     if out is not None:
         if path.resolve() in out.resolve().parents:
             raise RunError(f"--out {out} lies in the run itself, which is only read; choose a file outside {path}")
-        with Run.open(path, read_only=True) as opened:
+        with Run.open(path, read_only=True) as opened, ShortageTold(f"in a report of {path}"):
             plugins.require(opened)
             write(gather(opened), out)
         return out
@@ -41,7 +43,7 @@ def report(path: Path | str, out: Path | None = None) -> Path:
             f"{path} is in use by {lock.owner(path / LOCK) or 'another process'}: wait until it has finished, or write "
             f"a report of what there is now elsewhere: `lowland report {path} --out report.html`"
         )
-    with Run.open(path) as opened:
+    with Run.open(path) as opened, ShortageTold(f"in stage report of {path}"):
         plugins.require(opened)
         if opened.stage_done("report"):
             opened.reset_stage("report")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential
 from lowland.measures.combined import parts_of
+from lowland.measures.measure import Measure
 from lowland.store.run import DATA
 from lowland.workflow.measuring import SessionMeasures, prepared
 from lowland.workflow.requests import ScoreRequest
@@ -52,15 +53,7 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
 
         def scorer(request: ScoreRequest) -> Scorer:
             local = LocalScorer(lambda genotype: measures(request, genotype))
-            parts = parts_of(measures.measure(request))
-            # A class of the calling script cannot be imported by another process.
-            movable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
-            if not movable and executor.everywhere:
-                raise ConfigError(
-                    f"compute.executor={executor.name} cannot tell its workers of a space or measure that is defined "
-                    "in the script itself; put it into a module and name that by --plugin"
-                )
-            if not movable or any(part.exclusive for part in parts):
+            if not movable(session, measures.measure(request), type(executor)):
                 return local
             return _Executed(executor, request, local)
 
@@ -68,19 +61,47 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
 
 
 def _executor(session: Session, count_images: bool) -> Executor:
-    kind: type[Executor] = EXECUTORS.load(session.config.compute.executor)
-    size: int | None = processes(session)
-    if kind.everywhere:
-        size = session.config.search.workers
-    elif size == 1:
-        kind = Sequential
+    kind, size = chosen(session)
     if kind is Sequential:
         return Sequential(1, lambda: SessionMeasures(session, count_images))
+    prepare = prepared(session, with_data=sends_data(session, kind), count_images=count_images)
+    return kind(size, prepare, gpus(session))
+
+
+def movable(session: Session, measure: Measure, kind: type[Executor]) -> bool:
+    """Whether other processes may compute a measure; raises ConfigError where they have to and cannot."""
+    parts = parts_of(measure)
+    # A class of the calling script cannot be imported by another process.
+    importable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
+    if not importable and kind.everywhere:
+        raise ConfigError(
+            f"compute.executor={kind.name} cannot tell its workers of a space or measure that is defined in the script "
+            "itself; put it into a module and name that by --plugin"
+        )
+    return importable and not any(part.exclusive for part in parts)
+
+
+def chosen(session: Session, threads: int = 1) -> tuple[type[Executor], int | None]:
+    """The executor of a run, and how many processes of so many threads it gets (None: as many as there is room for)."""
+    kind: type[Executor] = EXECUTORS.load(session.config.compute.executor)
+    if kind.everywhere:
+        return kind, session.config.search.workers
+    size = processes(session)
+    if threads > 1:
+        size = min(size, max(1, available_cores() // threads))
+    return (Sequential if size == 1 else kind), size
+
+
+def sends_data(session: Session, kind: type[Executor]) -> bool:
+    """Whether images that are held in memory go along to workers, which else read them from where the settings say."""
     # Data that were given in memory lie in the run directory, which workers do not see.
     inside = Path(session.config.data.name).resolve() == (session.run.path / DATA).resolve()
-    accelerated = session.compute.device.type == "cuda"
-    prepare = prepared(session, with_data=(kind.everywhere or inside) and not accelerated, count_images=count_images)
-    return kind(size, prepare, float(accelerated))
+    return (kind.everywhere or inside) and not gpus(session)
+
+
+def gpus(session: Session) -> float:
+    """GPUs of each worker."""
+    return float(session.compute.device.type == "cuda")
 
 
 def processes(session: Session) -> int:
@@ -90,11 +111,22 @@ def processes(session: Session) -> int:
     return session.config.search.workers or available_cores()
 
 
-@contextmanager
-def single_thread() -> Iterator[None]:
+def task_threads(session: Session) -> int:
+    """CPU threads of a training that others may run beside: the same however many there are at a time."""
+    usual = 1 if session.compute.device.type == "cpu" else session.compute.threads
+    return session.config.compute.task_threads or usual
+
+
+def single_thread() -> AbstractContextManager[None]:
     """Within the block torch computes with one thread in this process."""
+    return threads_of(1)
+
+
+@contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """Within the block torch computes with so many threads in this process."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -26,6 +26,34 @@ def test_camvid(tmp_path: Path) -> None:
     assert data.text == "CamVid: 6 training and 3 validation pictures, 11 classes"
 
 
+def test_camvid_has_test_pictures_which_decide_no_training(tmp_path: Path) -> None:
+    """What decides a training has the fingerprint that it had before the test part was read."""
+    without = load("camvid", camvid(tmp_path))
+    assert (without.test, without.test_fingerprint) == ((), "")
+    data = load("camvid", camvid(tmp_path, test=2))
+    assert [pair.mask.name for pair in data.test] == ["0001TP_000200.png", "0001TP_000201.png"]
+    assert data.text == "CamVid: 6 training, 3 validation and 2 test pictures, 11 classes"
+    assert (data.train, data.val, data.fingerprint) == (without.train, without.val, without.fingerprint)
+    Image.fromarray(scene(200, (3, 8, 1), 11)[1]).save(data.test[0].mask)
+    other = load("camvid", tmp_path)
+    assert other.fingerprint == data.fingerprint
+    assert len({other.test_fingerprint, data.test_fingerprint, ""}) == 3
+
+
+@pytest.mark.parametrize("gone", ["test", "testannot"])
+def test_half_a_test_part_is_refused(tmp_path: Path, gone: str) -> None:
+    shutil.rmtree(camvid(tmp_path, test=2) / gone)
+    with pytest.raises(DataError, match=f"not laid out as CamVid: looked for {gone}/, found "):
+        load("camvid", tmp_path)
+
+
+def test_test_masks_in_which_nothing_counts_are_refused(tmp_path: Path) -> None:
+    mask = camvid(tmp_path, test=1) / "testannot" / "0001TP_000200.png"
+    Image.fromarray(np.full((HEIGHT, WIDTH), 11, dtype=np.uint8)).save(mask)
+    with pytest.raises(DataError, match=r"no pixel of the test masks of .* counts"):
+        load("camvid", tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["labelIds", "labelTrainIds"])
 def test_cityscapes(tmp_path: Path, kind: str) -> None:
     """Both kinds of masks say the same, and which was read is said."""

@@ -56,6 +56,12 @@ def test_json_and_back() -> None:
     assert DenseResults.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
+def test_results_of_before_test_pictures_are_read() -> None:
+    values = results(1.0).to_json()
+    del values["test_pictures"], values["outcomes"][0]["test"]
+    assert DenseResults.from_json(values) == results(1.0)
+
+
 def test_figures_and_section_leave_out_what_there_is_not() -> None:
     found = results(1.0, 3.0)
     (figure,) = found.figures(METRICS)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 from torchvision.models.segmentation.deeplabv3 import ASPPConv
 
@@ -291,6 +292,45 @@ def test_results_tell_every_class(tmp_path: Path, tiny: None) -> None:
     told = [row[0] for row in table.rows]
     assert told[0].startswith("mIoU")
     assert any(each.startswith("IoU, road") for each in told)
+
+
+def test_test_pictures_are_judged_at_the_end_and_decide_nothing(tmp_path: Path, tiny: None) -> None:
+    """Weights and validation figures are the same without them; a training that is done is judged on them alone."""
+    root = tmp_path / "data"
+    without = suite(camvid(root), steps=2).learn(place(tmp_path / "found"))
+    assert (without.tested, without.outcomes[0].test) == (None, {})
+    made = suite(camvid(root, test=2), steps=2)
+    seen = Titles()
+    more = made.learn(place(tmp_path / "found", seen))
+    assert seen.titles == ["judging on test pictures"], "nothing is trained again"
+    assert replace(more.outcomes[0], test={}) == without.outcomes[0]
+    fresh = made.learn(place(tmp_path / "fresh", seen))
+    assert seen.titles[1:] == ["segmentation, seed 1", "judging", "judging on test pictures"]
+    assert (fresh.outcomes[0].sha256, fresh.outcomes[0].test) == (without.outcomes[0].sha256, more.outcomes[0].test)
+    task = Segmentation(replace(made.data, val=made.data.test, test=()), TINY, 0.4)
+    trained = suite(root).model(made.problem(), darts_source(), 1)
+    trained.load_state_dict(load_file(tmp_path / "fresh/segmentation/seed-1/model.safetensors"))
+    assert task.judge(trained.eval(), CPU, Monitor()) == fresh.outcomes[0].test
+    again = DenseResults.from_json(fresh.to_json())
+    assert [(figure.label, figure.n) for figure in made.figures(again)["1"]] == [
+        ("mIoU", 3),
+        ("pixel accuracy", 3),
+        ("mIoU, test", 2),
+        ("pixel accuracy, test", 2),
+    ]
+    validation, test = made.section(again).tables
+    assert validation.note.startswith("3 validation pictures")
+    assert test.note.startswith("2 test pictures, shown once to the trained models; they chose nothing")
+
+
+class Titles(Monitor):
+    """Keeps what was begun."""
+
+    def __init__(self) -> None:
+        self.titles: list[str] = []
+
+    def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+        self.titles.append(stage)
 
 
 def test_it_learns(tmp_path: Path, tiny: None) -> None:

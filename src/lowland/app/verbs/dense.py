@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lowland.app import completion, console
+from lowland.app import completion, console, dense_options
 from lowland.app.options import JsonOutput
 
 if TYPE_CHECKING:
@@ -65,16 +65,16 @@ def detect(
     json_output: JsonOutput = False,
 ) -> None:
     """Train RetinaNet with this network as its backbone, and judge it: average precision on COCO-like data."""
-    options = {
-        "coco": str(coco),
-        "preset": preset,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.detection(
+        coco,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     _study(network, "detection", options, out_path, device, json_output)
 
 
@@ -112,18 +112,18 @@ def segment(
     json_output: JsonOutput = False,
 ) -> None:
     """Train DeepLabv3 with this network as its backbone, and judge it: mIoU on labelled pictures."""
-    options = {
-        "dataset": dataset,
-        "root": str(root),
-        "preset": preset,
-        "output_stride": output_stride,
-        "epochs": epochs,
-        "steps": steps,
-        "batch_size": batch_size,
-        "seed": seed,
-        "seeds": seeds,
-        "scratch": scratch,
-    }
+    options = dense_options.segmentation(
+        dataset,
+        root,
+        output_stride,
+        preset=preset,
+        epochs=epochs,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        seeds=seeds,
+        scratch=scratch,
+    )
     _study(network, "segmentation", options, out_path, device, json_output)
 
 
@@ -153,17 +153,27 @@ def dense_lines(results: DenseResults, width: int) -> list[Any]:
     from lowland.report.text import estimate, number
 
     metrics = cast(type[DenseSuite], SUITES.load(results.task)).told(results)
-    rows = []
-    for metric in metrics:
-        if results.has(metric.key):
-            over = results.spread(metric.key)
-            error = over.standard_error
-            mean = number(over.mean, 2) if error is None else estimate(over.mean, error, 2)
-            rows.append([metric.label, mean, over.between or "–"])
+
+    def told(judged: DenseResults, key: str) -> list[str]:
+        if not judged.has(key):
+            return ["–", "–"]
+        over = judged.spread(key)
+        error = over.standard_error
+        mean = number(over.mean, 2) if error is None else estimate(over.mean, error, 2)
+        return [mean, over.between or "–"]
+
+    parts = [results] if results.tested is None else [results, results.tested]
+    rows = [
+        [metric.label, *(text for part in parts for text in told(part, metric.key))]
+        for metric in metrics
+        if any(part.has(metric.key) for part in parts)
+    ]
     seeds = len(results.outcomes)
+    tested = f" and {results.test_pictures:,} test" if results.tested is not None else ""
     note = (
-        f"{results.pictures:,} validation pictures, {seeds} {'seed' if seeds == 1 else 'seeds'}; percent; backbone "
-        f"{results.network}, {results.weights}"
+        f"{results.pictures:,} validation{tested} pictures, {seeds} {'seed' if seeds == 1 else 'seeds'}; percent; "
+        f"backbone {results.network}, {results.weights}"
     )
-    header = ["metric", "mean", "95 % interval"]
+    several = ["validation, mean", "95 % interval", "test, mean", "95 % interval"]
+    header = ["metric", *(several if tested else ["mean", "95 % interval"])]
     return ["", *table(header, rows, width), "", *wrapped(note, width), *results.notes, ""]

@@ -138,7 +138,7 @@ def export(
     images: Annotated[int, typer.Option("--images", help="Most test images to compare on.")] = 1000,
     calibration_images: Annotated[
         int, typer.Option("--calibration-images", help="Training images that int8 is calibrated on.")
-    ] = 512,
+    ] = 2048,
 ) -> None:
     """Write a delivered network in other forms: safetensors, torch.export, ONNX, int8; each is checked and timed."""
     from lowland.app.tables import table

@@ -33,12 +33,14 @@ class Found:
         train: To learn from.
         val: To judge by.
         labels: What the masks' numbers mean.
+        test: To judge by once, at the end; empty where the data set has none, or none with labels.
         masks: Which kind of masks was read, in words; empty where there is one kind only.
     """
 
     train: tuple[Pair, ...]
     val: tuple[Pair, ...]
     labels: Labels
+    test: tuple[Pair, ...] = ()
     masks: str = ""
 
 
@@ -48,10 +50,11 @@ def find(name: Name, root: Path) -> Found:
     Args:
         name: Which data set.
         root: Of Cityscapes the folder that holds `leftImg8bit` and `gtFine`; of CamVid the one with `train`,
-            `trainannot`, `val` and `valannot`; of VOC the one with `VOCdevkit/VOC2012`.
+            `trainannot`, `val` and `valannot`, and perhaps `test` and `testannot`; of VOC the one with
+            `VOCdevkit/VOC2012`. The test masks of Cityscapes and VOC are not public, and their test parts not read.
 
     Returns:
-        Pairs of training and validation pictures, each part in the order of names.
+        Pairs of pictures and masks, each part in the order of names.
 
     Raises:
         DataError: something of this is missing, or a picture has no mask; the sentence says what was looked for and
@@ -97,7 +100,8 @@ _CITYSCAPES_MASKS: Mapping[str, Labels] = {"labelIds": LABEL_IDS, "labelTrainIds
 
 def _camvid(root: Path) -> Found:
     found = {}
-    for part in PARTS:
+    held_out = any((root / name).is_dir() for name in ("test", "testannot"))
+    for part in (*PARTS, "test") if held_out else PARTS:
         pictures, masks = (_folder(root, name, "camvid") for name in (part, f"{part}annot"))
         listed = sorted(file for file in pictures.iterdir() if file.suffix.lower() in SUFFIXES)
         if not listed:
@@ -111,7 +115,7 @@ def _camvid(root: Path) -> Found:
             raise DataError(
                 f"mask {masks / more[0]} has no picture in {pictures.name}{others}; add the picture, or remove the mask"
             )
-    return Found(train=found["train"], val=found["val"], labels=CAMVID_LABELS)
+    return Found(train=found["train"], val=found["val"], test=found.get("test", ()), labels=CAMVID_LABELS)
 
 
 def _voc(root: Path) -> Found:

@@ -34,18 +34,23 @@ class Scenes:
         root: Its folder.
         train: To learn from.
         val: To judge by.
+        test: To judge by once, at the end; may be empty.
         labels: What the masks' numbers mean.
         notes: What a reader must know, one sentence each.
-        fingerprint: SHA-256 of the data set's name, of the masks, and of names and lengths of all pictures.
+        fingerprint: SHA-256 of the data set's name, of the masks, and of names and lengths of the pictures of `train`
+            and `val`: of all that may decide a training.
+        test_fingerprint: The same of `test`; empty where there is none.
     """
 
     name: Name
     root: Path
     train: tuple[Pair, ...]
     val: tuple[Pair, ...]
+    test: tuple[Pair, ...]
     labels: Labels
     notes: tuple[str, ...]
     fingerprint: str
+    test_fingerprint: str
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -55,10 +60,13 @@ class Scenes:
     @property
     def text(self) -> str:
         """What it is, in words."""
-        return (
-            f"{TITLES[self.name]}: {len(self.train):,} training and {len(self.val):,} validation pictures, "
-            f"{len(self.classes)} classes"
+        train, val, test = (f"{len(part):,}" for part in (self.train, self.val, self.test))
+        parts = (
+            f"{train} training, {val} validation and {test} test"
+            if self.test
+            else f"{train} training and {val} validation"
         )
+        return f"{TITLES[self.name]}: {parts} pictures, {len(self.classes)} classes"
 
     def read(self, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """A picture, RGB (3, H, W), and its labels (H, W), 0 … K − 1 or `IGNORED`; DataError where there is a fault."""
@@ -85,7 +93,7 @@ def load(name: Name, root: Path) -> Scenes:
     root = root.expanduser().absolute()
     found = find(name, root)
     marks = hashlib.sha256()
-    for pair in (*found.train, *found.val):
+    for pair in (*found.train, *found.val, *found.test):
         for path in (pair.picture, pair.mask):
             known = path.stat()
             marks.update(os.fsencode(path) + b"\0%d %d\0" % (known.st_size, known.st_mtime_ns))
@@ -96,7 +104,8 @@ def load(name: Name, root: Path) -> Scenes:
 def _load(name: Name, root: Path, marks: bytes) -> Scenes:
     del marks  # of other files the answer is another
     found = find(name, root)
-    pairs = (*found.train, *found.val)
+    parts = {"train": found.train, "val": found.val, "test": found.test}
+    pairs = tuple(pair for part in parts.values() for pair in part)
     digests: list[bytes] = [b""] * len(pairs)
     counted = np.zeros(len(pairs), dtype=bool)
 
@@ -115,12 +124,19 @@ def _load(name: Name, root: Path, marks: bytes) -> Scenes:
         return None
 
     collect_faults(parallel(check, range(len(pairs))))
-    for part, of in (("train", counted[: len(found.train)]), ("val", counted[len(found.train) :])):
-        if not of.any():
+    counts = dict(zip(pairs, counted.tolist(), strict=True))
+    for part, members in parts.items():
+        if members and not any(counts[pair] for pair in members):
             raise DataError(f"no pixel of the {part} masks of {root} counts: all are labelled as left out")
-    digest = hashlib.sha256(name.encode() + b"\0")
-    for pair, of_mask in zip(pairs, digests, strict=True):
-        digest.update(os.fsencode(pair.picture.relative_to(root)) + b"\0%d\0" % pair.picture.stat().st_size + of_mask)
+    of_mask = dict(zip(pairs, digests, strict=True))
+
+    def fingerprint(members: tuple[Pair, ...]) -> str:
+        digest = hashlib.sha256(name.encode() + b"\0")
+        for pair in members:
+            size = b"\0%d\0" % pair.picture.stat().st_size
+            digest.update(os.fsencode(pair.picture.relative_to(root)) + size + of_mask[pair])
+        return digest.hexdigest()
+
     notes = [f"masks: {found.masks}"] if found.masks else []
     bare = int((~counted).sum())
     if bare:
@@ -130,9 +146,11 @@ def _load(name: Name, root: Path, marks: bytes) -> Scenes:
         root=root,
         train=found.train,
         val=found.val,
+        test=found.test,
         labels=found.labels,
         notes=tuple(notes),
-        fingerprint=digest.hexdigest(),
+        fingerprint=fingerprint((*found.train, *found.val)),
+        test_fingerprint=fingerprint(found.test) if found.test else "",
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Self
 
 from lowland.evaluation.paired import interval
@@ -40,6 +40,7 @@ class Outcome:
         parameters: Of the whole model.
         seconds: Training time.
         sha256: Of the model's file.
+        test: As `metrics`, on pictures that are kept for the end and chose nothing; empty where there are none.
     """
 
     seed: int
@@ -50,6 +51,7 @@ class Outcome:
     parameters: int
     seconds: float
     sha256: str
+    test: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -89,6 +91,7 @@ class DenseResults:
         settings: Of task and recipe.
         outcomes: Of every seed.
         notes: What a reader must know, such as boxes that were cut.
+        test_pictures: Test pictures; 0 where there are none.
     """
 
     task: str
@@ -99,6 +102,7 @@ class DenseResults:
     settings: Mapping[str, Any]
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = field(default=())
+    test_pictures: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """All of it as JSON-like values."""
@@ -110,8 +114,16 @@ class DenseResults:
         outcomes = tuple(map(Outcome.from_json, values["outcomes"]))
         return cls(**(dict(values) | {"outcomes": outcomes, "notes": tuple(values["notes"])}))
 
+    @property
+    def tested(self) -> DenseResults | None:
+        """The same on the test pictures in place of the validation pictures; None where there are none."""
+        if not self.test_pictures:
+            return None
+        outcomes = tuple(replace(outcome, metrics=outcome.test) for outcome in self.outcomes)
+        return replace(self, outcomes=outcomes, pictures=self.test_pictures, test_pictures=0)
+
     def has(self, key: str) -> bool:
-        """Whether the validation pictures give this metric a value."""
+        """Whether the pictures give this metric a value."""
         return any(key in outcome.metrics for outcome in self.outcomes)
 
     def spread(self, key: str) -> Spread:
@@ -123,40 +135,47 @@ class DenseResults:
         return Spread(mean=mean, standard_error=error, low=mean - half, high=mean + half, n=len(values))
 
     def figures(self, metrics: Sequence[Metric]) -> list[Figure]:
-        """The few that people look at first; the standard error is over seeds."""
+        """The few that people look at first, on test pictures too; the standard error is over seeds."""
         found = []
-        for metric in metrics:
-            if metric.first and self.has(metric.key):
-                over = self.spread(metric.key)
-                found.append(
-                    Figure(
-                        label=metric.label,
-                        value=over.mean,
-                        unit=metric.unit,
-                        standard_error=over.standard_error,
-                        n=self.pictures,
+        for results, where in ((self, ""), (self.tested, ", test")):
+            for metric in metrics:
+                if results is not None and metric.first and results.has(metric.key):
+                    over = results.spread(metric.key)
+                    found.append(
+                        Figure(
+                            label=f"{metric.label}{where}",
+                            value=over.mean,
+                            unit=metric.unit,
+                            standard_error=over.standard_error,
+                            n=results.pictures,
+                        )
                     )
-                )
         return found
 
     def section(self, title: str, metrics: Sequence[Metric]) -> SuiteSection:
         """A section of the report: all metrics over seeds and for each seed, and the loss curves."""
-        seeds = [outcome.seed for outcome in self.outcomes]
-        rows = tuple(self._row(metric) for metric in metrics if self.has(metric.key))
-        several = f"mean over {len(seeds)} seeds with its standard error" if len(seeds) > 1 else "one seed"
-        table = Table(
-            columns=("metric", "mean", "95 % interval", *(f"seed {seed}" for seed in seeds)),
-            rows=rows,
-            note=f"{self.pictures:,} validation pictures; {several}.",
-        )
+        tables = [self._table(metrics, "validation pictures")]
+        if self.tested is not None:
+            tables.append(
+                self.tested._table(metrics, "test pictures, shown once to the trained models; they chose nothing")
+            )
         first = self.outcomes[0]
         steps = f"{first.steps:,} steps" if first.steps != 1 else "one step"
         told = f"Backbone {self.network}, {self.weights}; {self.data}; {steps}, {first.parameters:,} parameters."
         return SuiteSection(
             title=title,
             paragraphs=(told, *self.notes),
-            tables=(table,),
+            tables=tuple(tables),
             series=(self._curves(),) if first.losses else (),
+        )
+
+    def _table(self, metrics: Sequence[Metric], pictures: str) -> Table:
+        seeds = [outcome.seed for outcome in self.outcomes]
+        several = f"mean over {len(seeds)} seeds with its standard error" if len(seeds) > 1 else "one seed"
+        return Table(
+            columns=("metric", "mean", "95 % interval", *(f"seed {seed}" for seed in seeds)),
+            rows=tuple(self._row(metric) for metric in metrics if self.has(metric.key)),
+            note=f"{self.pictures:,} {pictures}; {several}.",
         )
 
     def _curves(self) -> Series:

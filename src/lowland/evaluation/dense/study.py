@@ -2,6 +2,7 @@
 
 `<folder>/seed-<s>/` holds the checkpoint while the training goes on, then `model.safetensors` and, last,
 `outcome.json`. A stop loses what came after the last checkpoint, and a study that goes on ends in the same bytes.
+Test pictures are shown to the trained model alone, once; other test pictures change no training.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +75,14 @@ class Study:
             DivergedError: the loss is no longer finite.
             InterruptedRun: the monitor asked for a stop; the checkpoint is kept.
         """
-        kept = self._kept(seed)
-        if kept is not None:
+        kept, tested_on = self._kept(seed)
+        if kept is not None and tested_on == self.task.test_fingerprint:
             return kept
+        if kept is not None:
+            judged = self.compute.prepare(self.model(seed)).eval()
+            tested = replace(kept, test=dict(self.task.test(judged, self.compute, self.monitor)))
+            self._keep(tested)
+            return tested
         model = self.compute.prepare(self.build(seed))
         job = TaskJob(
             task=self.task,
@@ -94,9 +100,11 @@ class Study:
         content = to_safetensors(model.state_dict(), {})
         inside.write_bytes(self.root, self._file(seed, MODEL), content)
         metrics = self.task.judge(model.eval(), self.compute, self.monitor)
+        test = self.task.test(model, self.compute, self.monitor)
         found = Outcome(
             seed=seed,
             metrics=dict(metrics),
+            test=dict(test),
             losses={name: tuple(values) for name, values in history.losses.items()},
             interval=history.interval,
             steps=self.recipe.total_steps(self.task.images),
@@ -104,9 +112,7 @@ class Study:
             seconds=round(history.seconds, 1),
             sha256=hashlib.sha256(content).hexdigest(),
         )
-        inside.write_text(
-            self.root, self._file(seed, OUTCOME), json_text({"decided_by": self.digest, "outcome": asdict(found)})
-        )
+        self._keep(found)
         checkpoint.drop()
         return found
 
@@ -116,14 +122,20 @@ class Study:
         built.load_state_dict(from_safetensors(inside.read(self.root, self._file(seed, MODEL)))[0])
         return built.eval()
 
-    def _kept(self, seed: int) -> Outcome | None:
+    def _keep(self, found: Outcome) -> None:
+        values = {"decided_by": self.digest, "tested_on": self.task.test_fingerprint, "outcome": asdict(found)}
+        inside.write_text(self.root, self._file(found.seed, OUTCOME), json_text(values))
+
+    def _kept(self, seed: int) -> tuple[Outcome | None, str]:
+        """What came of a training that is done, and the fingerprint of the test pictures that it was shown."""
         try:
             found = json.loads(inside.read(self.root, self._file(seed, OUTCOME)))
             outcome = Outcome.from_json(found["outcome"]) if found["decided_by"] == self.digest else None
             whole = outcome is not None and inside.sha256(self.root, self._file(seed, MODEL)) == outcome.sha256
+            tested_on = str(found.get("tested_on", ""))  # from before there were test pictures: none
         except (OSError, ValueError, KeyError, TypeError, RecursionError):  # none, or a part of one after a crash
-            return None
-        return outcome if whole else None
+            return None, ""
+        return (outcome, tested_on) if whole else (None, "")
 
     def _file(self, seed: int, name: str) -> str:
         return "/".join(part for part in (self.folder, f"seed-{seed}", name) if part)

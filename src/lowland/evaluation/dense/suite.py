@@ -65,6 +65,7 @@ class Problem:
         settings: Everything of the task that decides what is found, the data's fingerprint included, as JSON.
         notes: What a reader must know, such as boxes that were cut.
         output_stride: Of the last map, by dilation of the network; None: its own.
+        test_pictures: Pictures kept for the end; 0 where there are none.
     """
 
     task: Task[Any]
@@ -76,6 +77,7 @@ class Problem:
     settings: Mapping[str, Any]
     notes: tuple[str, ...] = ()
     output_stride: int | None = None
+    test_pictures: int = 0
 
 
 class TrainingSettings(Section):
@@ -160,6 +162,7 @@ class DenseSuite(Suite[DenseResults]):
             settings=dict(problem.settings) | {"recipe": problem.recipe.model_dump(mode="json")},
             outcomes=tuple(study.outcome(seed) for seed in range(first, first + self.config.seeds)),
             notes=problem.notes,
+            test_pictures=problem.test_pictures,
         )
 
     def model(self, problem: Problem, source: Source, seed: int) -> nn.Module:

@@ -54,7 +54,8 @@ class SegmentationSuite(DenseSuite):
     @classmethod
     def told(cls, results: DenseResults) -> tuple[Metric, ...]:
         """The three of every data set, and the IoU of each class."""
-        keys = dict.fromkeys(key for outcome in results.outcomes for key in outcome.metrics if key.startswith(PREFIX))
+        found = (key for outcome in results.outcomes for key in (*outcome.metrics, *outcome.test))
+        keys = dict.fromkeys(key for key in found if key.startswith(PREFIX))
         return (*cls.metrics, *(Metric(key=key, label=f"IoU, {key.removeprefix(PREFIX)}") for key in keys))
 
     @cached_property
@@ -75,7 +76,7 @@ class SegmentationSuite(DenseSuite):
     def outside(self, config: RunConfig, data: DataSet) -> str:
         """The fingerprint of the labelled pictures."""
         del config, data
-        return self.data.fingerprint
+        return self.data.fingerprint + self.data.test_fingerprint
 
     def problem(self) -> Problem:
         """Segmentation of the data set asked for."""
@@ -102,6 +103,7 @@ class SegmentationSuite(DenseSuite):
             model=model,
             data=data.text,
             pictures=len(data.val),
+            test_pictures=len(data.test),
             settings={
                 "data": data.fingerprint,
                 "augmentation": asdict(augmentation),

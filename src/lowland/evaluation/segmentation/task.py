@@ -19,6 +19,7 @@ from lowland.core.seeds import numpy_rng
 from lowland.data.images import parallel
 from lowland.data.segmentation.augmentation import Augmentation, augmented, resized, scaled_size
 from lowland.data.segmentation.classes import IGNORED
+from lowland.data.segmentation.layout import Pair
 from lowland.data.segmentation.scenes import Scenes
 from lowland.evaluation.segmentation.deeplab import Segmenter
 from lowland.evaluation.segmentation.intersection import confusion, figures
@@ -71,7 +72,6 @@ class Segmentation(Task[Examples]):
             "auxiliary_loss": self.auxiliary * cross_entropy(logits["aux"], labels_NHW),
         }
 
-    @torch.inference_mode()
     def judge(self, model: nn.Module, compute: Compute, monitor: Monitor) -> Mapping[str, float]:
         """Intersection over union on all validation pictures, each whole, one at a time, in fp32.
 
@@ -79,10 +79,28 @@ class Segmentation(Task[Examples]):
             Percent, by the keys of `intersection.figures`. Pictures are scaled to the base; the logits are scaled back
             and compared with all labels.
         """
-        segmenter, pairs = cast(Segmenter, model), self.data.val
+        monitor.start("judging", len(self.data.val), "picture")
+        return self._intersection(model, self.data.val, compute, monitor)
+
+    @property
+    def test_fingerprint(self) -> str:
+        """Of the test pictures."""
+        return self.data.test_fingerprint
+
+    def test(self, model: nn.Module, compute: Compute, monitor: Monitor) -> Mapping[str, float]:
+        """Intersection over union on all test pictures, as on those of validation; nothing where there are none."""
+        if not self.data.test:
+            return {}
+        monitor.start("judging on test pictures", len(self.data.test), "picture")
+        return self._intersection(model, self.data.test, compute, monitor)
+
+    @torch.inference_mode()
+    def _intersection(
+        self, model: nn.Module, pairs: Sequence[Pair], compute: Compute, monitor: Monitor
+    ) -> Mapping[str, float]:
+        segmenter = cast(Segmenter, model)
         classes = len(self.data.classes)
         matrix_KK = torch.zeros(classes, classes, dtype=torch.int64, device=compute.device)
-        monitor.start("judging", len(pairs), "picture")
         for done, pair in enumerate(pairs, start=1):
             picture, labels = self.data.read(pair)
             labels_HW = torch.from_numpy(labels).to(compute.device)

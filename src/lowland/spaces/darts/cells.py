@@ -22,6 +22,7 @@ from lowland.core.genotype import Genotype
 from lowland.spaces.darts.genotype import EDGES, OPERATIONS, LiveCell, LiveEdge, live_edges
 from lowland.spaces.darts.layout import CellLayout, cell_layouts, feature_info, has_imagenet_stem
 from lowland.spaces.features import FeatureNetwork, run_stem
+from lowland.spaces.norms import mix_norms
 from lowland.spaces.operations import ConvBN, DilatedConv, FactorizedReduce, SeparableConv, drop_path
 from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import Supernet, SupernetPath, is_searched
@@ -298,6 +299,9 @@ class DartsNetwork(FeatureNetwork):
         self.cells = nn.ModuleList(
             Cell(layout, both[layout.reduction], pool_norm=options.like_supernet) for layout in layouts
         )
+        if shape.norm == "ibn":
+            last = max((index for index, layout in enumerate(layouts) if layout.reduction), default=0)
+            mix_norms(self.stem, *self.cells[:last])
         self.classifier = nn.Linear(layouts[-1].c_out, shape.num_classes)
         self.auxiliary: AuxiliaryHead | None = None
         self.auxiliary_cell = 2 * len(layouts) // 3

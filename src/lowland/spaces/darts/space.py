@@ -50,7 +50,7 @@ from lowland.spaces.values import (
     Cost,
     NetworkOptions,
     Shape,
-    require_growth,
+    require_built,
     require_norm,
     with_gene,
 )
@@ -69,6 +69,7 @@ class Darts(Space):
 
     name = "darts"
     grows = True
+    norms = ("batch", "ibn")
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)
@@ -190,18 +191,11 @@ class Darts(Space):
     # --- networks ------------------------------------------------------------------------------------------------
 
     def check(self, shape: Shape) -> None:
-        """Refuse shapes of which no network can be built.
-
-        The least image leaves a pixel after two reductions (4) or behind the ImageNet stem, which divides by 8 (8).
-
-        Raises:
-            ConfigError: a size is not positive, the image is too small, or the ImageNet stem's width is odd.
-        """
+        """Raise ConfigError for a size below 1, an odd width of the ImageNet stem, or an image below 4 pixels or 8."""
         for name in ("in_channels", "image_size", "num_classes", "channels", "cells"):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"darts: {name} is {getattr(shape, name)}, expected at least 1")
-        require_growth(SPACE, shape)
-        require_norm(SPACE, shape, self.norms)
+        require_built(SPACE, shape, self.norms)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
         if shape.image_size < least:
@@ -211,8 +205,8 @@ class Darts(Space):
             )
         if imagenet and shape.channels % 2:
             raise ConfigError(
-                f"darts: channels is {shape.channels}, expected an even number because the ImageNet stem starts with "
-                f"half of it: take {shape.channels + 1}, or stem cifar"
+                f"darts: channels is {shape.channels}, expected an even number since the ImageNet stem halves it: take "
+                f"{shape.channels + 1}, or stem cifar"
             )
 
     def cost(
@@ -245,8 +239,9 @@ class Darts(Space):
         return total
 
     def supernet(self, shape: Shape) -> Supernet:
-        """A freshly initialised supernet, seven operations on each of 14 edges per cell."""
+        """A freshly initialised supernet of batch norms, seven operations on each of 14 edges per cell."""
         self.check(shape)
+        require_norm(f"{SPACE} that are supernets", shape, ("batch",))
         return DartsSupernet(shape)
 
     @property

@@ -18,6 +18,7 @@ from lowland.spaces.depthwise import DepthwiseConv2d
 from lowland.spaces.features import FeatureInfo, FeatureNetwork, last_of_each_stride
 from lowland.spaces.mobilenetv3.design import FULL_RESOLUTION, Design
 from lowland.spaces.mobilenetv3.genotype import Choice, choices, resolution
+from lowland.spaces.norms import mix_norms
 from lowland.spaces.operations import drop_path
 from lowland.spaces.output_stride import check_output_stride
 from lowland.spaces.values import NetworkOptions, Shape
@@ -254,6 +255,9 @@ class MobileNetV3Network(FeatureNetwork):
         self.stem = make_stem(design, shape)
         self.first = InvertedResidual(first_plan(design, shape))
         self.cells = nn.ModuleList(Cell(plan) for plan in plans)
+        if shape.norm == "ibn":
+            last = max((index for index, plan in enumerate(plans) if plan.stride > 1), default=0)
+            mix_norms(self.stem, self.first, *self.cells[:last])
         self.head = make_head(design, shape)
 
     def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:

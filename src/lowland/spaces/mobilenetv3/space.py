@@ -50,6 +50,7 @@ class ElasticMobileNetV3(Space):
     design: ClassVar[Design]
     default_supernet: Mapping[str, int] = MappingProxyType({"channels": WIDTH, "cells": 1})
     width_step = 1
+    norms = ("batch", "ibn")
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 
@@ -195,6 +196,7 @@ class ElasticMobileNetV3(Space):
     def supernet(self, shape: Shape) -> MobileNetV3Supernet:
         """An elastic supernet with torch's default initialisation; kernel matrices are the identity."""
         self.check(shape)
+        require_norm(f"{self.name} that are supernets", shape, ("batch",))
         return MobileNetV3Supernet(self.design, shape)
 
     def network(

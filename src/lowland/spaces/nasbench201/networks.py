@@ -8,7 +8,7 @@ Tensor names: N batch, C channels, H height, W width, K classes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import pairwise, starmap
 
 import torch
 from torch import Tensor, nn
@@ -16,21 +16,22 @@ from torch import Tensor, nn
 from lowland.core.genotype import Genotype
 from lowland.spaces.features import FeatureInfo, FeatureNetwork, run_stem
 from lowland.spaces.nasbench201.genotype import EDGES, OPERATIONS, OUTPUT, Step, live_steps, validate
+from lowland.spaces.norms import mix_norms
 from lowland.spaces.operations import ConvBN, drop_path
 from lowland.spaces.pooling import AveragePool3x3
 from lowland.spaces.space import Supernet, SupernetPath, is_searched
-from lowland.spaces.values import NetworkOptions, Norm, Shape
+from lowland.spaces.values import NetworkOptions, Shape
 
 _STAGES = 3
 
 
-def operation(name: str, channels: int, affine: bool, norm: Norm = "batch") -> nn.Module:
+def operation(name: str, channels: int, affine: bool) -> nn.Module:
     """One searched operation; resolution and channels stay."""
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
         return AveragePool3x3()
-    return ConvBN(channels, channels, 1 if name == "nor_conv_1x1" else 3, affine=affine, norm=norm)
+    return ConvBN(channels, channels, 1 if name == "nor_conv_1x1" else 3, affine=affine)
 
 
 def _run(steps: tuple[Step, ...], x_NCHW: Tensor, apply: Callable[[int, str, Tensor], Tensor]) -> Tensor:
@@ -64,10 +65,10 @@ class SearchCell(nn.Module):
 class Cell(nn.Module):
     """A cell of the standalone network: one operation per edge, no module where the edge is `none`."""
 
-    def __init__(self, genes: tuple[int, ...], channels: int, *, affine: bool, norm: Norm) -> None:
+    def __init__(self, genes: tuple[int, ...], channels: int, *, affine: bool) -> None:
         super().__init__()
         self.edges = nn.ModuleDict(
-            {str(e): operation(OPERATIONS[gene], channels, affine, norm) for e, gene in enumerate(genes) if gene}
+            {str(e): operation(OPERATIONS[gene], channels, affine) for e, gene in enumerate(genes) if gene}
         )
         self.steps = live_steps(genes)
 
@@ -86,9 +87,9 @@ class Cell(nn.Module):
 class ReductionBlock(nn.Module):
     """ResNet basic block of stride 2 with average-pooled shortcut: (N, C, H, W) → (N, C', ⌈H/2⌉, ⌈W/2⌉)."""
 
-    def __init__(self, c_in: int, c_out: int, norm: Norm = "batch") -> None:
+    def __init__(self, c_in: int, c_out: int) -> None:
         super().__init__()
-        self.residual = nn.Sequential(ConvBN(c_in, c_out, 3, 2, norm=norm), ConvBN(c_out, c_out, 3, norm=norm))
+        self.residual = nn.Sequential(ConvBN(c_in, c_out, 3, 2), ConvBN(c_out, c_out, 3))
         # ceil_mode only acts on odd sizes, where the stride-2 convolution rounds up too.
         pool = nn.AvgPool2d(2, stride=2, ceil_mode=True, count_include_pad=False)
         self.shortcut = nn.Sequential(pool, nn.Conv2d(c_in, c_out, 1, bias=False))
@@ -105,14 +106,11 @@ def large_images(shape: Shape) -> bool:
 
 
 def make_stem(shape: Shape) -> nn.Sequential:
-    """3×3 convolution and norm; for large images two of stride 2, which leave a quarter of the resolution."""
+    """3×3 convolution and batch norm; for large images two of stride 2, which leave a quarter of the resolution."""
     if not large_images(shape):
-        return ConvBN(shape.in_channels, shape.channels, 3, relu=False, norm=shape.norm)
+        return ConvBN(shape.in_channels, shape.channels, 3, relu=False)
     half = _half(shape)
-    return nn.Sequential(
-        ConvBN(shape.in_channels, half, 3, 2, relu=False, norm=shape.norm),
-        ConvBN(half, shape.channels, 3, 2, norm=shape.norm),
-    )
+    return nn.Sequential(ConvBN(shape.in_channels, half, 3, 2, relu=False), ConvBN(half, shape.channels, 3, 2))
 
 
 def _half(shape: Shape) -> int:
@@ -123,18 +121,14 @@ def _half(shape: Shape) -> int:
 class _Trunk(nn.Module):
     """What supernet and standalone network share: stem, cells, reduction blocks and classifier."""
 
-    def __init__(self, shape: Shape, make_cell: Callable[[int, int], nn.Module]) -> None:
+    def __init__(self, shape: Shape, make_cell: Callable[[int], nn.Module]) -> None:
         super().__init__()
         self.shape = shape
         self.num_cells = _STAGES * shape.cells
         self.stem = make_stem(shape)
         widths = stage_widths(shape)
-        self.cells = nn.ModuleList(
-            make_cell(stage, width) for stage, width in enumerate(widths) for _ in range(shape.cells)
-        )
-        self.reductions = nn.ModuleList(
-            ReductionBlock(*each, norm=stage_norm(shape, stage)) for stage, each in enumerate(pairwise(widths), start=1)
-        )
+        self.cells = nn.ModuleList(make_cell(width) for width in widths for _ in range(shape.cells))
+        self.reductions = nn.ModuleList(starmap(ReductionBlock, pairwise(widths)))
         self.head: Callable[[Tensor], Tensor] = make_head(shape)
 
     def _last_map(self, x_NCHW: Tensor, arguments: Sequence[object], maps: list[Tensor] | None = None) -> Tensor:
@@ -152,11 +146,6 @@ class _Trunk(nn.Module):
 def stage_widths(shape: Shape) -> list[int]:
     """Channels of each stage: C, 2C, 4C at the published growth, else C·g^s."""
     return [shape.width(stage) for stage in range(_STAGES)]
-
-
-def stage_norm(shape: Shape, stage: int) -> Norm:
-    """The norm of a stage and of the reduction block in front of it: batch norm in the last (IBN-Net)."""
-    return shape.norm if stage < _STAGES - 1 else "batch"
 
 
 def feature_info(shape: Shape) -> tuple[FeatureInfo, ...]:
@@ -181,7 +170,7 @@ class NasBench201Supernet(_Trunk, Supernet):
     """All 15,625 networks in one; names `cells.<i>.edges.<edge>.<operation>…`, `stem`, `reductions.<j>`, `head`."""
 
     def __init__(self, shape: Shape, make_cell: Callable[[int], nn.Module] = SearchCell) -> None:
-        super().__init__(shape, lambda _, width: make_cell(width))
+        super().__init__(shape, make_cell)
         self._origins = [_origin(name) for name in self.state_dict()]
 
     def forward(self, x_NCHW: Tensor, path: SupernetPath) -> Tensor:
@@ -210,11 +199,9 @@ class NasBench201Network(_Trunk, FeatureNetwork):
     """The standalone network of one genotype."""
 
     def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
-        affine = not options.like_supernet
-        super().__init__(
-            shape,
-            lambda stage, width: Cell(genotype.genes, width, affine=affine, norm=stage_norm(shape, stage)),
-        )
+        super().__init__(shape, lambda width: Cell(genotype.genes, width, affine=not options.like_supernet))
+        if shape.norm == "ibn":
+            mix_norms(self.stem, self.reductions[0], *self.cells[: (_STAGES - 1) * shape.cells])
         self.drop_path = options.drop_path
         self.feature_info = feature_info(shape)
 

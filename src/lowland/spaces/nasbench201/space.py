@@ -58,7 +58,7 @@ from lowland.spaces.values import (
     Cost,
     NetworkOptions,
     Shape,
-    require_growth,
+    require_built,
     require_norm,
     with_gene,
 )
@@ -291,8 +291,7 @@ def _check(shape: Shape) -> None:
     for name in ("in_channels", "num_classes", "channels", "cells"):
         if getattr(shape, name) < 1:
             raise ConfigError(f"{name}={getattr(shape, name)} of a {NAME} network must be at least 1")
-    require_growth(NAME, shape)
-    require_norm(NAME, shape, NasBench201.norms)
+    require_built(NAME, shape, NasBench201.norms)
     # 4 pixels behind the stem; the ImageNet stem rounds a quarter up.
     least = 13 if large_images(shape) else 4
     remedy = "set stem to cifar" if 4 <= shape.image_size < least else "enlarge them with data.image_size"

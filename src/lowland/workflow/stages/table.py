@@ -90,7 +90,7 @@ STAGES = {
         Stage(
             name="supernet",
             decided_by=("seed", "preset", "space", "data", "supernet", "compute"),
-            undecided=("compute.executor", "compute.threads"),
+            undecided=("compute.executor", "compute.threads", "compute.task_threads"),
             also=_another_kind_of_searcher,
             ranks="all",
             leaves=(INITIAL, TRAINED, HISTORY),

@@ -1,0 +1,56 @@
+"""What is a shortage of memory, and what is not."""
+
+from __future__ import annotations
+
+import errno
+import sqlite3
+
+import pytest
+import torch
+
+from lowland.core.errors import ConfigError, RunError
+from lowland.core.memory import ShortageTold, memory_short
+
+
+def _caused(error: ImportError, cause: Exception) -> ImportError:
+    error.__cause__ = cause
+    return error
+
+
+SHORT = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:131] err == 0. DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError("can't start new thread"),
+    OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    _caused(ImportError("Importing the numpy C-extensions failed."), ImportError("x.so: failed to map segment")),
+]
+OTHERS = [
+    RuntimeError("could not create a primitive descriptor for a convolution forward propagation primitive"),
+    ValueError("not enough memory"),
+    OSError(errno.ENOSPC, "No space left on device"),
+    ModuleNotFoundError("No module named 'cannot'"),
+    sqlite3.OperationalError("no such table"),
+]
+
+
+@pytest.mark.parametrize("error", SHORT, ids=repr)
+def test_a_shortage_is_one_sentence(error: Exception) -> None:
+    assert memory_short(error)
+    with pytest.raises(RunError, match=r"memory ran short in stage x of y .*ulimit -v.* resume") as raised, told():
+        raise error
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("error", [*OTHERS, ConfigError("out of memory")], ids=repr)
+def test_others_go_through(error: Exception) -> None:
+    assert not memory_short(error)
+    with pytest.raises(type(error)) as raised, told():
+        raise error
+    assert raised.value is error
+
+
+def told() -> ShortageTold:
+    return ShortageTold("in stage x of y")
