@@ -92,3 +92,21 @@ def test_where_norms_differ_the_sentence_says_so_and_how_to_tell_what_it_gains()
     other = row("timm:resnet10t", 88.0, family="timm", difference=difference(2.0, 1.0, 3.0))
     found = ComparisonResults(networks=(row("delivered", 90.0, norm="ibn"), other), images=1200, corrupted_images=600)
     assert found.sentences[-1] == "The delivered network has instance-batch norm, the reference has not."
+
+
+def test_learned_weights_are_no_equal_terms_and_do_not_answer_the_question() -> None:
+    usual = row("resnet-cell", 89.2, difference=difference(0.8, 0.1, 1.5))
+    begun = {"learned": "timm's resnet10t.c3_in1k", "difference": difference(-4.0, -5.0, -3.0)}
+    learned = row("timm:resnet10t@pretrained", 94.0, **begun)
+    found = results(usual, learned)
+    assert found.best is usual
+    first, second = found.sentences
+    assert "best reference, resnet-cell" in first
+    assert second == (
+        "timm:resnet10t@pretrained began with weights learned elsewhere (timm's resnet10t.c3_in1k) and the delivered "
+        "network with random ones: these are no equal terms, on which it is 4.0 points (3.0 … 5.0) more accurate."
+    )
+    first, second = results(learned).sentences
+    assert "best reference, timm:resnet10t@pretrained" in first
+    assert second.endswith("these are no equal terms.")
+    assert ComparisonResults.from_json(json.loads(json.dumps(found.to_json()))) == found

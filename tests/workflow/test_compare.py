@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import lowland
 from lowland.core.errors import InterruptedRun
@@ -202,6 +202,37 @@ def test_what_is_done_is_not_done_again(judged: Path, pristine: Path, tmp_path: 
 
 
 @needs_timm
+def test_a_timm_network_begins_with_the_weights_of_a_file(tmp_path: Path, lowland: Command) -> None:
+    import timm
+
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "own.safetensors")
+    run = made(
+        tmp_path / "run",
+        {
+            "data": {"image_size": 32, "limit": 200},
+            "retrain": {"learning_rate": 1e-9, "weight_decay": 0.0, "epochs": 1},
+        },
+        last="train",
+    )
+    out = tmp_path / "out"
+    asked = ("compare", run, "--with", f"timm:test_resnet@{tmp_path / 'own.safetensors'}", "--seeds", 1, "--no-fit")
+    said = lowland(*asked, "--suites", "classification", "--out", out)
+    assert said.code == 0, said.err
+    (found,) = results(out).references
+    assert (found.name, found.learned) == ("timm:test_resnet@own.safetensors", "own.safetensors")
+    assert str(tmp_path) not in (out / "compare.json").read_text()
+    assert "weights learned elsewhere (own.safetensors)" in " ".join(said.out.split())
+    place = out / "networks" / "timm-test_resnet-own.safetensors" / "seed-3" / "network.safetensors"
+    trained, begun = load_file(place), load_file(tmp_path / "own.safetensors")
+    torch.testing.assert_close(trained["layer2.0.conv1.weight"], begun["layer2.0.conv1.weight"])
+    before = place.stat().st_mtime_ns
+    assert lowland(*asked, "--suites", "classification", "--out", out).code == 0
+    assert place.stat().st_mtime_ns == before
+    assert "above the budget" in lowland(*asked[:-1], "--out", tmp_path / "other").fault
+    assert not (tmp_path / "other").exists()
+
+
+@needs_timm
 def test_a_timm_network_is_a_reference(tmp_path: Path) -> None:
     larger = {"data": {"name": "digits", "limit": 200, "image_size": 32}, "supernet": {"epochs": 1}}
     run = made(tmp_path / "run", larger, {"retrain": {"epochs": 1}}, last="train")
@@ -291,6 +322,10 @@ def test_inherited_weights_are_no_common_recipe(tmp_path: Path, lowland: Command
         (
             ["resnet-cell, timm:resnet10t", "published:rlnas-cifar10"],
             ("resnet-cell", "timm:resnet10t", "published:rlnas-cifar10"),
+        ),
+        (
+            ["resnet-cell,resnet-cell@ibn,timm:resnet10t@pretrained", "timm:resnet10t@my weights/a.pth"],
+            ("resnet-cell", "resnet-cell@ibn", "timm:resnet10t@pretrained", "timm:resnet10t@my weights/a.pth"),
         ),
         (["3,3,1,0,2,4"], ("3,3,1,0,2,4",)),
         (["k3e4,k3e3|k5e3|k5e6@56/56", "darts-v2"], ("k3e4,k3e3|k5e3|k5e6@56/56", "darts-v2")),

@@ -87,6 +87,7 @@ class NetworkRow:
         macs: Multiply-accumulates for one image.
         norm: Its normalisation (`Shape.norm`).
         lacks: Settings of the recipe that it could not follow.
+        learned: Where the weights that it began with were learned; empty where they were random.
         seeds: Its trainings.
         difference: In top-1, the delivered network minus this one; None for the delivered one.
         corrupted_difference: The same in mean accuracy under corruption.
@@ -102,6 +103,7 @@ class NetworkRow:
     macs: int
     norm: str = "batch"
     lacks: tuple[str, ...] = ()
+    learned: str = ""
     seeds: tuple[SeedRow, ...]
     difference: Difference | None = None
     corrupted_difference: Difference | None = None
@@ -163,14 +165,19 @@ class ComparisonResults:
         return self.networks[1:]
 
     @property
+    def equal(self) -> tuple[NetworkRow, ...]:
+        """References that began with random weights, as the delivered network did; where there are none, all."""
+        return tuple(row for row in self.references if not row.learned) or self.references
+
+    @property
     def best(self) -> NetworkRow:
-        """The reference of the highest top-1, mean over seeds: chosen by its result, which favours it."""
-        return max(self.references, key=lambda row: row.top1)
+        """Of `equal` the reference of the highest top-1, mean over seeds: chosen by its result, which favours it."""
+        return max(self.equal, key=lambda row: row.top1)
 
     @property
     def best_corrupted(self) -> NetworkRow | None:
-        """The reference of the highest accuracy under corruption."""
-        judged = [row for row in self.references if row.corrupted is not None]
+        """Of `equal` the reference of the highest accuracy under corruption."""
+        judged = [row for row in self.equal if row.corrupted is not None]
         return max(judged, key=lambda row: row.corrupted or 0.0) if judged else None
 
     @property
@@ -188,6 +195,7 @@ class ComparisonResults:
             others = [row.name for row in self.references if row.family == self.delivered.family and row.norm != norm]
             ask = f": ask `lowland compare --with {others[0]}@{norm}` what the norm alone gains" if others else ""
             found.append(f"The delivered network has {NORMS[norm]}, the reference has not{ask}.")
+        found += [_unequal(row, alone=row in self.equal) for row in self.references if row.learned]
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -248,6 +256,22 @@ def _sentence(where: str, delivered: NetworkRow, reference: NetworkRow, found: D
         f"{subject} delivered network is {abs(found.value):.1f} points ({ends[0]:.1f} … {ends[1]:.1f}) "
         f"{'more' if found.sign > 0 else 'less'} accurate than {best}, {sizes} ({sample})."
     )
+
+
+def _unequal(reference: NetworkRow, *, alone: bool) -> str:
+    """What is to be known of a reference that began with learned weights; `alone`: other sentences tell the figures."""
+    said = (
+        f"{reference.name} began with weights learned elsewhere ({reference.learned}) and the delivered network with "
+        "random ones: these are no equal terms"
+    )
+    found = reference.difference
+    if alone or found is None:
+        return f"{said}."
+    if found.sign == 0:
+        return f"{said}, and the two cannot be told apart (difference {signed(found.value)} points)."
+    ends = sorted(abs(end) for end in (found.low, found.high) if end is not None)
+    which = "less" if found.sign > 0 else "more"
+    return f"{said}, on which it is {abs(found.value):.1f} points ({ends[0]:.1f} … {ends[1]:.1f}) {which} accurate."
 
 
 def _size(count: int) -> str:

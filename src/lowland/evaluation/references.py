@@ -102,9 +102,12 @@ def sized(names: Iterable[str], trial: Trial, budget: Budget | None) -> list[Siz
                 shape = reference.fitted(shape, parameters=budget.parameters, macs=budget.macs)
             except BudgetError as error:
                 raise BudgetError(f"reference {reference.name}: {error}") from error
+        named = Sized(reference=reference, shape=shape)
         if any(other.reference.text == reference.text for other in found):
             raise ConfigError(f"reference {reference.name} is named twice; name each once")
-        found.append(Sized(reference=reference, shape=shape))
+        if any(other.folder == named.folder for other in found):
+            raise ConfigError(f"two references are called {reference.name}; rename the file of one of them")
+        found.append(named)
     return found
 
 
@@ -227,6 +230,7 @@ def _row(
         macs=of.cost.macs,
         norm=of.shape.norm,
         lacks=terms.lacking(of.reference),
+        learned=of.reference.learned,
         seeds=seeds,
         difference=clean,
         corrupted_difference=shifted,

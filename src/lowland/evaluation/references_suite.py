@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import nn
 
 from lowland.core.config import Config as RunConfig
@@ -17,7 +17,7 @@ from lowland.evaluation.references import Budget, default_references, references
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
 from lowland.evaluation.shift.suite import Corruptions
 from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register, suite
-from lowland.spaces.references import find
+from lowland.spaces.references import find, from_anywhere
 
 
 @register
@@ -30,6 +30,12 @@ class References(Suite[ComparisonResults]):
 
     class Config(Section):
         """With what, and how often."""
+
+        @field_validator("names")
+        @classmethod
+        def _from_anywhere(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+            """Files of weights by absolute paths, so that a run can be resumed from any current folder."""
+            return tuple(map(from_anywhere, names))
 
         names: tuple[str, ...] = Field(
             (), description="references by name, as `lowland compare --with`; default: the usual ones of the space"

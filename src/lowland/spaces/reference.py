@@ -31,6 +31,11 @@ class Reference(ABC):
         """What it is, exactly: a genotype's text form, or its name."""
 
     @property
+    def learned(self) -> str:
+        """Where the weights that it begins with were learned; empty where they are random."""
+        return ""
+
+    @property
     def genotype(self) -> Genotype | None:
         """Its genotype; None for a network of no space."""
         return None
@@ -53,4 +58,4 @@ class Reference(ABC):
 
     @abstractmethod
     def network(self, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
-        """A freshly initialised network; initialisation draws from torch's global generator."""
+        """A network as training begins with it; initialisation draws from torch's global generator."""

@@ -2,7 +2,8 @@
 
 A name is one that a space declares (`Space.references`), `published:NAME` (`spaces.published`), `timm:NAME` (any
 convolutional network of timm, from scratch), or a genotype: of the found network's space, or `SPACE:GENOTYPE`. Those of
-a space may end in `@NORM` (`resnet-cell@ibn`): with that norm (`Shape.norm`) in place of batch norm.
+a space may end in `@NORM` (`resnet-cell@ibn`): with that norm (`Shape.norm`) in place of batch norm. Those of timm may
+end in `@pretrained` or `@FILE`: they begin with weights that timm publishes, or with those in a file of that layout.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import get_args
 
 from torch import nn
@@ -108,7 +110,8 @@ def find(text: str, space: str, image_size: int) -> Reference:
     """The reference that `text` names.
 
     Args:
-        text: A name, `published:NAME`, `timm:NAME`, a genotype of `space`, or `SPACE:GENOTYPE`.
+        text: A name, `published:NAME`, `timm:NAME` (perhaps `@pretrained` or `@FILE`, whose weights are read, and
+            fetched where timm's cache has them not), a genotype of `space`, or `SPACE:GENOTYPE`.
         space: The found network's space. A name that several spaces declare means the one here, if there is one here.
         image_size: Side of the images, pixels; decides between small and large MobileNetV3 where neither is searched.
 
@@ -116,7 +119,9 @@ def find(text: str, space: str, image_size: int) -> Reference:
         The reference, not yet sized.
 
     Raises:
-        ConfigError: There is none of that name, with the nearest; or timm is not installed, or has none of that name.
+        ConfigError: There is none of that name, with the nearest; or timm is not installed, or has none of that name;
+            or no weights are published for it.
+        DataError: The weights it is to begin with cannot be had, or are not its own.
         GenotypeError: It looks like a genotype, but is none.
     """
     bare, _, norm = text.rpartition("@")
@@ -129,7 +134,13 @@ def find(text: str, space: str, image_size: int) -> Reference:
     if kind == "timm" and colon:
         from lowland.spaces.timm_networks import TimmReference  # here: timm is an extra
 
-        return TimmReference.of(rest)
+        model, at, weights = rest.partition("@")
+        return TimmReference.of(model, weights if at else None)
+    if norm == "pretrained" and bare:
+        raise ConfigError(
+            f"no weights are published for {bare}; only networks of timm can begin with learned ones "
+            "(timm:NAME@pretrained): leave @pretrained out"
+        )
     if kind == "published" and colon:
         known = published.get(rest)
         return SpaceReference(text, known.genotype, known.source)
@@ -142,6 +153,14 @@ def find(text: str, space: str, image_size: int) -> Reference:
     if any(mark in text for mark in "|,(@"):
         return _of_genotype(space, text)
     raise ConfigError(_unknown(text, space))
+
+
+def from_anywhere(text: str) -> str:
+    """The same name with the absolute path of the file where it is `timm:NAME@FILE`."""
+    model, at, weights = text.partition("@")
+    if not (text.startswith("timm:") and at and weights) or weights in ("pretrained", *get_args(Norm)):
+        return text
+    return f"{model}@{Path(weights).expanduser().absolute()}"
 
 
 def defaults(space: str) -> Sequence[str]:

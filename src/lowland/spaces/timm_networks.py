@@ -1,4 +1,6 @@
-"""Convolutional networks of timm as references: built from scratch for the images at hand, counted, width-fitted.
+"""Convolutional networks of timm as references: built for the images at hand, counted, width-fitted.
+
+They begin from scratch, or with learned weights (`timm_weights`), which are of the network's own width alone.
 
 They keep what makes them what they are, an ImageNet stem included: a resnet10t sees images of 28 pixels at a quarter
 of their resolution from its first stage on, which is much less than a network made for small images does.
@@ -15,6 +17,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,6 +25,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lowland.core.errors import BudgetError, ConfigError
+from lowland.spaces import timm_weights
 from lowland.spaces.reference import Reference
 from lowland.spaces.values import Cost, NetworkOptions, Shape
 from lowland.spaces.width import widest
@@ -35,40 +39,63 @@ STEP = 2
 
 @dataclass(frozen=True, slots=True)
 class TimmReference(Reference):
-    """A network of timm, trained from scratch. `Shape.channels` is the width C; cells and stem mean nothing."""
+    """A network of timm. `Shape.channels` is the width C; cells and stem mean nothing.
+
+    `weights`: what it begins with; None: random ones. `given`: how they are called.
+    """
 
     model: str
+    weights: timm_weights.Weights | None = None
+    given: str = ""
 
     family = "timm"
     source = "timm (Wightman, github.com/huggingface/pytorch-image-models)"
     lacks = ("auxiliary_weight", "drop_path")
 
     @classmethod
-    def of(cls, model: str) -> TimmReference:
-        """Find the reference `timm:MODEL`.
+    def of(cls, model: str, weights: str | None = None) -> TimmReference:
+        """Find the reference `timm:MODEL`, `timm:MODEL@pretrained` or `timm:MODEL@FILE`.
+
+        Args:
+            model: As timm names it.
+            weights: `pretrained` for those that timm publishes, which are fetched where timm's cache has them not; a
+                file of that layout; or None: random ones.
 
         Returns:
             The reference, not yet sized.
 
         Raises:
-            ConfigError: timm is not installed, or has no such model, with the nearest name.
+            ConfigError: timm is not installed, or has no such model, with the nearest name, or no weights for it.
+            DataError: the weights cannot be had, or are not the model's.
         """
         timm = _timm(model)
         if not timm.is_model(model):
             near = difflib.get_close_matches(model, timm.list_models(), n=1)
             guess = f"; did you mean timm:{near[0]}?" if near else ""
             raise ConfigError(f"timm has no model {model!r}{guess}")
-        return cls(model)
+        if weights is None:
+            return cls(model)
+        if not weights:
+            raise ConfigError(f"timm:{model}@ names no weights; write @{timm_weights.PUBLISHED}, or @FILE")
+        if weights == timm_weights.PUBLISHED:
+            return cls(model, timm_weights.published(model), weights)
+        path = Path(weights).expanduser()
+        return cls(model, timm_weights.of_file(model, path), path.name)
 
     @property
     def name(self) -> str:  # type: ignore[override]
-        """`timm:MODEL`."""
-        return f"timm:{self.model}"
+        """`timm:MODEL`, with `@pretrained` or `@` and the name of the file where it begins with learned weights."""
+        return f"timm:{self.model}" + (f"@{self.given}" if self.given else "")
 
     @property
     def text(self) -> str:
-        """`timm:MODEL`."""
-        return self.name
+        """The name, with the checksum of learned weights."""
+        return self.name if self.weights is None else f"{self.name} (SHA-256 {self.weights.digest})"
+
+    @property
+    def learned(self) -> str:
+        """Where the weights that it begins with were learned; empty where they are random."""
+        return "" if self.weights is None else self.weights.source
 
     def own_shape(self, found: Shape, space: str) -> Shape:
         """The model as timm has it, for the images of the found network; ConfigError where it cannot take them."""
@@ -79,13 +106,15 @@ class TimmReference(Reference):
 
     def fitted(self, shape: Shape, *, parameters: int | None, macs: int | None) -> Shape:
         """The widest within the budget; a model of one width only is refused where that is too large."""
-        if not _scalable(self.model, replace(shape, channels=OWN_WIDTH)):
+        if self.weights is not None or not _scalable(self.model, replace(shape, channels=OWN_WIDTH)):
             own = self.cost(replace(shape, channels=OWN_WIDTH))
             if own.parameters > (parameters or own.parameters) or own.macs > (macs or own.macs):
+                fixed = "no width that could be fitted, as timm's ResNets have"
+                if self.weights is not None:
+                    fixed = "its learned weights are of that width alone"
                 raise BudgetError(
-                    f"{self.name} has {own.parameters:,} parameters and {own.macs:,} MACs, above the budget, and no "
-                    "width that could be fitted, as timm's ResNets have; choose another, or leave the budget out with "
-                    "--no-fit"
+                    f"{self.name} has {own.parameters:,} parameters and {own.macs:,} MACs, above the budget, and "
+                    f"{fixed}; choose another, or leave the budget out with --no-fit"
                 )
             return replace(shape, channels=OWN_WIDTH)
         found = widest(
@@ -102,9 +131,27 @@ class TimmReference(Reference):
         return _cost(self.model, shape)
 
     def network(self, shape: Shape, options: NetworkOptions = NetworkOptions()) -> nn.Module:
-        """The model with the images' channels and classes, from scratch; `options` do not apply."""
+        """The model with the images' channels and classes; `options` do not apply.
+
+        timm fits learned weights in: grey images have the first convolution summed over colours, and a classifier of
+        another number of classes is new.
+
+        Returns:
+            The network, from scratch or with all other learned weights as they are.
+
+        Raises:
+            ConfigError: timm cannot make it, or not with these weights.
+        """
         del options
-        return _made(self.model, shape)
+        if self.weights is None:
+            return _made(self.model, shape)
+        fitted_in = {"state_dict": dict(self.weights.state), "num_classes": self.weights.classes, "label_offset": 0}
+        network = _made(self.model, shape, pretrained=True, pretrained_cfg_overlay=fitted_in)
+        for name, value in network.state_dict().items():
+            given = self.weights.state.get(name)
+            if given is not None and given.shape == value.shape and not torch.equal(given.to(value.dtype), value):
+                raise ConfigError(f"timm does not take {name!r} of the weights of {self.name} as it is; leave them out")
+        return network
 
 
 def _timm(model: str) -> Any:
@@ -115,14 +162,14 @@ def _timm(model: str) -> Any:
     return timm
 
 
-def _made(model: str, shape: Shape) -> nn.Module:
-    widths: dict[str, Any] = {}
+def _made(model: str, shape: Shape, **weights: Any) -> nn.Module:
+    widths: dict[str, Any] = weights or {"pretrained": False}
     if shape.channels != OWN_WIDTH:
         channels = shape.channels
-        widths = {"channels": tuple(channels * 2**stage for stage in range(4)), "stem_width": max(4, channels // 2)}
+        widths |= {"channels": tuple(channels * 2**stage for stage in range(4)), "stem_width": max(4, channels // 2)}
     try:
         made: nn.Module = _timm(model).create_model(
-            model, pretrained=False, num_classes=shape.num_classes, in_chans=shape.in_channels, **widths
+            model, num_classes=shape.num_classes, in_chans=shape.in_channels, **widths
         )
     except Exception as error:  # models are written by many, and refuse in many ways
         raise ConfigError(f"timm:{model} cannot be made at width {shape.channels}: {_reason(error)}") from error

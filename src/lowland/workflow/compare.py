@@ -31,8 +31,8 @@ SUITES = ("classification", "corruptions")
 """How networks can be judged; on clean test images they always are."""
 
 RESULT, PAGE = "compare.json", "compare.html"
-NAME = re.compile(r"(timm:|published:)?[A-Za-z][A-Za-z0-9_.-]*")
-"""The name of a reference, rather than a genotype."""
+NAME = re.compile(r"(published:)?[A-Za-z][A-Za-z0-9_.-]*(@[a-z]+)?|timm:[A-Za-z][A-Za-z0-9_.-]*(@[^,|]*)?")
+"""The name of a reference, perhaps with its norm or its weights, rather than a genotype."""
 
 FORMAT = 1
 """Version of the layout of the folder and of compare.json."""

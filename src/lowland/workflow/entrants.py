@@ -192,7 +192,9 @@ def trained(text: str, training: Training, planned: Planned) -> Entrant:
     terms = planned.trial.terms
     facts = training.facts(terms) or training.train(terms)
     terms.monitor.check()
-    lacks = terms.lacking(training.reference)
+    lacks, learned = terms.lacking(training.reference), training.reference.learned
+    notes = [f"{text} was trained without {', '.join(lacks)}, which it has not"] if lacks else []
+    notes += [f"{text} began with weights learned elsewhere ({learned})"] if learned else []
     return Entrant(
         name=text,
         origin=f"trained by the recipe of {planned.run}, width {training.shape.channels}",
@@ -200,7 +202,7 @@ def trained(text: str, training: Training, planned: Planned) -> Entrant:
         digest=facts["sha256"],
         network=training.network,
         normalise=terms.data.normalise,
-        notes=(f"{text} was trained without {', '.join(lacks)}, which it has not",) if lacks else (),
+        notes=tuple(notes),
     )
 
 

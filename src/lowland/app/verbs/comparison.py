@@ -35,7 +35,8 @@ def compare(
         typer.Option(
             "--with",
             help="References: resnet-cell, all-conv3x3, darts-v2, mobilenetv3, published:NAME, timm:NAME, separated by "
-            "commas; or one genotype. Repeatable \\[default: one of the run's space, one of another].",
+            "commas; or one genotype; timm:NAME@pretrained or @FILE begins with learned weights. Repeatable "
+            "\\[default: one of the run's space, one of another].",
             show_default=False,
         ),
     ] = None,
