@@ -21,7 +21,7 @@ from lowland.execution import local as local_module
 from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
-from lowland.workflow import pipeline, rung_tasks, scoring
+from lowland.workflow import pipeline, rung_tasks, rungs, scoring
 from lowland.workflow.halving import Halving
 from whole_runs import copied, made
 
@@ -160,7 +160,7 @@ def test_threads_of_a_training_are_its_own_and_leave_room_for_as_many_as_there_a
         for asked, size in ((None, 3), (1, 3), (2, 2), (4, 1)):
             compute = opened.config.compute.model_copy(update={"task_threads": asked})
             opened.config = opened.config.model_copy(update={"compute": compute})
-            threads = scoring.task_threads(session)
+            threads = rungs.task_threads(session.config, session.compute)
             assert threads == (asked or 1)
             assert scoring.chosen(session, threads)[1] == size
         with rung_tasks.side_by_side(session, Halving(session).training) as beside:

@@ -30,8 +30,8 @@ from lowland.training.optimization import steps_per_epoch
 from lowland.workflow.designs import Design, entrants
 from lowland.workflow.rung_tasks import SideBySide, side_by_side
 from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
-from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, trained_images
-from lowland.workflow.scoring import task_threads, threads_of
+from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, task_threads, trained_images
+from lowland.workflow.scoring import threads_of
 from lowland.workflow.session import Session
 
 RUNGS = "rungs.json"
@@ -138,7 +138,7 @@ class Halving:
                 yield design, {"steps": rung.steps, "failed": str(error)}
 
     def _trained(self, design: Design, steps: int) -> dict[str, Any]:
-        with threads_of(task_threads(self.session)):
+        with threads_of(task_threads(self.session.config, self.session.compute)):
             history = self.training.train(design, steps, self.session.run, _Quiet(self.session.monitor))
             kept = self.session.run.load_checkpoint(design.checkpoint)
             assert kept is not None

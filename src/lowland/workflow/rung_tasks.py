@@ -25,8 +25,8 @@ from lowland.training.legs import Baton, Leg
 from lowland.workflow.designs import Design
 from lowland.workflow.measuring import opened, snapshot_of
 from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
-from lowland.workflow.rungs import Rung
-from lowland.workflow.scoring import chosen, gpus, movable, sends_data, task_threads, threads_of
+from lowland.workflow.rungs import Rung, task_threads
+from lowland.workflow.scoring import chosen, gpus, movable, sends_data, threads_of
 from lowland.workflow.session import Session
 
 LEG_SECONDS = 10.0
@@ -216,7 +216,7 @@ def side_by_side(session: Session, training: RungTraining) -> Iterator[SideBySid
     Raises:
         ConfigError: The executor cannot be used, or a member of the run cannot be told to its workers.
     """
-    threads = task_threads(session)
+    threads = task_threads(session.config, session.compute)
     with threads_of(threads):
         kind, size = chosen(session, threads)
         if kind is Sequential or not movable(session, training.measure, kind):

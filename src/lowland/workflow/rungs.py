@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lowland import measures as measuring
 from lowland.core.config import Config, MeasureConfig
+from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.data import DataSet
 from lowland.measures.combined import parts_of
@@ -109,6 +110,11 @@ def extra_steps(config: Config, data: DataSet, designs: int) -> int:
         total += rung.designs * (rung.steps - done)
         done = rung.steps
     return total - done
+
+
+def task_threads(config: Config, compute: Compute) -> int:
+    """CPU threads of a training that others may run beside: the same however many there are at a time."""
+    return config.compute.task_threads or (1 if compute.device.type == "cpu" else compute.threads)
 
 
 def promote_measure(config: Config) -> MeasureConfig:

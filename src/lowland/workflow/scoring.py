@@ -111,12 +111,6 @@ def processes(session: Session) -> int:
     return session.config.search.workers or available_cores()
 
 
-def task_threads(session: Session) -> int:
-    """CPU threads of a training that others may run beside: the same however many there are at a time."""
-    usual = 1 if session.compute.device.type == "cpu" else session.compute.threads
-    return session.config.compute.task_threads or usual
-
-
 def single_thread() -> AbstractContextManager[None]:
     """Within the block torch computes with one thread in this process."""
     return threads_of(1)

@@ -57,6 +57,7 @@ class Costs:
         corrupted: One image corrupted.
         search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
         finetuning: Of one candidate before its score, on one thread.
+        rung_step: Of the training of a finalist, on the threads that it has; None: as `network_step`.
     """
 
     supernet_step: float | None
@@ -66,6 +67,7 @@ class Costs:
     corrupted: float
     search_epoch: float | None = None
     finetuning: float | None = None
+    rung_step: float | None = None
 
 
 def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
@@ -76,6 +78,11 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
     job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
     network_step = _timed(step_of(job, compute))
+    rung_step = None
+    threads = rungs.task_threads(config, compute)
+    if config.search.finalists and threads != compute.threads:
+        with _as_a_worker(compute, threads):
+            rung_step = _timed(step_of(job, compute))
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
     x_NCHW = exact.place(data.normalise(images_NCHW))
@@ -93,6 +100,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
         finetuning=_finetuning(config, data, compute, genotype) if config.finetune.epochs else None,
+        rung_step=rung_step,
     )
 
 
@@ -118,8 +126,7 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
         steps = longer.epochs * steps_per_epoch(longer, len(data.train))
         found["supernet"] = steps * piece.supernet_step
     if last != "supernet":
-        extra = rungs.extra_steps(config, data, config.search.finalists) if config.search.finalists else 0
-        found["search"] = _scoring(config, piece) + extra * piece.network_step
+        found["search"] = _scoring(config, piece) + _rungs(config, data, piece)
         if piece.search_epoch is not None:
             found["search"] += lengthened(config.supernet, len(data.train)).epochs * piece.search_epoch
     whole = rungs.total_steps(config, data)
@@ -142,6 +149,17 @@ def _scoring(config: Config, piece: Costs) -> float:
         return 0.0
     each = piece.candidate + (piece.finetuning or 0.0)
     return count * each / (config.search.workers or available_cores())
+
+
+def _rungs(config: Config, data: DataSet, piece: Costs) -> float:
+    """The trainings of finalists beyond the delivered network's, which take turns where several train at a time."""
+    if not config.search.finalists:
+        return 0.0
+    extra = rungs.extra_steps(config, data, config.search.finalists)
+    if piece.rung_step is None:
+        return extra * piece.network_step
+    cores = available_cores() // (config.compute.task_threads or 1)
+    return extra * piece.rung_step / max(1, min(cores, config.search.workers or cores))
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:
@@ -209,11 +227,11 @@ def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genoty
 
 
 @contextmanager
-def _as_a_worker(compute: Compute) -> Iterator[None]:
-    """Within the block torch computes with one thread on a CPU, as where candidates are scored."""
+def _as_a_worker(compute: Compute, count: int = 1) -> Iterator[None]:
+    """Within the block torch computes with so many threads on a CPU; with one where candidates are scored."""
     threads = torch.get_num_threads()
     if compute.device.type == "cpu":
-        torch.set_num_threads(1)
+        torch.set_num_threads(count)
     try:
         yield
     finally:
