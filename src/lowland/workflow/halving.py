@@ -218,7 +218,10 @@ class Halving:
         parts = {
             "retrain": config.retrain.identity(exclude={"top", "recipe"}),
             "measure": self.training.measure.identity(),
-            "network": config.network.model_dump(mode="json"),
+            # Runs of before there was another norm have none here.
+            "network": config.network.model_dump(
+                mode="json", exclude={"norm"} if config.network.norm == "batch" else None
+            ),
             "rungs": [config.search.finalist_epochs, config.search.halving],
             "data": session.data.fingerprint,
             "seed": config.seed,
