@@ -53,7 +53,7 @@ def cases(folder: Path) -> Iterator[dict[str, Any]]:
                     how = "harm"
                 row["verbs"][verb] = how
                 if how not in ("done", "refused"):
-                    row["said"] = ended.output[-1500:]
+                    row["said"] = ended.output.replace(str(run), "RUN")[-1500:]
                 row["seconds"] = round(max(row["seconds"], ended.seconds), 2)
                 row["peak_mb"] = round(max(row["peak_mb"], ended.peak_mb))
             yield row

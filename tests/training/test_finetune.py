@@ -191,7 +191,8 @@ def test_another_size_cannot_inherit(changes: dict[str, Any], sentence: str, tmp
 def test_a_run_delivers_a_network_trained_on_from_the_supernet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a learning rate of almost nothing it ends where it began: at the supernet's weights."""
     calm = {"learning_rate": 1e-12, "weight_decay": 0.0, "epochs": 1, "warmup_epochs": 0.0}
-    path = made(tmp_path / "run", {"retrain": calm | {"inherit": True, "optimizer": "sgd+sam"}}, last="train")
+    inherits = {"network": {"norm": "batch"}, "retrain": calm | {"inherit": True, "optimizer": "sgd+sam"}}
+    path = made(tmp_path / "run", inherits, last="train")
     network = load(path)
     with Run.open(path, read_only=True) as run:
         session = Session(run, Monitor())

@@ -114,8 +114,9 @@ def test_the_page_and_the_figures_name_no_place_of_this_machine(judged: Path, pr
 
 
 def test_the_same_recipe_gives_a_run_and_a_comparison_the_same_network(pristine: Path, tmp_path: Path) -> None:
-    """The delivered genotype as a reference, with the run's seed, is the delivered network."""
-    genes = ",".join(map(str, lowland.load(pristine).genotype.genes))
+    """The delivered genotype as a reference, with the run's seed and norm, is the delivered network."""
+    delivered = lowland.load(pristine)
+    genes = ",".join(map(str, delivered.genotype.genes)) + f"@{delivered.shape.norm}"
     out = tmp_path / "out"
     compare(pristine, out, ComparisonRequest(references=(genes,), seeds=1, suites=("classification",)))
     ours = load_file(next((out / "networks").glob("nasbench201-*")) / "seed-3" / "network.safetensors")
@@ -310,7 +311,9 @@ def test_runs_and_folders_that_cannot_be_compared(
 
 
 def test_inherited_weights_are_no_common_recipe(tmp_path: Path, lowland: Command) -> None:
-    run = made(tmp_path / "run", {"retrain": {"inherit": True, "epochs": 1}}, last="train")
+    run = made(
+        tmp_path / "run", {"network": {"norm": "batch"}, "retrain": {"inherit": True, "epochs": 1}}, last="train"
+    )
     fault = lowland("compare", run, "--out", tmp_path / "out").fault
     assert "retrain.inherit=false" in fault
 

@@ -129,7 +129,7 @@ def find(text: str, space: str, image_size: int) -> Reference:
         found = find(bare, space, image_size)
         if not isinstance(found, SpaceReference):
             raise ConfigError(f"{text} asks for another norm in a network of no search space; leave @{norm} out")
-        return replace(found, name=text, norm=norm)  # type: ignore[arg-type]  # one of Norm
+        return replace(found, name=f"{found.name}@{norm}", norm=norm)  # type: ignore[arg-type]  # one of Norm
     kind, colon, rest = text.partition(":")
     if kind == "timm" and colon:
         from lowland.spaces.timm_networks import TimmReference  # here: timm is an extra

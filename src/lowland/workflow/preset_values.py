@@ -262,6 +262,7 @@ COMPAT: dict[str, Values] = {"mobilenetv3": _FINETUNED, "mobilenetv3-small": _FI
 _FLATNAS: Values = {
     "finetune": {"epochs": 1, "optimizer": "sgd+asam", "sam_rho": 0.5},
     "search": {"strategy": "pareto", "options": {"pareto": {"objectives": ["flatnas(alpha=0.5)", "params"]}}},
+    "network": {"norm": "batch"},
     "retrain": {"optimizer": "sgd+asam", "sam_rho": 0.5, "inherit": True, "mixup": 0.0, "mixed_share": 1.0},
 }
 # Between candidates fine-tuned for an epoch R at the published σ = 0.05 repeats no better than chance (docs/log.md).
