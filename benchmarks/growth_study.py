@@ -104,9 +104,19 @@ def report() -> None:
         *setting, growth, seed = key.split("/")
         base = runs.get("/".join([*setting, "2", seed]))
         if growth != "2" and base is not None:
-            group = groups.setdefault("/".join([*setting, growth]), {"clean": [], "corrupted": []})
-            for figure, values in group.items():
-                values.append(found[figure] - base[figure])
+            compared(groups, "/".join([*setting, growth]), found, base)
+    shown(groups)
+
+
+def compared(groups: dict[str, dict[str, list[float]]], name: str, found: Any, base: Any) -> None:
+    """Add the differences of one pair of runs to those of their setting."""
+    group = groups.setdefault(name, {"clean": [], "corrupted": []})
+    for figure, values in group.items():
+        values.append(found[figure] - base[figure])
+
+
+def shown(groups: dict[str, dict[str, list[float]]]) -> None:
+    """Print the mean of each setting's differences with its interval."""
     for name, group in groups.items():
         print(name, {figure: interval(values) for figure, values in group.items()})
 

@@ -14,8 +14,8 @@ import argparse
 
 import torch
 
-from common import RESULTS, interval, read, save
-from growth_study import RECIPE, trained
+from common import RESULTS, read, save
+from growth_study import RECIPE, compared, shown, trained
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
 from lowland.core.settings import count, merge
@@ -61,11 +61,8 @@ def report() -> None:
         setting, norm = key.rsplit("/", 1)
         base = runs.get(f"{setting}/batch")
         if norm != "batch" and base is not None:
-            group = groups.setdefault(setting.rsplit("/", 1)[0], {"clean": [], "corrupted": []})
-            for figure, values in group.items():
-                values.append(found[figure] - base[figure])
-    for name, group in groups.items():
-        print(name, {figure: interval(values) for figure, values in group.items()})
+            compared(groups, setting.rsplit("/", 1)[0], found, base)
+    shown(groups)
 
 
 if __name__ == "__main__":

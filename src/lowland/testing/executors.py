@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
-import torch
 
 from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
@@ -18,6 +15,7 @@ from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
 from lowland.execution.tasks import LocalTasks
 from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
+from lowland.workflow.scoring import threads_of
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 
@@ -58,7 +56,7 @@ class ExecutorSuite:
 
         here = Linked()
         made: Executor = EXECUTORS.load(self.name)(size, PrepareLinks(), threads=2)
-        with made as executor, threads(2):
+        with made as executor, threads_of(2):
             for chain, given in executor.chains("ask", links, following, LocalTasks(lambda task: here("ask", task))):
                 found[chain].append(given.value if isinstance(given, Gave) else str(given))
         assert found == heard
@@ -161,17 +159,6 @@ CHAINED: list[list[object]] = [
     [("ask", value(Genotype("toy", (place, place + step, 1))), 2) for step in range(place + 1)] for place in range(4)
 ]
 """What `ExecutorSuite.chained` gives."""
-
-
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Within the block torch computes with so many threads in this process, which may carry out tasks too."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def row(outcome: Outcome) -> tuple[object, ...]:

@@ -7,8 +7,8 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -38,6 +38,7 @@ from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
+from lowland.workflow.scoring import single_thread, threads_of
 
 PIECE_SECONDS = 0.6
 """Each kind of work is timed for about so long."""
@@ -81,7 +82,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     rung_step = None
     threads = rungs.task_threads(config, compute)
     if config.search.finalists and threads != compute.threads:
-        with _as_a_worker(compute, threads):
+        with threads_of(threads):
             rung_step = _timed(step_of(job, compute))
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
@@ -226,13 +227,6 @@ def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genoty
             return None
 
 
-@contextmanager
-def _as_a_worker(compute: Compute, count: int = 1) -> Iterator[None]:
-    """Within the block torch computes with so many threads on a CPU; with one where candidates are scored."""
-    threads = torch.get_num_threads()
-    if compute.device.type == "cpu":
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def _as_a_worker(compute: Compute) -> AbstractContextManager[None]:
+    """Within the block torch computes with one thread on a CPU, as where candidates are scored."""
+    return single_thread() if compute.device.type == "cpu" else nullcontext()
