@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
 
 import torch
-from scipy import stats
 from torch import Tensor
 
 CONFIDENCE = 0.95
@@ -128,6 +127,8 @@ def interval(values: Sequence[float]) -> tuple[float, float | None, float | None
     mean = float(values_N.mean())
     if n == 1:
         return mean, None, None
+    from scipy import stats  # here: it takes half a second to import
+
     deviation = float(values_N.std())
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n)
     return mean, deviation / math.sqrt(n), half
@@ -146,4 +147,6 @@ def student(values: Sequence[float], over: Literal["images", "seeds"]) -> Differ
 
 
 def _normal() -> float:
+    from scipy import stats
+
     return float(stats.norm.ppf((1 + CONFIDENCE) / 2))

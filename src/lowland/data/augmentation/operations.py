@@ -9,11 +9,11 @@ Tensor names: N images, G images of one group, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import ModuleType
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torchvision.transforms.v2 import functional as T
 
 GEOMETRIC = ("shear_x", "shear_y", "translate_x", "translate_y", "rotate")
 ENHANCING = ("brightness", "color", "contrast", "sharpness")
@@ -111,8 +111,14 @@ def _towards(x: Tensor, base: Tensor, factor: Tensor) -> Tensor:
     return (x * factor + base * (1 - factor)).clamp_(0, 255).to(torch.uint8)
 
 
+def _torchvision() -> ModuleType:
+    from torchvision.transforms.v2 import functional  # here: with its detection models it takes seconds to import
+
+    return functional
+
+
 def _grey(x: Tensor) -> Tensor:
-    return x if x.shape[1] == 1 else T.rgb_to_grayscale(x)
+    return x if x.shape[1] == 1 else _torchvision().rgb_to_grayscale(x)
 
 
 def _contrast(x: Tensor, factor: Tensor) -> Tensor:
@@ -127,9 +133,9 @@ _KERNELS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "brightness": lambda x, factor: _towards(x, torch.zeros_like(x), factor),
     "color": lambda x, factor: _towards(x, _grey(x), factor),
     "contrast": _contrast,
-    "sharpness": lambda x, factor: _towards(x, T.adjust_sharpness(x, 0.0), factor),
+    "sharpness": lambda x, factor: _towards(x, _torchvision().adjust_sharpness(x, 0.0), factor),
     "posterize": _posterize,
     "solarize": lambda x, threshold: torch.where(x >= threshold, 255 - x, x),
-    "autocontrast": lambda x, _: T.autocontrast(x),
-    "equalize": lambda x, _: T.equalize(x),
+    "autocontrast": lambda x, _: _torchvision().autocontrast(x),
+    "equalize": lambda x, _: _torchvision().equalize(x),
 }
