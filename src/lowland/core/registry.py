@@ -15,10 +15,11 @@ import ast
 import difflib
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
@@ -215,7 +216,7 @@ class Registry(Generic[T]):
         return _declarations(self.package)
 
     def _points(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
+        return {point.name: point for point in _points(_folders()).select(group=self.group)}
 
     def _load_point(self, name: str, point: EntryPoint) -> None:
         try:
@@ -230,6 +231,21 @@ class Registry(Generic[T]):
                 f"{self.kind} {name!r} is announced by an installed package, but {point.value!r} registers none of "
                 "that name; give the entry point the name under which its class is registered"
             )
+
+
+def _folders() -> tuple[tuple[str, int], ...]:
+    """Where packages are installed, and when each folder last changed: a package's metadata are a folder therein."""
+    found = []
+    for folder in sys.path:
+        with suppress(OSError):
+            found.append((folder, Path(folder).stat().st_mtime_ns))
+    return tuple(found)
+
+
+@lru_cache(maxsize=1)
+def _points(_: tuple[tuple[str, int], ...]) -> EntryPoints:
+    # Kept while no folder changes: it opens a file of every installed package, and every check of settings asks for it.
+    return entry_points()
 
 
 def _described(cls: type[Any]) -> Entry:

@@ -9,7 +9,7 @@ Tensor names: N images, G images of one group, C channels, H height, W width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -111,14 +111,17 @@ def _towards(x: Tensor, base: Tensor, factor: Tensor) -> Tensor:
     return (x * factor + base * (1 - factor)).clamp_(0, 255).to(torch.uint8)
 
 
-def _torchvision() -> ModuleType:
+def _torchvision() -> Any:
     from torchvision.transforms.v2 import functional  # here: with its detection models it takes seconds to import
 
     return functional
 
 
 def _grey(x: Tensor) -> Tensor:
-    return x if x.shape[1] == 1 else _torchvision().rgb_to_grayscale(x)
+    if x.shape[1] == 1:
+        return x
+    grey: Tensor = _torchvision().rgb_to_grayscale(x)
+    return grey
 
 
 def _contrast(x: Tensor, factor: Tensor) -> Tensor:
