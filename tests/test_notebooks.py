@@ -30,7 +30,7 @@ def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     pytest.importorskip("pandas", reason="the archive as a data frame needs pandas (pip install '.[test]')")
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     notebook = nbformat.read(path, as_version=4)
-    nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": tmp_path}}).execute()
+    nbclient.NotebookClient(notebook, timeout=900, resources={"metadata": {"path": tmp_path}}).execute()
     shown = {kind for cell in notebook.cells for output in cell.get("outputs", ()) for kind in output.get("data", {})}
     assert {"text/html", "image/png"} <= shown
     table = next(cell for cell in notebook.cells if ".head()" in cell.source)

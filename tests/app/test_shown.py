@@ -208,7 +208,7 @@ sys.path[:0] = {sys.path!r}
 import lowland
 lowland.run("digits", "run", last="supernet", set={small!r})"""
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    client.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    client.NotebookClient(book, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = book.cells[0].outputs
     shows = [each for each in outputs if each.output_type == "display_data"]
     assert len(shows) == 1

@@ -15,6 +15,9 @@ from lowland.execution import local as workers_module
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, Scored, ScoringFailure, Workers
 from lowland.testing import processes
 
+PATIENCE = 600.0
+"""Seconds: what hangs goes on for ever, and on a busy machine an interpreter alone may take a minute to start."""
+
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(24)]
 
 
@@ -45,7 +48,7 @@ def alive(process: int) -> bool:
 
 def ready(workers: Workers, folder: Path) -> set[int]:
     """Begin, and score in this process until all workers can take over; gives their process numbers."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while workers.dispatcher.alive < workers.size:
         assert time.monotonic() < deadline
         case = processes.Case(folder)
@@ -156,10 +159,13 @@ def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:
     ("fault", "error", "message"),
     [("data", DataError, "gone"), ("killed", LowlandError, "no worker process could start .*killed by SIGKILL")],
 )
-def test_workers_that_cannot_begin_say_why(tmp_path: Path, fault: str, error, message: str) -> None:
+def test_workers_that_cannot_begin_say_why(tmp_path: Path, fault: str, error, message: str, monkeypatch) -> None:
+    # The parent scores one and then waits: it must not be done before they have ended, however slowly they start.
+    here = Workers._here
+    monkeypatch.setattr(Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
     case = processes.Case(tmp_path)
     with Workers(1, processes.Prepare(fault)) as workers, pytest.raises(error, match=message):
-        list(workers.scores(case, GENOTYPES * 10**5, local(case)))
+        list(workers.scores(case, GENOTYPES, local(case)))
 
 
 def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy) -> None:
@@ -183,7 +189,7 @@ def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy
             began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
                 score_three(archive, pids)
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 60, "it was not waited for"
         assert not any(alive(process) for process in pids)
         assert [c.genotype for c in archive.candidates(order="created")] == [p.genotype for p in proposals[:3]]
 
@@ -213,7 +219,7 @@ if __name__ == "__main__":
 def test_workers_end_when_their_parent_was_killed_while_they_score(tmp_path: Path) -> None:
     (tmp_path / "orphans.py").write_text(ORPHANS)
     parent = subprocess.Popen([sys.executable, str(tmp_path / "orphans.py"), str(tmp_path)])
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not (tmp_path / "faults").exists():  # a slow candidate is being scored
         assert parent.poll() is None
         assert time.monotonic() < deadline
@@ -221,7 +227,7 @@ def test_workers_end_when_their_parent_was_killed_while_they_score(tmp_path: Pat
     parent.kill()
     parent.wait()
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40  # before the slow candidate is done
     while any(map(alive, pids)):
         assert time.monotonic() < deadline, "orphans live on"
         time.sleep(0.05)

@@ -152,7 +152,7 @@ def test_an_interrupt_while_modules_are_imported_is_quiet(name: str, tmp_path: P
         [sys.executable, "-c", INTERRUPTED, name, "run", "--data", "digits", "--out", str(tmp_path / "run")],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

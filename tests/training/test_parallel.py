@@ -21,7 +21,7 @@ from .test_loop import linear_job
 from .toy import InMemory, supernet_config, supernet_job
 
 TESTS = Path(__file__).parents[1]
-SECONDS = 180
+SECONDS = 600
 """No process of a test lives longer."""
 
 SCRIPT = """

@@ -51,7 +51,7 @@ def test_a_stage(stage: str, whole: Path, tmp_path: Path) -> None:
     with Run.open(run) as opened:
         opened.reset_stage(stage)
     command = [sys.executable, "-c", CODE, stage, "resume", str(run)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=900)
     said = " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stdout + ended.stderr
     assert ended.returncode == 2, (ended.returncode, said)

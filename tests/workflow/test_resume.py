@@ -81,7 +81,7 @@ class Started:
 
     def until(self, come: Callable[[], bool]) -> None:
         """Wait for something the held process does."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while not come():
             assert self.process.is_alive(), f"ended too early: {self.log.read_text()}"
             assert time.monotonic() < deadline, self.log.read_text()

@@ -236,7 +236,7 @@ def test_a_driver_that_is_killed_in_every_rung(supernet_only: Path, alone: Path,
 
     for wanted in (0, 1):
         with subprocess.Popen([sys.executable, "-c", DRIVER, str(run)]) as driver:
-            deadline, before = time.monotonic() + 300, None
+            deadline, before = time.monotonic() + 900, None
             while driver.poll() is None and time.monotonic() < deadline:
                 if rung() == wanted and before is None and legs():
                     before = legs()

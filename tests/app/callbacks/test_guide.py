@@ -20,7 +20,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", GUIDE, flags=re.DOTALL)
 pytestmark = pytest.mark.slow
 
 
-def ran(folder: Path, *command: str, timeout: float = 300) -> str:
+def ran(folder: Path, *command: str, timeout: float = 900) -> str:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
     environment.pop("MLFLOW_TRACKING_URI", None)
     done = subprocess.run(
