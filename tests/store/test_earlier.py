@@ -24,6 +24,7 @@ from lowland.store.artifacts import network_folder
 from lowland.store.manifest import INCOMING
 from lowland.store.run import Run
 from store.damage import flip
+from whole_runs import copied
 
 SHAPE = Shape(in_channels=1, image_size=8, num_classes=2, channels=4, cells=1)
 GENOTYPE = Genotype("nasbench201", (3, 3, 3, 3, 3, 3))
@@ -166,14 +167,14 @@ STEPS = ("write_text", "write_bytes", "delete", "move", "delete_empty_folders")
 
 
 def stopping(monkeypatch: pytest.MonkeyPatch, at: int, look: Callable[[], None]) -> list[str]:
-    """Let everything that changes a run stop before step `at`; `look` comes before every one."""
+    """Let everything that changes a run stop before step `at`, after a last `look`."""
     done: list[str] = []
     for name in STEPS:
         real = getattr(inside, name)
 
         def step(*arguments: Any, _name: str = name, _real: Any = real, **options: Any) -> Any:
-            look()
             if len(done) == at:
+                look()
                 raise Stopped
             done.append(_name)
             return _real(*arguments, **options)
@@ -192,19 +193,19 @@ def test_stopped_at_any_step_one_of_the_two_is_loadable_and_the_rest_is_made_goo
     monkeypatch.setattr("os.fsync", lambda _: None)  # no machine stops here, and it takes most of the time
     monkeypatch.setattr(inside, "flush", lambda _: None)
     expected: dict[str, bytes] = {}
-    for at in range(1000):
-        path = tmp_path / f"run{at}"
-        with Run.create(path, Config(seed=7, history=history)) as run:
-            train(run, "first", top=2)
-            with pytest.MonkeyPatch.context() as patch:
-                seen: list[str] = []
-                done = stopping(patch, at, lambda path=path, seen=seen: seen.append(told(path)))  # type: ignore[misc]
-                try:
-                    changed(run, 5)
-                    train(run, "second", top=top)
-                    ended = True
-                except Stopped:
-                    ended = False
+    seen: list[str] = []
+    with Run.create(tmp_path / "first", Config(seed=7, history=history)) as run:
+        train(run, "first", top=2)
+    for at in range(1000):  # the steps before it are those that were stopped at before
+        path = copied(tmp_path / "first", tmp_path / f"run{at}")
+        with Run.open(path) as run, pytest.MonkeyPatch.context() as patch:
+            done = stopping(patch, at, lambda path=path: seen.append(told(path)))  # type: ignore[misc]
+            try:
+                changed(run, 5)
+                train(run, "second", top=top)
+                ended = True
+            except Stopped:
+                ended = False
         assert {*seen} <= {"first", "second"}
         assert seen == sorted(seen), "the earlier one came back"
         with Run.open(path) as run:
