@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,20 @@ from lowland.app import cli, console
 from lowland.testing.toys import ToySpace
 from toy_space import Recorder, toy_value
 from whole_runs import DARTS, Command, Said, copied, made
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `-n`, each process keeps to tests that stand together, so that what a file makes once is not made in each.
+
+    Returns:
+        The schedule `worksteal`, unless another than the default is asked for with `--dist`.
+    """
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture
@@ -61,6 +76,12 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pristine_darts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished DARTS run; never change it, copy it."""
     return made(tmp_path_factory.mktemp("finished") / "darts", DARTS)
+
+
+@pytest.fixture(scope="session")
+def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A NAS-Bench-201 run that stopped after its supernet; never change it, copy it."""
+    return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ CAMPAIGN = Path(__file__).resolve().parents[2] / "benchmarks" / "campaign" / "ca
 def test_some_seconds_of_it_find_no_fault(part: str, tmp_path: Path) -> None:
     out = tmp_path / "campaign.json"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    arguments = [part, "--minutes", "0.25", "--seed", "1", "--out", out]
+    arguments = [part, "--minutes", "0.1", "--seed", "1", "--out", out]
     subprocess.run([sys.executable, CAMPAIGN, *map(str, arguments)], check=True, env=environment)
     found = json.loads(out.read_text())[part]
     assert found["done"] >= 1
