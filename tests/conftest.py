@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 
 from lowland.app import cli, console
+from lowland.execution import local
 from lowland.testing.toys import ToySpace
 from toy_space import Recorder, toy_value
 from whole_runs import DARTS, Command, Said, copied, made
@@ -56,6 +58,14 @@ def lowland(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 def one_thread() -> None:
     """Runs set the number of threads of the process; other tests must not notice."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_workers_by_chance() -> Iterator[None]:
+    """A busy machine does not make a tiny run worth worker processes, which cost more than it; tests of them say so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "WORTH_SECONDS", math.inf)
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from lowland.store.artifacts import Searched
 from lowland.store.run import Run
 from lowland.workflow import pipeline
-from whole_runs import made
+from whole_runs import copied
 
 pytestmark = [
     pytest.mark.slow,
@@ -40,14 +39,9 @@ cli.main()
 """The command line, in which no more memory is to be had from the beginning of one stage on."""
 
 
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("whole") / "run", {"evaluate": {"suites": ["classification"]}})
-
-
 @pytest.mark.parametrize("stage", ["search"])
-def test_a_stage(stage: str, whole: Path, tmp_path: Path) -> None:
-    run = Path(shutil.copytree(whole, tmp_path / "run"))
+def test_a_stage(stage: str, pristine: Path, tmp_path: Path) -> None:
+    run = copied(pristine, tmp_path / "run")
     with Run.open(run) as opened:
         opened.reset_stage(stage)
     command = [sys.executable, "-c", CODE, stage, "resume", str(run)]
@@ -57,7 +51,7 @@ def test_a_stage(stage: str, whole: Path, tmp_path: Path) -> None:
     assert ended.returncode == 2, (ended.returncode, said)
     assert "memory ran short" in said or "memory is short" in said
     pipeline.resume(run)  # keeps what is archived, failures too, which the counts would tell
-    assert results(run) == results(whole)
+    assert results(run) == results(pristine)
 
 
 def results(run: Path) -> tuple[object, ...]:

@@ -191,17 +191,13 @@ def test_a_refused_change_leaves_the_run_as_it_was(finished: Path) -> None:
     assert content(finished) == before
 
 
-@pytest.fixture(scope="module")
-def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run stopped after its supernet."""
-    return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("measure", [*measures.registered(), "accuracy+flatness", "loss+angle+flatness"])
 def test_every_measure_and_sums_go_through_a_search(measure: str, supernet_only: Path, tmp_path: Path) -> None:
     run = copied(supernet_only, tmp_path / "run")
-    pipeline.resume(run, last="search", changes=[{"measure": {"name": measure}}])
+    few = {"options": {"training_speed": {"steps": 10}, "hessian_trace": {"draws": 2}}, "hessian_images": 20}
+    one_generation = {"search": evolution(generations=1)}
+    pipeline.resume(run, last="search", changes=[one_generation, {"measure": {"name": measure} | few}])
     found = read(run / "search.json")
     values = [entry["value"] for entry in found["ranking"]]
     assert len(values) >= 4
@@ -229,7 +225,7 @@ def test_exhaustive_search_scores_all_within_the_limit(supernet_only: Path, tmp_
     pipeline.resume(
         run,
         last="search",
-        changes=[{"search": {"strategy": "exhaustive", "max_macs": limit}, "measure": {"name": "accuracy"}}],
+        changes=[{"search": {"strategy": "exhaustive", "max_macs": limit}, "measure": {"name": "parameters"}}],
     )
     found = read(run / "search.json")
     assert found["summary"]["proposed"] == len(smallest)

@@ -32,7 +32,10 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 # The server imports lowland once and forks a fresh process, without threads of torch, for each command.
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
-    ["lowland.app.display", "lowland.app.cli", "lowland.report.figures.plots", "sklearn.datasets", "pytest"]
+    [
+        *("lowland.app.display", "lowland.app.cli", "lowland.report.figures.plots", "sklearn.datasets", "pytest"),
+        "torch._dynamo",  # which every optimizer imports when it is made
+    ]
 )
 
 

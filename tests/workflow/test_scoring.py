@@ -22,15 +22,15 @@ from lowland.workflow import session as sessions
 from lowland.workflow.measuring import IMAGES, prepared
 from lowland.workflow.scoring import processes, scorers, single_thread
 from lowland.workflow.session import Session
-from whole_runs import copied, made
+from whole_runs import copied
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("scoring") / "run", last="supernet")
+@pytest.fixture
+def trained(supernet_only: Path) -> Path:
+    return supernet_only
 
 
-RANDOM = {"strategy": "random", "options": {"random": {"candidates": 24}}}
+RANDOM = {"strategy": "random", "options": {"random": {"candidates": 12}}}
 
 
 def searched(run: Path, to: Path, **settings: object) -> tuple[list, dict]:
@@ -67,7 +67,7 @@ def test_a_search_is_the_same_at_any_number_of_workers_and_threads(trained: Path
         assert torch.get_num_threads() in (1, 2)
     finally:
         torch.set_num_threads(1)
-    assert len(set(handed)) == 23, "all but the first, which tells what they take"
+    assert len(set(handed)) == 11, "all but the first, which tells what they take"
     assert several == alone
 
 

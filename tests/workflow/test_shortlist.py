@@ -17,17 +17,12 @@ from lowland.workflow import pipeline, reporting
 from lowland.workflow.presets import assemble
 from lowland.workflow.session import Session
 from lowland.workflow.shortlist import shortlist_measure
-from whole_runs import TINY, copied, made
+from whole_runs import TINY, copied
 
 
 def ranking(run: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((run / "search.json").read_text())["ranking"]
     return found
-
-
-@pytest.fixture(scope="module")
-def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
 
 
 @pytest.fixture(scope="module")

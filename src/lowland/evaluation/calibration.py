@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -134,6 +133,8 @@ def fitted_temperature(logits_NK: Tensor, labels_N: Tensor) -> float:
         >>> round(fitted_temperature(logits_NK, torch.tensor([0, 0, 0, 1])), 4)
         3.0
     """
+    from scipy.optimize import minimize_scalar  # here: it takes a quarter of a second to import
+
     logits_NK = logits_NK.double()
 
     def nll(log_temperature: float) -> float:
