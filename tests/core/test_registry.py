@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ def test_a_package_installed_meanwhile_is_found_and_else_none_is_read_again(
 ) -> None:
     calls = []
 
-    def counted() -> importlib.metadata.EntryPoints:
+    def counted() -> Any:
         calls.append(1)
         return importlib.metadata.entry_points()
 

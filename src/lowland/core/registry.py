@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, overload
 
@@ -243,7 +243,7 @@ def _folders() -> tuple[tuple[str, int], ...]:
 
 
 @lru_cache(maxsize=1)
-def _points(_: tuple[tuple[str, int], ...]) -> EntryPoints:
+def _points(_: tuple[tuple[str, int], ...]) -> Any:  # of another class before Python 3.12
     # Kept while no folder changes: it opens a file of every installed package, and every check of settings asks for it.
     return entry_points()
 
