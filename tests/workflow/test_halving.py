@@ -22,30 +22,25 @@ from lowland.workflow.presets import assemble
 from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, require, rungs, total_steps
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
-from whole_runs import TINY, copied, made
+from whole_runs import TINY, copied
 
 FIVE: dict[str, Any] = {
     "search": {
         "finalists": 5,
-        "finalist_epochs": 1,
+        "finalist_epochs": 0.5,
         "halving": 2,
         "depths": [1, 2],
         "workers": 1,
         "hand_written": True,
     },
     "network": {"channels": "fit", "growth": 2.0},
-    "retrain": {"epochs": 10},
+    "retrain": {"epochs": 5},
 }
 
 
 def ranking(run: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = json.loads((run / "search.json").read_text())["ranking"]
     return found
-
-
-@pytest.fixture(scope="module")
-def supernet_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("supernet") / "run", last="supernet")
 
 
 @pytest.fixture(scope="module")
