@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from lowland.core.config import Config
+from lowland.core.device import resolve
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.settings import duration
 from lowland.data import DataSet, load
-from lowland.workflow import pipeline, searchers
+from lowland.training import supernet as supernet_training
+from lowland.workflow import pipeline, searchers, timing
 from lowland.workflow.budget import scaled, within
 from lowland.workflow.presets import assemble
 from lowland.workflow.timing import Costs, costs, seconds
@@ -123,3 +125,22 @@ def test_what_candidates_are_tuned_for_is_in_the_plan(data: DataSet) -> None:
     assert piece.finetuning > 0
     more = seconds(config, data, replace(PIECE, finetuning=2.0), "search")["search"]
     assert more == pytest.approx(5 * seconds(config, data, PIECE, "search")["search"])
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_pieces_of_a_supernet_are_timed_on_one(epochs: int, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    initial = supernet_training.initial
+
+    def counted(*given: Any) -> Any:
+        made.append(initial(*given))
+        return made[-1]
+
+    monkeypatch.setattr(supernet_training, "initial", counted)
+    monkeypatch.setattr(timing, "PIECE_SECONDS", 0.0)
+    config = assemble(TINY, {"finetune": {"epochs": epochs}})
+    found = costs(config, data, resolve(config.compute))
+    assert len(made) == 1
+    assert found.supernet_step
+    assert found.candidate
+    assert (found.finetuning is None) == (epochs == 0)

@@ -149,6 +149,11 @@ class SearchConfig(Section):
         "Once-for-All; the same but in elastic spaces, where few networks have shallow stages",
     )
     strategy: str = Field("evolution", description="one-shot: what proposes candidates")
+    lag: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="one-shot: no generations; each candidate is chosen by the scores of all those before it but the "
+        "latest so many, so that about as many workers need not wait; it decides what is found; default: generations",
+    )
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
         description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",

@@ -87,10 +87,28 @@ class Executor(ABC):
                 twice over one candidate, the second time with nothing else being scored (`LocalScorer.again`).
         """
 
-    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
-        """The outcomes of `scores` in lists: those together that are known together, so that one write keeps them."""
-        for outcome in self.scores(request, genotypes, local):
-            yield [outcome]
+    def stream(
+        self, request: Any, more: Callable[[], Sequence[Genotype]], local: LocalScorer
+    ) -> Generator[list[Outcome]]:
+        """Score genotypes that are made while others are being scored, so that nobody waits for a batch's last one.
+
+        An executor that has no way of its own takes what is there as a batch, and then what has been made since.
+
+        Args:
+            request: What to measure, as in `scores`.
+            more: Genotypes made since it was last called, perhaps none: further ones may follow what is yielded.
+            local: Scores in this process as any other does.
+
+        Yields:
+            Outcomes in the order of the genotypes, those together that are known together, so that one write keeps
+            them. It ends where nothing is being scored and there is no more.
+
+        Raises:
+            LowlandError: As in `scores`.
+        """
+        while batch := more():
+            for outcome in self.scores(request, batch, local):
+                yield [outcome]
 
     def chains(
         self, request: Any, first: Sequence[Any], following: Following, local: LocalTasks

@@ -125,26 +125,35 @@ class Pool(Executor):
 
     def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
         """The outcome of every genotype; see `Executor.scores`."""
-        for group in self.groups(request, genotypes, local):
+        batches = iter([genotypes])
+        for group in self.stream(request, lambda: next(batches, ()), local):
             yield from group
 
-    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
-        """The outcomes of genotypes in their order, those together that are known together.
+    def stream(
+        self, request: Any, more: Callable[[], Sequence[Genotype]], local: LocalScorer
+    ) -> Generator[list[Outcome]]:
+        """Score genotypes as they are made; see `Executor.stream`.
 
         Args:
             request: What to measure; goes to the function that each worker prepared.
-            genotypes: What to score.
+            more: Genotypes made since it was last called.
             local: Scores as a worker does.
 
         Yields:
-            Outcomes, at least one.
+            Outcomes in the order of the genotypes, at least one.
 
         Raises:
             LowlandError: No worker could start, or as `LocalScorer.score`.
         """
-        self.dispatcher.begin(len(genotypes), request)
+        genotypes: list[Genotype] = []
+        self.dispatcher.begin(0, request)
         done, heard = 0, False
-        while done < len(genotypes):
+        while True:
+            for genotype in more():
+                genotypes.append(genotype)
+                self.dispatcher.extend()
+            if done == len(genotypes):
+                return
             self._open(len(genotypes) - done)
             if not heard:
                 self._take_in(self._hear(0.0))

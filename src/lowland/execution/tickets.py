@@ -11,10 +11,17 @@ from lowland.execution.outcome import Attempt, Shortage
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker ended: in words, and whether it brought itself down (not from outside: a kill, a lost machine)."""
+    """How a worker ended.
+
+    Attributes:
+        how: In words.
+        own: Whether it brought itself down (not from outside: a kill, a lost machine).
+        began: The ticket that it began last, answered or not; None where that is not known.
+    """
 
     how: str
     own: bool = False
+    began: int | None = None
 
 
 @dataclass(frozen=True)

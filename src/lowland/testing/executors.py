@@ -99,6 +99,24 @@ class ExecutorSuite:
             assert [row(outcome) for outcome in executor.scores(case, GENOTYPES[::-1], local)] == expected[::-1]
             assert list(executor.scores(case, [], local)) == []
 
+    @pytest.mark.parametrize("size", [1, 2, 5])
+    def test_genotypes_made_while_others_are_scored_come_back_in_order(self, size: int, tmp_path: Path) -> None:
+        """The first three are there at once, each further one when an earlier one is known."""
+        case = Case(tmp_path, "failure")
+        local = LocalScorer(case.score)
+        expected = [row(outcome) for outcome in local.scores(GENOTYPES)]
+        made, found = 0, list[object]()
+
+        def more() -> list[Genotype]:
+            nonlocal made
+            before, made = made, min(len(found) + 3, len(GENOTYPES))
+            return GENOTYPES[before:made]
+
+        with self.executor(size) as executor:
+            for group in executor.stream(case, more, local):
+                found += map(row, group)
+        assert found == expected
+
     def test_a_batch_may_be_closed_before_its_end_and_an_executor_twice(self, tmp_path: Path) -> None:
         case = Case(tmp_path)
         local = LocalScorer(case.score)

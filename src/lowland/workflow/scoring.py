@@ -138,5 +138,5 @@ class _Executed:
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         return self.executor.scores(self.request, genotypes, self.local)
 
-    def groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
-        return self.executor.groups(self.request, genotypes, self.local)
+    def stream(self, more: Callable[[], Sequence[Genotype]]) -> Generator[list[Outcome]]:
+        return self.executor.stream(self.request, more, self.local)

@@ -7,12 +7,13 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from lowland import measures as measuring
 from lowland import spaces
@@ -27,6 +28,7 @@ from lowland.data import STANDARD, DataSet, corrupt, order
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
+from lowland.spaces import Supernet
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.finetune import finetuning_job
@@ -93,14 +95,24 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     few = images_NCHW[:100]  # of fewer the fixed cost of a call is most
     names = list(STANDARD)
     corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
+    candidate = finetuning = each_step = None
+    if searcher.supernet or config.finetune.epochs:
+        initial = supernet_training.initial(config, data)
+        weights = {name: value.clone() for name, value in initial.state_dict().items()}
+        supernet = compute.prepare(initial)
+        if config.finetune.epochs:
+            finetuning = _finetuning(config, data, compute, supernet, genotype)
+        if searcher.supernet:
+            candidate = _candidate(config, data, compute, supernet, weights, genotype)
+            each_step = _timed(step_of_supernet(config, data, compute, supernet))  # the last: it changes the weights
     return Costs(
-        supernet_step=_timed(supernet_step(config, data, compute)) if searcher.supernet else None,
+        supernet_step=each_step,
         network_step=network_step,
-        candidate=_candidate(config, data, compute, genotype) if searcher.supernet else None,
+        candidate=candidate,
         image=image,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
-        finetuning=_finetuning(config, data, compute, genotype) if config.finetune.epochs else None,
+        finetuning=finetuning,
         rung_step=rung_step,
     )
 
@@ -192,22 +204,32 @@ def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
 
 def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of the training of a throw-away supernet."""
-    supernet = compute.prepare(supernet_training.initial(config, data)).train()
+    return step_of_supernet(config, data, compute, compute.prepare(supernet_training.initial(config, data)))
+
+
+def step_of_supernet(config: Config, data: DataSet, compute: Compute, supernet: Supernet) -> Callable[[int], object]:
+    """(number) → a step of the training of that supernet."""
     return step_of(supernet_training.job(config, data, supernet, compute), compute)
 
 
-def _finetuning(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float:
+def _finetuning(config: Config, data: DataSet, compute: Compute, supernet: Supernet, genotype: Genotype) -> float:
     """The fine-tuning of one candidate on one thread, as a worker does it."""
-    network = compute.prepare(extracted(supernet_training.initial(config, data), genotype))
+    network = compute.prepare(extracted(supernet, genotype))
     job = finetuning_job(network, genotype, config, data, compute)
     with _as_a_worker(compute):
         return job.total_steps() * _timed(step_of(job, compute))
 
 
-def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:
+def _candidate(
+    config: Config,
+    data: DataSet,
+    compute: Compute,
+    supernet: Supernet,
+    weights: Mapping[str, Tensor],
+    genotype: Genotype,
+) -> float | None:
     """One score on one thread, as a worker computes it; None where untrained weights cannot be scored."""
-    initial = supernet_training.initial(config, data)
-    supernet = compute.prepare(supernet_training.initial(config, data)).eval()
+    supernet.eval()
     measure = config.measure
     take = partial(placed, size=measure.batch_size, data=data, compute=compute, memory_gb=config.data.memory_gb)
     images = min(measure.images or len(data.search), len(data.search))
@@ -215,7 +237,7 @@ def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genoty
         space=spaces.get(config.space),
         scored=take(data.search, torch.arange(images)),
         calibration=take(data.train, torch.arange(min(measure.calibration_images, len(data.train)))),
-        initial=initial.state_dict(),
+        initial=weights,
         compute=compute,
         seed=config.seed,
     )
