@@ -11,11 +11,11 @@ from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
+from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
 from lowland.execution.tasks import LocalTasks
 from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
-from lowland.workflow.scoring import threads_of
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 

@@ -22,7 +22,7 @@ from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
 from lowland.core.inference import evaluating
 from lowland.core.seeds import derive, numpy_rng
-from lowland.core.threads import available_cores
+from lowland.core.threads import available_cores, threads_of
 from lowland.data import STANDARD, DataSet, corrupt, order
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
@@ -38,7 +38,7 @@ from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
-from lowland.workflow.scoring import single_thread, threads_of
+from lowland.workflow.scoring import single_thread
 
 PIECE_SECONDS = 0.6
 """Each kind of work is timed for about so long."""
