@@ -129,6 +129,8 @@ class EvaluationPool:
         Raises:
             LowlandError: one ended its workers, or a fault of all.
         """
+        if not tasks:
+            return
         waiting = deque(tasks.items())
         given: deque[tuple[Key, dict[str, Any]]] = deque()
         # As many at a time as there are workers, so that the next leg of a training waits for none of the rest.
