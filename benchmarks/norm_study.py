@@ -22,7 +22,7 @@ from lowland.core.settings import count, merge
 from rung_study import EPOCHS
 
 RESULT = RESULTS / "norm_study.json"
-NORMS = ("batch", "ibn")
+NORMS = ("batch", "ibn", "ibn-quarter")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Instance-batch norm: half of the channels are normalised by their own picture, in all but the last stage."""
+"""Instance-batch norm: a part of the channels is normalised by each picture, in all but the last stage."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ PLAIN = Shape(image_size=16, channels=10, cells=2)
 IBN = replace(PLAIN, norm="ibn")
 
 
-def test_it_is_the_formula_on_each_half() -> None:
+@pytest.mark.parametrize(("share", "own"), [(0.5, 2), (0.25, 1)])
+def test_it_is_the_formula_on_each_part(share: float, own: int) -> None:
     x_NCHW = torch.randn(4, 5, 6, 7, generator=torch.Generator().manual_seed(1)) * 3 + 2
-    layer = InstanceBatchNorm2d(5)
+    layer = InstanceBatchNorm2d(5, share=share)
     for part in (layer.instance, layer.batch):
         nn.init.constant_(part.weight, 2.0)
         nn.init.constant_(part.bias, -1.0)
@@ -36,8 +37,8 @@ def test_it_is_the_formula_on_each_half() -> None:
         variance, mean = torch.var_mean(x, over, correction=0, keepdim=True)
         return 2 * (x - mean) / (variance + 1e-5).sqrt() - 1
 
-    torch.testing.assert_close(y_NCHW[:, :2], normalised(x_NCHW[:, :2], (2, 3)), rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(y_NCHW[:, 2:], normalised(x_NCHW[:, 2:], (0, 2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y_NCHW[:, :own], normalised(x_NCHW[:, :own], (2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(y_NCHW[:, own:], normalised(x_NCHW[:, own:], (0, 2, 3)), rtol=1e-4, atol=1e-5)
 
 
 def test_a_single_channel_has_batch_norm_alone() -> None:
@@ -77,6 +78,17 @@ def test_it_costs_what_batch_norm_costs_and_is_in_all_but_the_last_stage(stem: s
         "reductions.0.residual.0.2",
         "reductions.0.residual.1.2",
     }
+
+
+def test_a_quarter_is_a_norm_of_every_space() -> None:
+    for name in spaces.registered():
+        space = spaces.get(name)
+        shape = Shape(image_size=32, channels=8, cells=space.default_supernet["cells"], norm="ibn-quarter")
+        (genotype,) = samples(space, 1, seed=2)
+        network = space.network(genotype, shape)
+        mixed = [m for m in network.modules() if isinstance(m, InstanceBatchNorm2d)]
+        assert mixed
+        assert all(m.split[0] == sum(m.split) // 4 for m in mixed)
 
 
 @pytest.mark.parametrize(("name", "cells"), [("darts", 3), ("darts", 8), ("mobilenetv3", 1), ("mobilenetv3-small", 1)])

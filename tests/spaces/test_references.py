@@ -168,6 +168,6 @@ def test_a_reference_with_another_norm() -> None:
     plain = find("resnet-cell", "nasbench201", 28).own_shape(replace(shape, norm="batch"), "nasbench201")
     assert plain.norm == "batch"
     assert find("nasbench201:3,3,1,0,2,4@ibn", "darts", 28).own_shape(shape, "darts").norm == "ibn"
-    with pytest.raises(ConfigError, match="asks for a norm 'foo'; known are batch and ibn"):
+    with pytest.raises(ConfigError, match="asks for a norm 'foo'; known are batch, ibn and ibn-quarter"):
         find("resnet-cell@foo", "nasbench201", 28)
     assert find("mobilenetv3@ibn", "nasbench201", 28).own_shape(shape, "nasbench201").norm == "ibn"

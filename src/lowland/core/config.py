@@ -179,7 +179,7 @@ class SearchConfig(Section):
     growths: tuple[Growth, ...] = Field(
         (), description="finalists: growths (as network.growth) tried for each; default: network.growth alone"
     )
-    norms: tuple[Literal["batch", "ibn"], ...] = Field(
+    norms: tuple[Literal["batch", "ibn", "ibn-quarter"], ...] = Field(
         (), description="finalists: norms (as network.norm) tried for each; default: network.norm alone"
     )
     hand_written: bool = Field(
@@ -228,10 +228,10 @@ class NetworkConfig(Section):
         description="channels of a stage over those of the one before (NAS-Bench-201, DARTS; published: 2); below 2 "
         "early stages are wider, so that as many parameters have more multiply-accumulates",
     )
-    norm: Literal["batch", "ibn"] = Field(
+    norm: Literal["batch", "ibn", "ibn-quarter"] = Field(
         "batch",
         description="normalisation: batch norm as published, or instance-batch norm in all but the last stage, which "
-        "gains on images of other conditions (IBN-Net, ECCV 2018)",
+        "gains on images of other conditions: instance norm for half of the channels (IBN-Net, ECCV 2018) or a quarter",
     )
 
 

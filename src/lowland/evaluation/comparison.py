@@ -18,7 +18,7 @@ MORE_MACS = 1.1
 """From this ratio on a sentence says that the delivered network computes more than the reference."""
 
 
-NORMS = {"batch": "batch norm everywhere", "ibn": "instance-batch norm"}
+NORMS = {"batch": "batch norm everywhere", "ibn": "instance-batch norm", "ibn-quarter": "instance-batch norm"}
 """What a norm is called."""
 
 

@@ -131,7 +131,8 @@ def find(text: str, space: str, image_size: int) -> Reference:
             raise ConfigError(f"{text} asks for another norm in a network of no search space; leave @{norm} out")
         return replace(found, name=f"{found.name}@{norm}", norm=norm)  # type: ignore[arg-type]  # one of Norm
     if bare in names() and norm != "pretrained":
-        raise ConfigError(f"reference {text} asks for a norm {norm!r}; known are {' and '.join(get_args(Norm))}")
+        *others, last = get_args(Norm)
+        raise ConfigError(f"reference {text} asks for a norm {norm!r}; known are {', '.join(others)} and {last}")
     kind, colon, rest = text.partition(":")
     if kind == "timm" and colon:
         from lowland.spaces.timm_networks import TimmReference  # here: timm is an extra

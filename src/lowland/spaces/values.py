@@ -20,8 +20,8 @@ def with_gene(genotype: Genotype, gene: int, value: int) -> Genotype:
 Stem = Literal["auto", "cifar", "imagenet"]
 ClassifierCount = Literal["in*out", "profiler"]
 
-Norm = Literal["batch", "ibn"]
-"""Batch norm everywhere, or in all but the last stage half batch and half instance norm (`spaces.norms`)."""
+Norm = Literal["batch", "ibn", "ibn-quarter"]
+"""Batch norm everywhere, or instance norm for a half or quarter of the channels in all but the last stage."""
 
 PUBLISHED_GROWTH = 2.0
 """Channels double where the resolution halves, in all published networks of stages."""
@@ -46,7 +46,7 @@ class Shape:
         stem: `cifar` keeps the resolution, `imagenet` divides it by 2, 4 or 8 (the space says which), `auto` picks.
         growth: g, channels of a stage over those of the one before: stage s has round(C·g^s). Below 2 a network of so
             many parameters has more multiply-accumulates, since its early stages are wider.
-        norm: `batch`, or `ibn` for instance-batch norm in all but the last stage (`spaces.norms`).
+        norm: `batch`, or `ibn`, `ibn-quarter` for instance-batch norm in all but the last stage (`spaces.norms`).
     """
 
     in_channels: int = 3

@@ -299,9 +299,9 @@ class DartsNetwork(FeatureNetwork):
         self.cells = nn.ModuleList(
             Cell(layout, both[layout.reduction], pool_norm=options.like_supernet) for layout in layouts
         )
-        if shape.norm == "ibn":
+        if shape.norm != "batch":
             last = max((index for index, layout in enumerate(layouts) if layout.reduction), default=0)
-            mix_norms(self.stem, *self.cells[:last])
+            mix_norms(shape.norm, self.stem, *self.cells[:last])
         self.classifier = nn.Linear(layouts[-1].c_out, shape.num_classes)
         self.auxiliary: AuxiliaryHead | None = None
         self.auxiliary_cell = 2 * len(layouts) // 3

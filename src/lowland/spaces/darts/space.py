@@ -69,7 +69,7 @@ class Darts(Space):
 
     name = "darts"
     grows = True
-    norms = ("batch", "ibn")
+    norms = ("batch", "ibn", "ibn-quarter")
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
     gene_names = tuple(f"{kind} {node + 2}←{source}" for kind in KINDS for node, source in EDGES)

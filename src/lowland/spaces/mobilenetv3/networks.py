@@ -255,9 +255,9 @@ class MobileNetV3Network(FeatureNetwork):
         self.stem = make_stem(design, shape)
         self.first = InvertedResidual(first_plan(design, shape))
         self.cells = nn.ModuleList(Cell(plan) for plan in plans)
-        if shape.norm == "ibn":
+        if shape.norm != "batch":
             last = max((index for index, plan in enumerate(plans) if plan.stride > 1), default=0)
-            mix_norms(self.stem, self.first, *self.cells[:last])
+            mix_norms(shape.norm, self.stem, self.first, *self.cells[:last])
         self.head = make_head(design, shape)
 
     def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:

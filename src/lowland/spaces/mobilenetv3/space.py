@@ -50,7 +50,7 @@ class ElasticMobileNetV3(Space):
     design: ClassVar[Design]
     default_supernet: Mapping[str, int] = MappingProxyType({"channels": WIDTH, "cells": 1})
     width_step = 1
-    norms = ("batch", "ibn")
+    norms = ("batch", "ibn", "ibn-quarter")
 
     # --- genotypes -----------------------------------------------------------------------------------------------
 

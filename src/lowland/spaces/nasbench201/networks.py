@@ -200,8 +200,8 @@ class NasBench201Network(_Trunk, FeatureNetwork):
 
     def __init__(self, genotype: Genotype, shape: Shape, options: NetworkOptions) -> None:
         super().__init__(shape, lambda width: Cell(genotype.genes, width, affine=not options.like_supernet))
-        if shape.norm == "ibn":
-            mix_norms(self.stem, self.reductions[0], *self.cells[: (_STAGES - 1) * shape.cells])
+        if shape.norm != "batch":
+            mix_norms(shape.norm, self.stem, self.reductions[0], *self.cells[: (_STAGES - 1) * shape.cells])
         self.drop_path = options.drop_path
         self.feature_info = feature_info(shape)
 

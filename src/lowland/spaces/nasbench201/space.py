@@ -74,7 +74,7 @@ class NasBench201(Space):
     gene_names = GENE_NAMES
     width_step = 1
     grows = True
-    norms = ("batch", "ibn")
+    norms = ("batch", "ibn", "ibn-quarter")
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
     references = MappingProxyType(
