@@ -80,8 +80,8 @@ class EvaluationContext:
         learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
         portable: The networks as they travel to other processes, by rank; empty where nothing does.
         threads: CPU threads of what may be computed in other processes; None: those of this one.
-        ahead: Computes parts in other processes: (task of each part by its name) → the names, each as soon as that part
-            is kept; None where there are none, and `part` computes all.
+        ahead: Computes parts in other processes: (task of each part by its name) → how many there are then, after each
+            that was lacking and is kept now; None where there are no such processes, and `part` computes all.
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the
             recipe that trained it; ConfigError where it began with weights that they cannot have.
         place: (suite) → the first network as a source of backbones, and where a suite of a dense task keeps its
@@ -100,7 +100,7 @@ class EvaluationContext:
     supernet: Inherited | None = None
     portable: Mapping[str, Portable] = field(default_factory=dict)
     threads: int | None = None
-    ahead: Callable[[Mapping[str, JudgingTask]], Iterator[str]] | None = None
+    ahead: Callable[[Mapping[str, JudgingTask]], Iterator[int]] | None = None
     trial: Callable[[bool], Trial] | None = None
     place: Callable[[str], Place] | None = None
 

@@ -83,7 +83,7 @@ class CorruptionSuite(Suite[ShiftResults]):
 
     def _ahead(
         self,
-        ahead: Callable[[Mapping[str, JudgingTask]], Iterator[str]],
+        ahead: Callable[[Mapping[str, JudgingTask]], Iterator[int]],
         corrupted: CorruptedImages,
         names: Sequence[str],
         context: EvaluationContext,
@@ -99,8 +99,9 @@ class CorruptionSuite(Suite[ShiftResults]):
             for severity in self.config.severities
         }
         batches = -(-count // context.batch_size)
-        for done, _ in enumerate(ahead(tasks), start=1):
-            progress(done * batches, len(tasks) * batches)
+        for done in ahead(tasks):
+            for batch in range(batches):
+                progress((done - 1) * batches + batch + 1, len(tasks) * batches)
 
     def figures(self, results: ShiftResults) -> dict[str, list[Figure]]:
         """Mean top-1 accuracy over corruptions and severities."""

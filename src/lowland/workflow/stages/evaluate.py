@@ -207,13 +207,12 @@ class Judging:
             self.pool.attend()
         return value
 
-    def ahead(self, of: str, digest: str, pool: EvaluationPool, tasks: Mapping[str, JudgingTask]) -> Iterator[str]:
-        """The names of parts, each as soon as it is kept; those that are not there are computed in other processes."""
-        missing = {name: task for name, task in tasks.items() if self._kept(of, digest, name) is None}
-        yield from (name for name in tasks if name not in missing)
-        for name, value in pool.judged(missing):
+    def ahead(self, of: str, digest: str, pool: EvaluationPool, tasks: Mapping[str, JudgingTask]) -> Iterator[int]:
+        """How many parts there are, after each that was lacking, was computed in another process and is kept now."""
+        lacking = {name: task for name, task in tasks.items() if self._kept(of, digest, name) is None}
+        for done, (name, value) in enumerate(pool.judged(lacking), start=len(tasks) - len(lacking) + 1):
             self._keep(of, digest, name, value)
-            yield name
+            yield done
 
     def _kept(self, of: str, digest: str, name: str) -> dict[str, Any] | None:
         run, file = self.session.run, _part(of, name)
