@@ -228,3 +228,20 @@ def test_every_candidate_is_settled_once_whatever_happens(seed: int, count: int,
             dispatcher.join(str(made), made % 2)
             made += 1
     assert order == list(range(count))
+
+
+def test_what_is_late_is_told_by_the_kind_of_the_batch_that_takes_longest() -> None:
+    found = times.Times()
+    found.begin()
+    assert not found.known
+    found.expect("judging")
+    found.add(0.2, "judging")
+    assert found.short()
+    found.expect("leg")
+    found.add(40.0, "leg")
+    assert not found.short()
+    assert (found.seems_slow(), found.deadline()) == (80.0, 200.0)
+    found.begin()
+    assert not found.known
+    found.expect("judging")  # times of a kind are kept
+    assert found.short()

@@ -18,6 +18,7 @@ from lowland.training import supernet as supernet_training
 from lowland.workflow import pipeline, searchers, timing
 from lowland.workflow.budget import scaled, within
 from lowland.workflow.presets import assemble
+from lowland.workflow.rungs import rungs
 from lowland.workflow.timing import Costs, costs, seconds
 from whole_runs import TINY, Command
 
@@ -42,6 +43,28 @@ def test_every_stage_is_a_sum_of_pieces(data: DataSet) -> None:
     corrupted, curves = 60 * 2 * 2, 60 * 2 * 2 * 2
     assert found["evaluate"] == pytest.approx((len(data.test) + corrupted + curves) * 1e-3 + corrupted * 1e-3)
     assert list(seconds(config, data, PIECE, "search")) == ["supernet", "search"]
+
+
+def test_references_train_beside_what_is_judged_and_are_judged_after(data: DataSet) -> None:
+    piece = replace(PIECE, reference_step=0.3, reference_processes=2)
+    asked = ["classification", "corruptions", "landscape", "references"]
+    corrupted, curves = 60 * 2 * 2, 60 * 2 * 2 * 2
+    for seeds, trainings in ((1, 1), (2, 3)):
+        options = {"references": {"seeds": seeds}}
+        config = assemble(TINY, {"evaluate": {"suites": asked, "options": options}})
+        before = (len(data.test) + curves + corrupted) * 1e-3 + corrupted * 1e-3
+        after = (trainings + 1) * (len(data.test) + corrupted) * 1e-3 + corrupted * 1e-3
+        longest = 72 * 0.3 if trainings == 1 else (trainings * 72 * 0.3 + before) / 2
+        assert seconds(config, data, piece, "report")["evaluate"] == pytest.approx(longest + after / 2)
+
+
+def test_judging_at_rungs_counts(data: DataSet) -> None:
+    config = assemble(TINY, {"search": {"finalists": 4, "halving": 2}})
+    piece = replace(PIECE, rung_step=0.1, rung_processes=2)
+    more = seconds(config, data, replace(piece, rung_judging=1.0), "search")["search"]
+    designs = sum(rung.designs for rung in rungs(config, data, 4))
+    assert designs >= 6
+    assert more == pytest.approx(seconds(config, data, piece, "search")["search"] + designs / 2)
 
 
 @pytest.mark.parametrize("budget", [30.0, 60.0, 200.0])

@@ -87,11 +87,13 @@ class Dispatcher:
         if self._kind is None or kind != self._kind:
             self._kind = kind
             self._times.clear()
+        self._times.begin()
 
-    def extend(self) -> None:
-        """One more candidate, or other task, at the end of the batch."""
+    def extend(self, kind: Hashable = None) -> None:
+        """One more candidate, or other task, at the end of the batch; of a kind of its own within the batch."""
         heappush(self._waiting, len(self._tasks))
-        self._tasks.append(Task())
+        self._tasks.append(Task(kind=kind))
+        self._times.expect(kind)
         self._done.append(False)
 
     @property
@@ -229,7 +231,7 @@ class Dispatcher:
                 self._alone.add(index)
             return
         if isinstance(found, Scored | Gave) and head:
-            self._times.add(seconds)
+            self._times.add(seconds, task.kind)
         for other in task.runners:  # overtaken; one that does not even come back is ended after a while
             heappush(self._overtaken, (now + self._times.deadline(), self._workers[other].tickets[0], other))
         self._settle(index, found)

@@ -53,8 +53,9 @@ class Counts:
 
 @dataclass
 class Task:
-    """One candidate of the batch."""
+    """One candidate of the batch, of a kind within it."""
 
+    kind: Hashable = None
     losses: int = 0
     crashes: int = 0
     first: Shortage | None = None

@@ -11,11 +11,11 @@ from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
+from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
 from lowland.execution.tasks import LocalTasks
 from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
-from lowland.workflow.scoring import threads_of
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 
@@ -65,6 +65,29 @@ class ExecutorSuite:
     @pytest.mark.parametrize("size", [1, 2, 5])
     def test_chains_give_what_they_give_in_the_calling_process(self, size: int, tmp_path: Path) -> None:
         assert self.chained(Case(tmp_path), size) == CHAINED
+
+    def test_chains_may_be_added_while_others_are_under_way(self, tmp_path: Path) -> None:
+        first, second = (Link(Case(tmp_path), Genotype("toy", (place, place, 1)), left=place) for place in (3, 1))
+        at, here = {0: first, 1: second}, Linked()
+
+        def following(chain: int, given: Gave | ScoringFailure) -> Link | None:
+            after = at[chain].next()
+            at[chain] = after or at[chain]
+            return after
+
+        made: Executor = EXECUTORS.load(self.name)(2, PrepareLinks(), threads=2)
+        with made as executor, threads_of(2):
+            under_way = executor.open_chains(following, LocalTasks(lambda task: here("ask", task)))
+            assert (under_way.left, under_way.turn()) == (0, [])
+            assert under_way.add("ask", first) == 0
+            found = under_way.turn()
+            assert found
+            assert under_way.add("ask", second) == 1
+            found += under_way.turn(wait=False)
+            while under_way.left:
+                found += under_way.turn()
+        for chain, place in ((0, 3), (1, 1)):
+            assert [given.value for of, given in found if of == chain and isinstance(given, Gave)] == CHAINED[place]
 
     def test_a_chain_survives_memory_that_is_short_once_and_lost_workers(self, tmp_path: Path) -> None:
         fault = "killed" if self.kills else "memory"
