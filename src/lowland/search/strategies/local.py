@@ -49,12 +49,11 @@ class Local(Strategy):
         def propose(number: int) -> list[Proposal]:
             nonlocal started
             known.update(each.key for each in state.taken[len(known) :])
-            for climb in climbs.copy():
+            for climb in climbs:
                 found = climb.further(state, values, known, wanted - number)
                 if found:
                     return [Proposal(genotype, climb.start, "neighbour") for genotype in found]
-                if climb.ended:
-                    climbs.remove(climb)
+            climbs[:] = (climb for climb in climbs if not climb.ended)
             first = state.randoms(started, range(1))
             if first:
                 climbs.append(Climb(started, first[0].genotype))
