@@ -58,9 +58,9 @@ class Scorer:
         """One by one."""
         return self.executor.scores("benchmark", genotypes, self.local)
 
-    def groups(self, genotypes: list[Genotype]) -> Any:
+    def stream(self, more: Any) -> Any:
         """Those together that are known together."""
-        return self.executor.groups("benchmark", genotypes, self.local)
+        return self.executor.stream("benchmark", more, self.local)
 
 
 def simulate(workers: int, candidates: int, weather: Weather, folder: Path) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def test_data_sets(lowland: Command) -> None:
 def test_status(lowland: Command, tmp_path: Path) -> None:
     found = json.loads(lowland("status", relocated(GOLDEN / "evolution", tmp_path / "run"), "--json").out)
     keys = ["path", "created", "lowland", "active", "checkpoints", "writer", "stages", "progress", "seconds_left"]
-    keys += ["best", "progress_lost"]
+    keys += ["best", "lag", "progress_lost"]
     assert list(found) == keys
 
 

@@ -75,6 +75,17 @@ def test_the_best_so_far_has_a_score_or_a_place() -> None:
         assert said in status_lines(status | {"best": best})
 
 
+def test_a_search_without_generations_says_so() -> None:
+    stages = {name: {"status": "running", "seconds": 2.0, "facts": {}} for name in ("supernet", "search")}
+    status: dict[str, Any] = {
+        "path": "runs/a", "created": "now", "active": True, "checkpoints": None, "progress_lost": False,
+        "stages": stages, "progress": None, "seconds_left": None, "best": None, "lag": 0,
+    }  # fmt: skip
+    said = [line for line in status_lines(status) if "no generations (search.lag=0)" in line]
+    assert [line.split()[0] for line in said] == ["search"]
+    assert "generations" not in "\n".join(status_lines(status | {"lag": None}))
+
+
 def test_progress_that_is_missing_is_told_where_a_stage_was_interrupted() -> None:
     stages = {"search": {"status": "interrupted", "seconds": 2.0, "facts": {}}}
     status: dict[str, Any] = {

@@ -16,8 +16,9 @@ from lowland.core.device import resolve
 from lowland.core.errors import ConfigError, RunError
 from lowland.core.monitor import Monitor
 from lowland.evaluation.comparison import Hits
-from lowland.evaluation.contest import ShiftedImages, Terms, Training
+from lowland.evaluation.contest import Training
 from lowland.evaluation.references import Trial, references_result
+from lowland.evaluation.terms import ShiftedImages, Terms
 from lowland.spaces import Shape
 from lowland.spaces.references import find
 from lowland.store.checkpoint_file import CheckpointFile

@@ -73,6 +73,31 @@ def test_short_candidates_go_two_at_a_time_and_only_the_running_one_is_blamed() 
     assert next(dispatcher.assignments(0.03)).index == 2
 
 
+def test_an_answer_that_is_lost_with_its_worker_blames_nobody_but_what_was_running() -> None:
+    dispatcher = of(9, "a")
+    first = given_out(dispatcher)["a"]
+    dispatcher.answered("a", first.ticket, GOOD, 0.01)
+    for name in "bc":
+        _, second = dispatcher.assignments(0.02)
+        dispatcher.lost(str(second.worker), Ending("killed by SIGSEGV", own=True, began=second.ticket))
+        dispatcher.join(name, name)
+    found = {index: each.found for index, each in dispatcher.settled_in_any_order()}
+    assert isinstance(found[2], ScoringFailure)
+    assert 1 not in found
+    assert [each.index for each in dispatcher.assignments(0.03)] == [1, 3]
+
+
+def test_a_worker_that_dies_after_all_its_answers_blames_nobody() -> None:
+    dispatcher = of(9, "a")
+    first = given_out(dispatcher)["a"]
+    dispatcher.answered("a", first.ticket, GOOD, 0.01)
+    assert [each.index for each in dispatcher.assignments(0.02)] == [1, 2]
+    dispatcher.lost("a", Ending("gone", began=first.ticket))
+    assert dispatcher.counts.retried == 0
+    dispatcher.join("b", "b")
+    assert [each.index for each in dispatcher.assignments(0.03)] == [1, 2]
+
+
 def test_losses_never_fail_a_candidate_and_stop_the_search_in_the_end() -> None:
     dispatcher = of(1, "0")
     for attempt in range(dispatch.TRIES + dispatch.ALONE):
@@ -203,3 +228,20 @@ def test_every_candidate_is_settled_once_whatever_happens(seed: int, count: int,
             dispatcher.join(str(made), made % 2)
             made += 1
     assert order == list(range(count))
+
+
+def test_what_is_late_is_told_by_the_kind_of_the_batch_that_takes_longest() -> None:
+    found = times.Times()
+    found.begin()
+    assert not found.known
+    found.expect("judging")
+    found.add(0.2, "judging")
+    assert found.short()
+    found.expect("leg")
+    found.add(40.0, "leg")
+    assert not found.short()
+    assert (found.seems_slow(), found.deadline()) == (80.0, 200.0)
+    found.begin()
+    assert not found.known
+    found.expect("judging")  # times of a kind are kept
+    assert found.short()

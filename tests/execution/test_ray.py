@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from lowland.core.errors import ConfigError
+from lowland.core.genotype import Genotype
 from lowland.execution import ray as ray_module
 from lowland.execution.ray import Ray, join, versions
+from lowland.testing.processes import Case, Prepare
 from whole_runs import Command
 
 
@@ -63,3 +66,17 @@ def test_a_worker_of_another_lowland_is_refused() -> None:
     found = worker.begin(lambda: None, {**versions(), "lowland": "0.0.1"})  # type: ignore[arg-type, return-value]
     assert isinstance(found, ConfigError)
     assert "but this run lowland 0.0.1; install the same version on every machine" in str(found)
+
+
+def test_an_actor_notes_what_it_begins_and_python_how_it_crashes(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    assert ray_module._note(str(note)) == (None, "")
+    scorer = ray_module._Scorer()
+    scorer._measure = Prepare()()
+    with note.open("wb", buffering=0) as file:
+        scorer._note = file.fileno()
+        for ticket in (7, 123):
+            scorer.score(ticket, Case(tmp_path), Genotype("toy", (1, 1, 1)))
+        file.write(b"Fatal Python error: Segmentation fault\n\nCurrent thread")
+    assert ray_module._note(str(note)) == (123, "Fatal Python error: Segmentation fault")
+    assert not note.exists()

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 
 from lowland.core.config import Config
+from lowland.core.device import resolve
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.settings import duration
 from lowland.data import DataSet, load
-from lowland.workflow import pipeline, searchers
+from lowland.training import supernet as supernet_training
+from lowland.workflow import pipeline, searchers, timing
 from lowland.workflow.budget import scaled, within
 from lowland.workflow.presets import assemble
+from lowland.workflow.rungs import rungs
 from lowland.workflow.timing import Costs, costs, seconds
 from whole_runs import TINY, Command
 
@@ -40,6 +43,28 @@ def test_every_stage_is_a_sum_of_pieces(data: DataSet) -> None:
     corrupted, curves = 60 * 2 * 2, 60 * 2 * 2 * 2
     assert found["evaluate"] == pytest.approx((len(data.test) + corrupted + curves) * 1e-3 + corrupted * 1e-3)
     assert list(seconds(config, data, PIECE, "search")) == ["supernet", "search"]
+
+
+def test_references_train_beside_what_is_judged_and_are_judged_after(data: DataSet) -> None:
+    piece = replace(PIECE, reference_step=0.3, reference_processes=2)
+    asked = ["classification", "corruptions", "landscape", "references"]
+    corrupted, curves = 60 * 2 * 2, 60 * 2 * 2 * 2
+    for seeds, trainings in ((1, 1), (2, 3)):
+        options = {"references": {"seeds": seeds}}
+        config = assemble(TINY, {"evaluate": {"suites": asked, "options": options}})
+        before = (len(data.test) + curves + corrupted) * 1e-3 + corrupted * 1e-3
+        after = (trainings + 1) * (len(data.test) + corrupted) * 1e-3 + corrupted * 1e-3
+        longest = 72 * 0.3 if trainings == 1 else (trainings * 72 * 0.3 + before) / 2
+        assert seconds(config, data, piece, "report")["evaluate"] == pytest.approx(longest + after / 2)
+
+
+def test_judging_at_rungs_counts(data: DataSet) -> None:
+    config = assemble(TINY, {"search": {"finalists": 4, "halving": 2}})
+    piece = replace(PIECE, rung_step=0.1, rung_processes=2)
+    more = seconds(config, data, replace(piece, rung_judging=1.0), "search")["search"]
+    designs = sum(rung.designs for rung in rungs(config, data, 4))
+    assert designs >= 6
+    assert more == pytest.approx(seconds(config, data, piece, "search")["search"] + designs / 2)
 
 
 @pytest.mark.parametrize("budget", [30.0, 60.0, 200.0])
@@ -123,3 +148,22 @@ def test_what_candidates_are_tuned_for_is_in_the_plan(data: DataSet) -> None:
     assert piece.finetuning > 0
     more = seconds(config, data, replace(PIECE, finetuning=2.0), "search")["search"]
     assert more == pytest.approx(5 * seconds(config, data, PIECE, "search")["search"])
+
+
+@pytest.mark.parametrize("epochs", [0, 1])
+def test_the_pieces_of_a_supernet_are_timed_on_one(epochs: int, data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    initial = supernet_training.initial
+
+    def counted(*given: Any) -> Any:
+        made.append(initial(*given))
+        return made[-1]
+
+    monkeypatch.setattr(supernet_training, "initial", counted)
+    monkeypatch.setattr(timing, "PIECE_SECONDS", 0.0)
+    config = assemble(TINY, {"finetune": {"epochs": epochs}})
+    found = costs(config, data, resolve(config.compute))
+    assert len(made) == 1
+    assert found.supernet_step
+    assert found.candidate
+    assert (found.finetuning is None) == (epochs == 0)

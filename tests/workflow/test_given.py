@@ -57,6 +57,8 @@ def test_a_genotype_brings_its_space(lowland: Command) -> None:
         (("--genotype", "resnet-cell", "--searcher", "darts"), "--genotype belongs to --searcher given"),
         (("--searcher", "given"), "searcher given needs genotypes: add --genotype published:NAME"),
         (("--genotype", "resnet-cell", "--strategy", "random"), "search.strategy=random proposes candidates"),
+        (("--genotype", "resnet-cell", "--set", "search.lag=3"), "search.lag=3 says which scores a proposal may see"),
+        (("--strategy", "random", "--set", "search.lag=3"), "search.strategy=random looks at none, or cannot go"),
     ],
 )
 def test_what_is_no_genotype_of_the_run_is_refused(words: tuple[str, ...], sentence: str, lowland: Command) -> None:

@@ -93,6 +93,7 @@ def test_published_recipes() -> None:
         ),
         ({"search": {"strategy": "random"}}, r"search.strategy=random proposes candidates to searcher one-shot"),
         ({"search": {"finalists": 3}}, "search.finalists orders scored candidates"),
+        ({"search": {"lag": 3}}, "search.lag=3 says which scores .* search.searcher=darts scores none"),
         ({"search": {"searcher": "pc-darts", "options": {"pc-darts": {"partial": 3}}}}, "a multiple of partial=3"),
         ({"supernet": {"optimizer": "adamw"}, "search": {"options": {"darts": {"order": "second"}}}}, "step of SGD"),
         ({"search": {"searcher": "dropnas", "options": {"dropnas": {"order": "second"}}}}, "of its own; leave it out"),

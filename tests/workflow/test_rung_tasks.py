@@ -21,6 +21,7 @@ from lowland.execution import local as local_module
 from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
+from lowland.training.legs import Trained
 from lowland.workflow import pipeline, rung_tasks, rungs, scoring
 from lowland.workflow.halving import Halving
 from whole_runs import copied, made
@@ -116,7 +117,7 @@ def test_a_stop_between_legs_changes_nothing(
     legs: list[str] = []
     keep = rung_tasks.SideBySide._next
 
-    def counted(self: rung_tasks.SideBySide, design: Any, found: rung_tasks.Trained) -> Any:
+    def counted(self: rung_tasks.SideBySide, design: Any, found: Trained) -> Any:
         legs.append(design.key)
         return keep(self, design, found)
 
@@ -193,7 +194,7 @@ def test_worker_processes_that_are_killed(
         begin(self, *what, **named)
         pools.append(self)
 
-    def killing(self: rung_tasks.SideBySide, design: Any, found: rung_tasks.Trained) -> Any:
+    def killing(self: rung_tasks.SideBySide, design: Any, found: Trained) -> Any:
         for process in pools[-1].processes:
             if pools[-1].dispatcher.knows(process) and len(killed) < 3 and process not in killed:
                 killed.add(process)

@@ -125,13 +125,21 @@ def test_results_that_no_longer_hold_are_dropped(finished: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suite", "stage", "unit", "kept"),
-    [("corruptions", "corruptions", 3, 2), ("landscape", "loss curves", 1, 1), ("darkness", "darkness", 1, 1)],
+    ("suite", "stage", "unit", "kept", "workers"),
+    [
+        ("corruptions", "corruptions", 3, 2, 1),
+        ("corruptions", "corruptions", 3, 3, 2),  # what comes from a worker is kept before it is told
+        ("landscape", "loss curves", 1, 1, 2),
+        ("darkness", "darkness", 1, 1, 2),
+    ],
 )
 def test_a_stop_loses_one_part_at_most(
-    suite: str, stage: str, unit: int, kept: int, finished: Path, tmp_path: Path, asked: list[str]
+    suite: str, stage: str, unit: int, kept: int, workers: int, finished: Path, tmp_path: Path, asked: list[str]
 ) -> None:
-    change = {"evaluate": {"suites": ALL.split(","), "batch_size": 60, "options": {"landscape": {"draws": 3}}}}
+    change = {
+        "evaluate": {"suites": ALL.split(","), "batch_size": 60, "options": {"landscape": {"draws": 3}}},
+        "search": {"workers": workers},
+    }
     whole = copied(finished, tmp_path / "whole")
     pipeline.resume(whole, last="evaluate", changes=[change])
     asked.clear()

@@ -175,6 +175,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
             text += f", {progress['done']} of {progress['total']}"
             if stage["status"] == "running" and status["seconds_left"] is not None:
                 text += f", {clock(status['seconds_left'])} left"
+        if name == "search" and status.get("lag") is not None:
+            text += f", no generations (search.lag={status['lag']})"
         rows.append((name, text))
         if status["active"] and progress is not None and progress["stage"] == name and progress.get("lull"):
             rows.append(("", progress["lull"]))

@@ -149,6 +149,11 @@ class SearchConfig(Section):
         "Once-for-All; the same but in elastic spaces, where few networks have shallow stages",
     )
     strategy: str = Field("evolution", description="one-shot: what proposes candidates")
+    lag: Annotated[int, Field(ge=0)] | None = Field(
+        None,
+        description="one-shot: no generations; each candidate is chosen by the scores of all those before it but the "
+        "latest so many, so that about as many workers need not wait; it decides what is found; default: generations",
+    )
     shortlist: Annotated[int, Field(ge=0)] = Field(
         0,
         description="how many of the best to order anew by shortlist_measure, before any finalists; 0: none",
@@ -321,8 +326,9 @@ class ComputeConfig(Section):
     )
     task_threads: Positive | None = Field(
         None,
-        description="CPU threads of each training that others may run beside (finalists); as many train at a time as "
-        "cores allow, in at most search.workers processes, with the same results; default: 1",
+        description="CPU threads of each training that others may run beside (finalists, references); as many train at "
+        "a time as cores allow, in at most search.workers processes, with the same results; default: 1 for finalists, "
+        "half of compute.threads for references, of which there are few",
     )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(
@@ -331,7 +337,9 @@ class ComputeConfig(Section):
     )
     checkpoint_seconds: Rate = Field(30.0, description="time between checkpoints of a training, seconds")
     executor: str = Field(
-        "local", description="what scores candidates and trains finalists where search.workers are several"
+        "local",
+        description="what scores candidates, trains finalists and references, and judges under corruption where "
+        "search.workers are several",
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -27,6 +28,17 @@ def usable_threads() -> int:
     # OpenMP's form is one number for each level of nesting; it ignores what is no such list, and says so itself.
     outermost = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return min(share, int(outermost)) if outermost.isdecimal() and int(outermost) > 0 else share
+
+
+@contextmanager
+def threads_of(count: int) -> Iterator[None]:
+    """Within the block torch computes with so many threads in this process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def time_threads(

@@ -7,95 +7,34 @@ a contest that goes on ends in the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lowland.core.config import RetrainConfig
-from lowland.core.device import Compute
 from lowland.core.errors import RunError
 from lowland.core.files import json_text
-from lowland.core.genotype import Genotype
 from lowland.core.memory import memory_short
-from lowland.core.monitor import Monitor
 from lowland.core.seeds import derive
-from lowland.data import CorruptedImages, DataSet, MemorySplit
 from lowland.delivery import network as delivery
-from lowland.evaluation.classification import predict, ranks
 from lowland.evaluation.comparison import Hits, packed, unpacked
+from lowland.evaluation.contest_judging import JUDGING, judged, kept_json
+from lowland.evaluation.tasks import ReferenceTraining
+from lowland.evaluation.terms import Terms
 from lowland.spaces import Shape
 from lowland.spaces.reference import Reference
 from lowland.store import inside
 from lowland.store.checkpoint_file import CheckpointFile
 from lowland.store.tensors import from_safetensors, to_safetensors
-from lowland.training import network as network_training
+from lowland.training.legs import Trained
 from lowland.training.loop import fit
 
 TRAINED, JUDGED, CHECKPOINT, WEIGHTS = "trained.json", "judged.json", "checkpoint.safetensors", "network.safetensors"
-JUDGING = "judging"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShiftedImages:
-    """Corrupted test images to judge on.
-
-    Attributes:
-        images: The images.
-        names: Corruptions.
-        severities: Levels of each.
-        limit: Only the first so many images; None: all.
-        source: Where they come from, so that others are not taken for them; it is not kept in plain text.
-    """
-
-    images: CorruptedImages
-    names: tuple[str, ...]
-    severities: tuple[int, ...]
-    limit: int | None = None
-    source: str = ""
-
-    @property
-    def count(self) -> int:
-        """Images judged, M."""
-        return min(len(self.images), self.limit or len(self.images))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Terms:
-    """What is the same for all networks of a contest.
-
-    Attributes:
-        recipe: How each is trained.
-        data: On what, and the test images.
-        compute: Where.
-        seed: Of the first training of each network; the others have the next ones.
-        batch_size: Images per forward pass when judging.
-        shifted: Corrupted test images; None: judged on clean ones only.
-        checkpoint_seconds: Time between two checkpoints.
-        monitor: Hears how it goes, and asks for a stop.
-    """
-
-    recipe: RetrainConfig
-    data: DataSet
-    compute: Compute
-    seed: int
-    batch_size: int
-    shifted: ShiftedImages | None
-    checkpoint_seconds: float
-    monitor: Monitor
-
-    def followed_by(self, reference: Reference) -> RetrainConfig:
-        """The recipe without what this network lacks."""
-        return self.recipe.model_copy(update=dict.fromkeys(self.lacking(reference), 0.0))
-
-    def lacking(self, reference: Reference) -> tuple[str, ...]:
-        """Settings that the recipe has and this network cannot follow."""
-        return tuple(name for name in reference.lacks if getattr(self.recipe, name))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +77,7 @@ class Training:
 
     def facts(self, terms: Terms) -> dict[str, Any] | None:
         """What `trained.json` holds, or None where the training is not finished, or was another one."""
-        found = _json(self.root, self.file(TRAINED))
+        found = kept_json(self.root, self.file(TRAINED))
         if found is None or found.get("task") != self.task(terms):
             return None
         try:
@@ -156,15 +95,38 @@ class Training:
             InterruptedRun: the monitor asked for a stop; the checkpoint is kept.
             DivergedError: the loss is no longer finite.
         """
+        of, checkpoints = self.described(terms), self.checkpoints()
+        with terms.threaded:
+            network = terms.compute.prepare(of.network())
+            history = fit(
+                of.job(network, terms.data, terms.compute),
+                checkpoints=checkpoints,
+                checkpoint_seconds=terms.checkpoint_seconds,
+                monitor=terms.monitor,
+            )
+        return self._finish(network, history.loss, history.seconds, terms)
+
+    def described(self, terms: Terms) -> ReferenceTraining:
+        """What decides the weights, beside the data."""
         recipe = terms.followed_by(self.reference)
-        network = terms.compute.prepare(self._built(recipe))
-        genotype = self.reference.genotype or Genotype(self.reference.family, ())
-        job = network_training.job(genotype, network, recipe, terms.data, terms.compute, self.seed)
-        job = replace(job, title=self.reference.name)
-        if self.reference.genotype is None:
-            job = replace(job, name=f"train-{self.reference.name}")
-        checkpoint = CheckpointFile(self.root, self.file(CHECKPOINT))
-        history = fit(job, checkpoints=checkpoint, checkpoint_seconds=terms.checkpoint_seconds, monitor=terms.monitor)
+        return ReferenceTraining(reference=self.reference, shape=self.shape, recipe=recipe, seed=self.seed)
+
+    def checkpoints(self) -> CheckpointFile:
+        """Where the state of the training is kept until it is finished."""
+        return CheckpointFile(self.root, self.file(CHECKPOINT))
+
+    def finish(self, found: Trained, terms: Terms) -> dict[str, Any]:
+        """Keep what the last leg of the training gave.
+
+        Returns:
+            What `trained.json` holds.
+        """
+        assert found.weights is not None
+        network = self.described(terms).network()
+        network.load_state_dict(from_safetensors(found.weights)[0])
+        return self._finish(network, list(found.loss), found.seconds, terms)
+
+    def _finish(self, network: nn.Module, loss: list[float], seconds: float, terms: Terms) -> dict[str, Any]:
         self._save(network, terms)
         cost = self.reference.cost(self.shape)
         facts = {
@@ -172,19 +134,13 @@ class Training:
             "seed": self.seed,
             "parameters": cost.parameters,
             "macs": cost.macs,
-            "loss": history.loss,
-            "seconds": round(history.seconds, 1),
+            "loss": loss,
+            "seconds": round(seconds, 1),
             "sha256": inside.sha256(self.root, self.file(WEIGHTS)),
         }
         inside.write_text(self.root, self.file(TRAINED), json_text(facts))
-        checkpoint.drop()
+        self.checkpoints().drop()
         return facts
-
-    def _built(self, recipe: RetrainConfig) -> nn.Module:
-        if self.reference.genotype is not None:
-            return network_training.build(self.reference.genotype, self.shape, recipe, self.seed)
-        torch.manual_seed(derive(self.seed, "network", "initial weights", self.reference.name))
-        return self.reference.network(self.shape)
 
     def _save(self, network: nn.Module, terms: Terms) -> None:
         """The weights; of a genotype with what `lowland.load` needs."""
@@ -212,7 +168,7 @@ class Training:
 
     def hits(self, terms: Terms) -> Hits | None:
         """What `judged.json` holds, or None where it was not judged like this yet."""
-        found = _json(self.root, self.file(JUDGED))
+        found = kept_json(self.root, self.file(JUDGED))
         if found is None or found.get("judging") != self.judging(terms):
             return None
         corrupted = found["corrupted"]
@@ -256,9 +212,11 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
         InterruptedRun: the monitor asked for a stop; what is done is kept.
         LowlandError: a training diverged, or a file is damaged.
     """
-    inside.make_root(folder)
-    for training in trainings:
-        if training.delivered is None and training.facts(terms) is None:
+    begun = begin(trainings, terms, folder)
+    if terms.pool is not None:
+        terms.pool.trained([training.key for training in begun])
+    else:
+        for training in begun:
             training.train(terms)
             terms.monitor.check()
     pending = [training for training in trainings if training.hits(terms) is None]
@@ -271,69 +229,20 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
     return {key: hits for key, hits in found.items() if hits is not None}
 
 
-def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hits]:
-    """Which test images trained networks name rightly; corrupted ones are made once and shown to all of them.
-
-    Clean images are judged in fp32 and in the plain memory format, as a person runs a network after `lowland.load`,
-    corrupted ones in fp32 and the run's memory format: as the evaluation of a run judges them.
+def begin(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Training]:
+    """Begin what is not trained yet, where it can go on beside something else.
 
     Returns:
-        The hits of every network, in the order of `trainings`.
+        What is not trained yet.
     """
-    if not trainings:
-        return []
-    exact = replace(terms.compute, autocast_dtype=None, channels_last=False)
-    fast = replace(terms.compute, autocast_dtype=None)
-    networks = [training.network() for training in trainings]
-    clean = [
-        ranks(*predict(exact.prepare(network), terms.data.test, terms.data.normalise, exact, terms.batch_size)) == 0
-        for network in networks
-    ]
-    shifted = terms.shifted
-    if shifted is None:
-        return [Hits(correct_N=correct_N, corrupted_M=None, of=0) for correct_N in clean]
-    placed = [fast.prepare(network) for network in networks]
-    known = f"{derive(0, *(training.judging(terms) for training in trainings)):016x}"
-    kinds = [(name, severity) for name in shifted.names for severity in shifted.severities]
-    counts = [torch.zeros(shifted.count, dtype=torch.int64) for _ in networks]
-    terms.monitor.start("corruptions", len(kinds), "corruption")
-    for done, (name, severity) in enumerate(kinds, start=1):
-        part = f"{JUDGING}/{known}/{name}-{severity}.json"
-        rows = _json(folder, part)
-        if rows is None:
-            rows = {"hits": [packed(hit_M) for hit_M in _under(name, severity, placed, shifted, terms, fast)]}
-            inside.write_text(folder, part, json_text(rows), durable=False)
-        for count_M, row in zip(counts, rows["hits"], strict=True):
-            count_M += unpacked(row)
-        terms.monitor.advance(done)
-        terms.monitor.check()
-    terms.monitor.finish()
-    return [
-        Hits(correct_N=correct_N, corrupted_M=count_M, of=len(kinds))
-        for correct_N, count_M in zip(clean, counts, strict=True)
-    ]
+    inside.make_root(folder)
+    lacking = [training for training in trainings if training.delivered is None and training.facts(terms) is None]
+    if terms.pool is not None:
+        for training in lacking:
+            finish = partial(_finish, training, terms)
+            terms.pool.begin(training.key, training.described(terms), training.checkpoints(), finish)
+    return lacking
 
 
-def _under(
-    name: str, severity: int, networks: Sequence[nn.Module], shifted: ShiftedImages, terms: Terms, compute: Compute
-) -> list[Tensor]:
-    """Which images under one corruption and severity each network names rightly, bool (M,)."""
-    found: list[list[Tensor]] = [[] for _ in networks]
-    for start in range(0, shifted.count, terms.batch_size):
-        stop = min(start + terms.batch_size, shifted.count)
-        images_BCHW = shifted.images.images(name, severity, start, stop)
-        labels_B = shifted.images.labels_N[start:stop].to(images_BCHW.device)
-        batch = MemorySplit(images_BCHW, labels_B)
-        for hits, network in zip(found, networks, strict=True):
-            logits_BK, labels_B = predict(network, batch, terms.data.normalise, compute, terms.batch_size)
-            hits.append(ranks(logits_BK, labels_B) == 0)
-    return [torch.cat(hits) for hits in found]
-
-
-def _json(root: Path, relative: str) -> dict[str, Any] | None:
-    """A file's JSON object, or None where there is none, or only a part of one after a crash of the machine."""
-    try:
-        found = json.loads(inside.read(root, relative))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
+def _finish(training: Training, terms: Terms, found: Trained) -> None:
+    training.finish(found, terms)

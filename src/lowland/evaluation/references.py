@@ -10,7 +10,8 @@ from pathlib import Path
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.delivery.network import Network
 from lowland.evaluation.comparison import ComparisonResults, Hits, NetworkRow, SeedRow, differences
-from lowland.evaluation.contest import Terms, Training, contest
+from lowland.evaluation.contest import Training, begin, contest
+from lowland.evaluation.terms import Terms
 from lowland.spaces import Cost, Shape, get
 from lowland.spaces.reference import Reference
 from lowland.spaces.references import SpaceReference, defaults, find
@@ -159,24 +160,10 @@ def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int =
         ConfigError: `seeds` is less than 1.
         InterruptedRun: the monitor asked for a stop; calling it again goes on.
     """
-    if seeds < 1:
-        raise ConfigError(f"a comparison needs at least 1 seed, got {seeds}")
-    delivered, terms = trial.delivered, trial.terms
+    terms = trial.terms
     folder = trial.folder.absolute()  # paths below a folder are taken as relative to it
-    own = Sized(reference=_as_reference(delivered), shape=delivered.shape)
-    trainings = [
-        Training(
-            reference=each.reference,
-            shape=each.shape,
-            seed=terms.seed + index,
-            root=folder,
-            folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
-            delivered=delivered.body if each is own and index == 0 else None,
-            digest=trial.digest if each is own and index == 0 else "",
-        )
-        for index in range(seeds)
-        for each in (own, *references)
-    ]
+    trainings = _trainings(trial, references, seeds)
+    own = _own(trial)
     hits = contest(trainings, terms, folder)
     of = {
         each.folder: [training for training in trainings if training.folder.parent.name == each.folder]
@@ -193,6 +180,36 @@ def references_result(trial: Trial, references: Sequence[Sized], *, seeds: int =
         corruptions=() if shifted is None else shifted.names,
         severities=() if shifted is None else shifted.severities,
     )
+
+
+def begin_references(trial: Trial, references: Sequence[Sized], *, seeds: int = 1) -> None:
+    """Begin the trainings that `references_result` will need, where they can go on beside something else."""
+    begin(_trainings(trial, references, seeds), trial.terms, trial.folder.absolute())
+
+
+def _own(trial: Trial) -> Sized:
+    return Sized(reference=_as_reference(trial.delivered), shape=trial.delivered.shape)
+
+
+def _trainings(trial: Trial, references: Sequence[Sized], seeds: int) -> list[Training]:
+    """Of the delivered network and every reference, seed by seed; raises ConfigError without a seed."""
+    if seeds < 1:
+        raise ConfigError(f"a comparison needs at least 1 seed, got {seeds}")
+    terms, own = trial.terms, _own(trial)
+    folder = trial.folder.absolute()
+    return [
+        Training(
+            reference=each.reference,
+            shape=each.shape,
+            seed=terms.seed + index,
+            root=folder,
+            folder=folder / "networks" / each.folder / f"seed-{terms.seed + index}",
+            delivered=trial.delivered.body if each is own and index == 0 else None,
+            digest=trial.digest if each is own and index == 0 else "",
+        )
+        for index in range(seeds)
+        for each in (own, *references)
+    ]
 
 
 def _as_reference(delivered: Network) -> SpaceReference:

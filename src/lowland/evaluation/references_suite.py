@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from pydantic import Field, field_validator
 from torch import nn
@@ -13,7 +14,15 @@ from lowland.core.settings import Positive, Section
 from lowland.data import DataSet
 from lowland.evaluation.comparison import ComparisonResults, signed
 from lowland.evaluation.paired import Difference
-from lowland.evaluation.references import Budget, default_references, references_result, sized
+from lowland.evaluation.references import (
+    Budget,
+    Sized,
+    Trial,
+    begin_references,
+    default_references,
+    references_result,
+    sized,
+)
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
 from lowland.evaluation.shift.suite import Corruptions
 from lowland.evaluation.suite import Effort, EvaluationContext, Suite, register, suite
@@ -48,6 +57,10 @@ class References(Suite[ComparisonResults]):
 
     shared = ("evaluate.batch_size", "evaluate.options", "retrain")
 
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self._met: tuple[Trial, list[Sized]] | None = None
+
     def require(self, config: RunConfig, data: DataSet) -> None:
         """Raise ConfigError or GenotypeError for a name that is unknown, or where weights are inherited."""
         for name in self.config.names:
@@ -71,15 +84,24 @@ class References(Suite[ComparisonResults]):
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ComparisonResults:
         """Train and judge the references; the first network as it was delivered."""
         del networks
+        trial, references = self._met or self._meet(context)
+        return references_result(trial, references, seeds=self.config.seeds)
+
+    def begin(self, context: EvaluationContext) -> None:
+        """Begin the trainings of the references."""
+        self._met = self._meet(context)
+        trial, references = self._met
+        begin_references(trial, references, seeds=self.config.seeds)
+
+    def _meet(self, context: EvaluationContext) -> tuple[Trial, list[Sized]]:
+        """The first network, its terms, and the references at its size."""
         if context.trial is None:
             raise ConfigError("the suite references needs a run that trained its network; run it with `lowland run`")
         trial = context.trial(self.config.corruptions)
         budget = Budget.of(trial.delivered)
         if self.config.names:
-            references = sized(self.config.names, trial, budget)
-        else:
-            references = default_references(trial, budget)[: self.config.usual]
-        return references_result(trial, references, seeds=self.config.seeds)
+            return trial, sized(self.config.names, trial, budget)
+        return trial, default_references(trial, budget)[: self.config.usual]
 
     def figures(self, results: ComparisonResults) -> dict[str, list[Figure]]:
         """Of the delivered network: its top-1 minus the best reference's."""

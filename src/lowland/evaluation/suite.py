@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -18,12 +18,14 @@ from lowland.core.monitor import Monitor
 from lowland.core.options import own_settings
 from lowland.core.registry import SUITES
 from lowland.core.settings import NoSettings, Section
+from lowland.core.threads import threads_of
 from lowland.data import DataSet
 from lowland.evaluation.section import Figure, SuiteSection
 
 if TYPE_CHECKING:
     from lowland.evaluation.dense.suite import Place
     from lowland.evaluation.references import Trial
+    from lowland.evaluation.tasks import JudgingTask, Portable
 
 LossAt = Callable[[float, int], float]
 """(σ, draw) → mean cross-entropy, nats, with noise N(0, σ²) on the weights; the same arguments give the same loss."""
@@ -76,6 +78,10 @@ class EvaluationContext:
         supernet: The supernet; None where there is none, and suites that require it are then left out.
         root: Folder of published data sets (`evaluate.root`); None where none was named.
         learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
+        portable: The networks as they travel to other processes, by rank; empty where nothing does.
+        threads: CPU threads of what may be computed in other processes; None: those of this one.
+        ahead: Computes parts in other processes: (task of each part by its name) → how many there are then, after each
+            that was lacking and is kept now; None where there are no such processes, and `part` computes all.
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the
             recipe that trained it; ConfigError where it began with weights that they cannot have.
         place: (suite) → the first network as a source of backbones, and where a suite of a dense task keeps its
@@ -92,8 +98,16 @@ class EvaluationContext:
     root: Path | None = None
     learned_search: bool = False
     supernet: Inherited | None = None
+    portable: Mapping[str, Portable] = field(default_factory=dict)
+    threads: int | None = None
+    ahead: Callable[[Mapping[str, JudgingTask]], Iterator[int]] | None = None
     trial: Callable[[bool], Trial] | None = None
     place: Callable[[str], Place] | None = None
+
+    @property
+    def threaded(self) -> AbstractContextManager[None]:
+        """Within the block torch computes with `threads`."""
+        return nullcontext() if self.threads is None else threads_of(self.threads)
 
     @property
     def exact(self) -> Compute:
@@ -184,6 +198,9 @@ class Suite(ABC, Generic[R]):
     def outside(self, config: RunConfig, data: DataSet) -> str:
         """Digest of files outside of the run and its data set that decide its results; empty where there are none."""
         return ""
+
+    def begin(self, context: EvaluationContext) -> None:
+        """Begin what `run` will wait for, where it can go on beside other suites; called before the first of them."""
 
     @abstractmethod
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> R:

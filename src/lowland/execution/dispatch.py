@@ -87,11 +87,13 @@ class Dispatcher:
         if self._kind is None or kind != self._kind:
             self._kind = kind
             self._times.clear()
+        self._times.begin()
 
-    def extend(self) -> None:
-        """One more candidate, or other task, at the end of the batch."""
+    def extend(self, kind: Hashable = None) -> None:
+        """One more candidate, or other task, at the end of the batch; of a kind of its own within the batch."""
         heappush(self._waiting, len(self._tasks))
-        self._tasks.append(Task())
+        self._tasks.append(Task(kind=kind))
+        self._times.expect(kind)
         self._done.append(False)
 
     @property
@@ -156,7 +158,11 @@ class Dispatcher:
         self._idle[worker] = None
 
     def lost(self, worker: Hashable, ending: Ending) -> None:
-        """A worker is gone: what it had is handed out again, and the candidate it was scoring is blamed."""
+        """A worker is gone: what it had is handed out again, and the candidate it was scoring is blamed.
+
+        That is the one under the ticket it began last, where its end tells that: answers to earlier ones may have been
+        lost with it. Else it is the first that it has not answered.
+        """
         self.counts.lost += 1
         if worker not in self._workers:
             return
@@ -167,14 +173,17 @@ class Dispatcher:
         if not self._hosts[gone.host]:
             del self._hosts[gone.host]
             self._reserved.pop(gone.host, None)
-        for place, ticket in enumerate(gone.tickets):
+        running = ending.began if ending.began is not None else next(iter(gone.tickets), None)
+        for ticket in gone.tickets:
             index = self._of.pop(ticket, None)
             if index is None or self._done[index]:
                 continue
             task = self._tasks[index]
             task.runners.discard(worker)
-            if place == 0:
+            if ticket == running:
                 self._blame(index, ending)
+            elif task.first is not None:
+                self._alone.add(index)
             elif not task.runners:
                 heappush(self._waiting, index)
 
@@ -222,7 +231,7 @@ class Dispatcher:
                 self._alone.add(index)
             return
         if isinstance(found, Scored | Gave) and head:
-            self._times.add(seconds)
+            self._times.add(seconds, task.kind)
         for other in task.runners:  # overtaken; one that does not even come back is ended after a while
             heappush(self._overtaken, (now + self._times.deadline(), self._workers[other].tickets[0], other))
         self._settle(index, found)

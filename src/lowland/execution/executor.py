@@ -10,14 +10,12 @@ from typing import Any, ClassVar, Self
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
 from lowland.core.threads import available_cores
+from lowland.execution.chains import Chains, Following, InTurn
 from lowland.execution.outcome import Gave, LocalScorer, MeasuredScore, Outcome, ScoringFailure
 from lowland.execution.tasks import LocalTasks, TaskFunction
 
 MeasureFunction = Callable[[Any, Genotype], MeasuredScore]
 """(what to measure, genotype) → its score."""
-
-Following = Callable[[int, Gave | ScoringFailure], Any]
-"""(number of a chain, what its last task came to) → its next task; None: the chain is at its end."""
 
 
 class Executor(ABC):
@@ -87,18 +85,45 @@ class Executor(ABC):
                 twice over one candidate, the second time with nothing else being scored (`LocalScorer.again`).
         """
 
-    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
-        """The outcomes of `scores` in lists: those together that are known together, so that one write keeps them."""
-        for outcome in self.scores(request, genotypes, local):
-            yield [outcome]
+    def stream(
+        self, request: Any, more: Callable[[], Sequence[Genotype]], local: LocalScorer
+    ) -> Generator[list[Outcome]]:
+        """Score genotypes that are made while others are being scored, so that nobody waits for a batch's last one.
+
+        An executor that has no way of its own takes what is there as a batch, and then what has been made since.
+
+        Args:
+            request: What to measure, as in `scores`.
+            more: Genotypes made since it was last called, perhaps none: further ones may follow what is yielded.
+            local: Scores in this process as any other does.
+
+        Yields:
+            Outcomes in the order of the genotypes, those together that are known together, so that one write keeps
+            them. It ends where nothing is being scored and there is no more.
+
+        Raises:
+            LowlandError: As in `scores`.
+        """
+        while batch := more():
+            for outcome in self.scores(request, batch, local):
+                yield [outcome]
+
+    def open_chains(self, following: Following, local: LocalTasks) -> Chains:
+        """Chains of tasks, side by side, none yet. An executor that has no way of its own carries them out here.
+
+        Args:
+            following: (chain, what its last task came to) → its next task, or None.
+            local: Carries out a task in this process.
+
+        Returns:
+            The chains, to which more may be added at any time; the executor does nothing else meanwhile.
+        """
+        return InTurn(following, local)
 
     def chains(
         self, request: Any, first: Sequence[Any], following: Following, local: LocalTasks
     ) -> Generator[tuple[int, Gave | ScoringFailure]]:
-        """Carry out chains of tasks, side by side: each next one is made of what the one before gave.
-
-        So a training is handed out in parts, and nothing but the last part is lost with a worker. An executor that has
-        no way of its own carries them out here, one chain after the other.
+        """Carry out chains of tasks of one kind to their ends; see `Chains`.
 
         Args:
             request: What kind of task; goes to the function that each process prepared, a `TaskFunction`.
@@ -112,12 +137,11 @@ class Executor(ABC):
         Raises:
             LowlandError: A fault that is no single task's, as in `scores`.
         """
-        for chain, task in enumerate(first):
-            after = task
-            while after is not None:
-                found = local.result(after)
-                after = following(chain, found)
-                yield chain, found
+        under_way = self.open_chains(following, local)
+        for task in first:
+            under_way.add(request, task)
+        while under_way.left:
+            yield from under_way.turn()
 
     def facts(self) -> dict[str, Any]:
         """How its workers stand: `alive`, `running`, `lost`, `retried`, `copied`, `rate` (per second); {}: none."""

@@ -71,11 +71,11 @@ class Scorer(Protocol):
 
 
 @runtime_checkable
-class GroupScorer(Protocol):
-    """A scorer that says which outcomes are known together."""
+class StreamScorer(Protocol):
+    """A scorer that is given genotypes as they are made, and says which outcomes are known together."""
 
-    def groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
-        """The outcomes of `Scorer.scores` in lists of at least one."""
+    def stream(self, more: Callable[[], Sequence[Genotype]]) -> Generator[list[Outcome]]:
+        """Outcomes in the order of the genotypes, in lists of at least one; see `Executor.stream`."""
 
 
 class MeasuredScore(Protocol):

@@ -13,8 +13,9 @@ from typing import Any
 
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
+from lowland.execution.chains import Chains, Following
 from lowland.execution.dispatch import Dispatcher
-from lowland.execution.executor import Executor, Following, MeasureFunction
+from lowland.execution.executor import Executor, MeasureFunction
 from lowland.execution.outcome import Attempt, Gave, LocalScorer, Outcome, ScoringFailure, Shortage, settled
 from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.execution.tickets import Ending, Settled
@@ -125,26 +126,35 @@ class Pool(Executor):
 
     def scores(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[Outcome]:
         """The outcome of every genotype; see `Executor.scores`."""
-        for group in self.groups(request, genotypes, local):
+        batches = iter([genotypes])
+        for group in self.stream(request, lambda: next(batches, ()), local):
             yield from group
 
-    def groups(self, request: Any, genotypes: Sequence[Genotype], local: LocalScorer) -> Generator[list[Outcome]]:
-        """The outcomes of genotypes in their order, those together that are known together.
+    def stream(
+        self, request: Any, more: Callable[[], Sequence[Genotype]], local: LocalScorer
+    ) -> Generator[list[Outcome]]:
+        """Score genotypes as they are made; see `Executor.stream`.
 
         Args:
             request: What to measure; goes to the function that each worker prepared.
-            genotypes: What to score.
+            more: Genotypes made since it was last called.
             local: Scores as a worker does.
 
         Yields:
-            Outcomes, at least one.
+            Outcomes in the order of the genotypes, at least one.
 
         Raises:
             LowlandError: No worker could start, or as `LocalScorer.score`.
         """
-        self.dispatcher.begin(len(genotypes), request)
+        genotypes: list[Genotype] = []
+        self.dispatcher.begin(0, request)
         done, heard = 0, False
-        while done < len(genotypes):
+        while True:
+            for genotype in more():
+                genotypes.append(genotype)
+                self.dispatcher.extend()
+            if done == len(genotypes):
+                return
             self._open(len(genotypes) - done)
             if not heard:
                 self._take_in(self._hear(0.0))
@@ -170,53 +180,9 @@ class Pool(Executor):
                 return group, fault
         return group, None
 
-    def chains(
-        self, request: Any, first: Sequence[Any], following: Following, local: LocalTasks
-    ) -> Generator[tuple[int, Gave | ScoringFailure]]:
-        """Carry out chains of tasks, their tasks in turn; see `Executor.chains`.
-
-        Args:
-            request: What kind of task; goes to the function that each worker prepared.
-            first: The first task of each chain.
-            following: (chain, what its last task came to) → its next task, or None.
-            local: Carries out a task as a worker does.
-
-        Yields:
-            Number of the chain, and what its task came to.
-
-        Raises:
-            BaseException: A fault that is no single task's; all that was given before it was passed on.
-        """
-        tasks, chain = list(first), list(range(len(first)))
-        self.dispatcher.begin(len(tasks), request, "doing")
-        left, heard = len(tasks), False
-        while left:
-            self._open(left)
-            if not heard:
-                self._take_in(self._hear(0.0))
-            for each in self.dispatcher.assignments(self._now()):
-                self._give(each.worker, each.ticket, request, tasks[each.index])
-            given: list[tuple[int, Gave | ScoringFailure]] = []
-            faults: list[BaseException] = []
-            for index, come_to in self.dispatcher.settled_in_any_order():
-                try:
-                    found = conclusion(tasks[index], come_to)
-                except BaseException as fault:
-                    faults.append(fault)
-                    continue
-                assert isinstance(found, Gave | ScoringFailure)
-                given.append((chain[index], found))
-                after, tasks[index] = following(chain[index], found), None
-                if after is None:
-                    left -= 1
-                    continue
-                self.dispatcher.extend()
-                tasks.append(after)
-                chain.append(chain[index])
-            yield from given
-            if faults:
-                raise faults[0]
-            heard = not given and self._proceed(self.dispatcher.wanted, tasks, local)
+    def open_chains(self, following: Following, local: LocalTasks) -> Chains:
+        """Chains of tasks whose tasks are handed out in turn; see `Executor.open_chains`."""
+        return _UnderWay(self, following, local)
 
     def _proceed(self, index: int, genotypes: Sequence[Any], local: LocalScorer | LocalTasks) -> bool:
         """Score the candidate that is wanted next here where no worker can take it, or wait for workers.
@@ -235,9 +201,12 @@ class Pool(Executor):
             self.dispatcher.give_back(index)
         now, wake = self._now(), self.dispatcher.wake()
         self._take_in(self._hear(None if wake is None else max(0.0, wake - now)))
+        self._end_stuck()
+        return True
+
+    def _end_stuck(self) -> None:
         for worker in self.dispatcher.stuck(self._now()):
             self._end(worker)
-        return True
 
     def _take_in(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -262,6 +231,83 @@ class Pool(Executor):
                 f"no worker process could start (the last one: {event.ending.how}); every earlier score is kept: lower "
                 f"search.workers, or set it to 1, and resume the run"
             )
+
+
+class _UnderWay(Chains):
+    """Chains of tasks at the workers of a pool."""
+
+    def __init__(self, pool: Pool, following: Following, local: LocalTasks) -> None:
+        super().__init__(following, local)
+        self._pool = pool
+        self._tasks: list[Any] = []
+        self._chain: list[int] = []
+        self._requests: list[Any] = []
+        self._left = 0
+        self._fault: BaseException | None = None
+        pool.dispatcher.begin(0, Chains, "doing")
+
+    def add(self, request: Any, task: Any) -> int:
+        """One more chain; see `Chains.add`."""
+        self._requests.append(request)
+        self._left += 1
+        self._append(len(self._requests) - 1, task)
+        return len(self._requests) - 1
+
+    def _append(self, chain: int, task: Any) -> None:
+        self._pool.dispatcher.extend(self._requests[chain])
+        self._tasks.append(task)
+        self._chain.append(chain)
+
+    @property
+    def left(self) -> int:
+        """Chains that are not at their end."""
+        return self._left
+
+    def turn(self, *, wait: bool = True) -> list[tuple[int, Gave | ScoringFailure]]:
+        """Take in answers and hand out tasks; see `Chains.turn`."""
+        pool, heard = self._pool, False
+        while self._left:
+            if self._fault is not None:
+                raise self._fault
+            pool._open(self._left)
+            if not heard:
+                pool._take_in(pool._hear(0.0))
+            self._hand_out()
+            given = self._given()
+            if given:
+                self._hand_out()  # before the caller does anything else
+                return given
+            if self._fault is not None:
+                raise self._fault
+            if not wait:
+                pool._end_stuck()
+                return []
+            heard = pool._proceed(pool.dispatcher.wanted, self._tasks, self.local)
+        return []
+
+    def _given(self) -> list[tuple[int, Gave | ScoringFailure]]:
+        """What was given since the last time; what follows is made of it."""
+        given: list[tuple[int, Gave | ScoringFailure]] = []
+        for index, come_to in self._pool.dispatcher.settled_in_any_order():
+            chain = self._chain[index]
+            try:
+                found = conclusion(self._tasks[index], come_to)
+            except BaseException as fault:
+                self._fault = self._fault or fault
+                continue
+            assert isinstance(found, Gave | ScoringFailure)
+            given.append((chain, found))
+            after, self._tasks[index] = self.following(chain, found), None
+            if after is None:
+                self._left -= 1
+            else:
+                self._append(chain, after)
+        return given
+
+    def _hand_out(self) -> None:
+        pool = self._pool
+        for each in pool.dispatcher.assignments(pool._now()):
+            pool._give(each.worker, each.ticket, self._requests[self._chain[each.index]], self._tasks[each.index])
 
 
 def conclusion(genotype: object, found: Settled) -> Outcome | Gave:

@@ -35,6 +35,9 @@ _ANSWER_SECONDS = 5.0
 _NOTE_SECONDS = 30.0
 """How long a machine may take to say how its worker ended: a process may have to be started for it."""
 
+_TICKET_BYTES = 20
+"""Room for a ticket at the beginning of a note; what Python writes at a crash stands behind it."""
+
 _START_SECONDS = 600.0
 """How long the first worker may take to start: a cluster that grows needs some minutes."""
 
@@ -102,7 +105,7 @@ class Ray(Pool):
 
     def _give(self, worker: Hashable, ticket: int, request: Any, genotype: Any) -> None:
         assert isinstance(worker, int)
-        self._pending[self._actors[worker].score.remote(request, genotype)] = (worker, ticket)
+        self._pending[self._actors[worker].score.remote(ticket, request, genotype)] = (worker, ticket)
 
     def _end(self, worker: Hashable) -> None:
         self._ray.kill(self._actors[worker])
@@ -142,19 +145,25 @@ class Ray(Pool):
         return [Ready(number, found[0])]
 
     def _ending(self, number: int, error: Exception) -> Ending:
-        """How an actor ended: by a fault of its own where it left a note of one on its machine."""
+        """How an actor ended: by a fault of its own where it left a note of one on its machine.
+
+        The note also tells what it began last: an answer on its way is lost with the process.
+
+        Returns:
+            Its ending.
+        """
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         node, note = self._notes.pop(number, ("", ""))
-        said = ""
+        began, said = None, ""
         if note:
             strategy = NodeAffinitySchedulingStrategy(node, soft=False)
             read = self._ray.remote(num_cpus=0, max_retries=0)(_note).options(scheduling_strategy=strategy)
             with suppress(self._ray.exceptions.RayError):
-                said = self._ray.get(read.remote(note), timeout=_NOTE_SECONDS)
+                began, said = self._ray.get(read.remote(note), timeout=_NOTE_SECONDS)
         if said:
-            return Ending(said, own=True)
-        return Ending(f"gone, or its machine is: {type(error).__name__}")
+            return Ending(said, own=True, began=began)
+        return Ending(f"gone, or its machine is: {type(error).__name__}", began=began)
 
 
 class _Scorer:
@@ -176,25 +185,29 @@ class _Scorer:
                 )
         torch.set_num_threads(1)
         # Open as long as the actor lives; Python writes into it where native code crashes.
-        handle, note = tempfile.mkstemp(prefix="lowland-crash-")
-        faulthandler.enable(handle, all_threads=False)
+        self._note, note = tempfile.mkstemp(prefix="lowland-crash-")
+        os.lseek(self._note, _TICKET_BYTES, os.SEEK_SET)
+        faulthandler.enable(self._note, all_threads=False)
         try:
             self._measure = prepare()
         except Exception as error:
             return sendable(error)
         return ray.get_runtime_context().get_node_id(), note
 
-    def score(self, request: Any, genotype: Any) -> Attempt | Exception:
-        """What became of a genotype, or of another task."""
+    def score(self, ticket: int, request: Any, genotype: Any) -> Attempt | Exception:
+        """What became of a genotype, or of another task; notes its ticket first."""
+        os.lseek(self._note, 0, os.SEEK_SET)
+        os.write(self._note, f"{ticket:>{_TICKET_BYTES}}".encode())  # behind it is the place for a crash
         return attempt(self._measure, request, genotype)
 
 
-def _note(path: str) -> str:
-    """On the machine of an actor that is gone: the first line of what Python wrote when it crashed."""
+def _note(path: str) -> tuple[int | None, str]:
+    """On the machine of an actor that is gone: the ticket it began last, and what Python said of a crash."""
     file = Path(path)
-    text = file.read_text(errors="replace") if file.exists() else ""
+    text = file.read_bytes() if file.exists() else b""
     file.unlink(missing_ok=True)
-    return text.partition("\n")[0]
+    ticket, said = text[:_TICKET_BYTES].strip(b"\0 "), text[_TICKET_BYTES:].decode(errors="replace")
+    return int(ticket) if ticket else None, said.partition("\n")[0]
 
 
 def versions() -> dict[str, str]:

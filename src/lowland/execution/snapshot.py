@@ -69,17 +69,25 @@ class Snapshot:
             )
 
 
-def in_memory(data: DataSet) -> DataSet | None:
-    """A data set to go along: copies that hold nothing else, without test images; None where images are streamed."""
-    if data.train.streamed or data.search.streamed:
+def in_memory(data: DataSet, *, test: bool = False) -> DataSet | None:
+    """A data set to go along: copies that hold nothing else; None where images are streamed.
+
+    Args:
+        data: The data set.
+        test: Whether test images go along.
+
+    Returns:
+        Its images in memory, those of the test only where they are wanted.
+    """
+    if data.train.streamed or data.search.streamed or (test and data.test.streamed):
         return None
-    nothing = _copied(data.test, 0)
+    unresized = data.unresized_test if test else None
     return replace(
         data,
         train=_copied(data.train, len(data.train)),
         search=_copied(data.search, len(data.search)),
-        test=nothing,
-        unresized_test=None,
+        test=_copied(data.test, len(data.test) if test else 0),
+        unresized_test=None if unresized is None else _copied(unresized, len(unresized)),
     )
 
 

@@ -11,10 +11,17 @@ from lowland.execution.outcome import Attempt, Shortage
 
 @dataclass(frozen=True)
 class Ending:
-    """How a worker ended: in words, and whether it brought itself down (not from outside: a kill, a lost machine)."""
+    """How a worker ended.
+
+    Attributes:
+        how: In words.
+        own: Whether it brought itself down (not from outside: a kill, a lost machine).
+        began: The ticket that it began last, answered or not; None where that is not known.
+    """
 
     how: str
     own: bool = False
+    began: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,8 +53,9 @@ class Counts:
 
 @dataclass
 class Task:
-    """One candidate of the batch."""
+    """One candidate of the batch, of a kind within it."""
 
+    kind: Hashable = None
     losses: int = 0
     crashes: int = 0
     first: Shortage | None = None

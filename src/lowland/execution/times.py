@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections import deque
+from collections.abc import Hashable
 
 PATIENCE_SECONDS = 60.0
 """Least time before a candidate is given to a second worker."""
@@ -25,20 +26,35 @@ _RECENT = 101
 
 
 class Times:
-    """The times of the last candidates of one kind, seconds."""
+    """The times of the last candidates, seconds.
+
+    A batch may hold tasks of several kinds, whose times say nothing of one another's. As nobody knows which of them a
+    worker has before it answers, what is late is told by the kind that takes longest.
+    """
 
     def __init__(self) -> None:
-        self._took: deque[float] = deque(maxlen=_RECENT)
+        self._took: dict[Hashable, deque[float]] = {}
+        self._expected: set[Hashable] = {None}
         self._median: float | None = None
 
     @property
     def known(self) -> bool:
         """Whether there is one; before that nothing is late."""
-        return bool(self._took)
+        return any(self._took.get(kind) for kind in self._expected)
 
-    def add(self, seconds: float) -> None:
+    def begin(self) -> None:
+        """A batch begins, of one kind as far as is known."""
+        self._expected, self._median = {None}, None
+
+    def expect(self, kind: Hashable) -> None:
+        """There are tasks of this kind in the batch."""
+        if kind not in self._expected:
+            self._expected.add(kind)
+            self._median = None
+
+    def add(self, seconds: float, kind: Hashable = None) -> None:
         """A candidate took so long."""
-        self._took.append(seconds)
+        self._took.setdefault(kind, deque(maxlen=_RECENT)).append(seconds)
         self._median = None
 
     def clear(self) -> None:
@@ -59,6 +75,7 @@ class Times:
         return self.known and self._usual() < SHORT_SECONDS
 
     def _usual(self) -> float:
-        if self._median is None and self._took:
-            self._median = statistics.median(self._took)
+        if self._median is None and self.known:
+            took = [self._took[kind] for kind in self._expected if self._took.get(kind)]
+            self._median = max(map(statistics.median, took))
         return self._median or 0.0

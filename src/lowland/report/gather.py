@@ -132,9 +132,14 @@ def _settings(run: Run) -> tuple[tuple[str, str], ...]:
             f"{config.measure.draws} draw{'s' if config.measure.draws > 1 else ''}, "
             + (f"at most {config.measure.noise_images} images" if config.measure.noise_images else "all scored images"),
         ),
+        *((("generations", _without_generations(config.search.lag)),) if config.search.lag is not None else ()),
         ("delivered network", f"{config.network.channels} channels, {config.network.cells} cells"),
         ("retraining", f"{config.retrain.epochs} epochs, {config.retrain.optimizer}, recipe {config.retrain.recipe}"),
     )
+
+
+def _without_generations(lag: int) -> str:
+    return f"none: each candidate was chosen by the scores of all before it{f' but the latest {lag}' if lag else ''}"
 
 
 def _environment(facts: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

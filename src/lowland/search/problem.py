@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 ScoreFunction = Callable[[Sequence[Proposal]], Iterator[Candidate]]
 """A batch of proposals → their candidates, scored or failed, in the same order."""
 
+StreamFunction = Callable[[Callable[[], Sequence[Proposal]]], Iterator[Candidate]]
+"""(proposals made since it was last called) → their candidates in order, further ones made meanwhile included."""
+
 CostFunction = Callable[[Genotype], "Cost"]
 """Size of the delivered network of a genotype."""
 
@@ -58,6 +61,9 @@ class SearchProblem:
         combine: How the parts of a sum are combined (`measure.combine`).
         report: Hears of every candidate; may raise, to stop the search.
         first_look: Share of the scored images → who scores on them alone (`racing`).
+        lag: Proposal n sees the scores of the proposals below n − lag and no others (`SearchState.stream`); None: the
+            strategy has generations, rounds or the like, and waits for each one's last score.
+        stream: Scores proposals as they are made; None: as batches by `score`.
         check: Called where a batch takes long before its first candidate is reported; may raise, to stop the search.
     """
 
@@ -72,4 +78,6 @@ class SearchProblem:
     combine: str = "sum"
     report: Report = unreported
     first_look: Callable[[float], Evaluator] = no_first_look
+    lag: int | None = None
+    stream: StreamFunction | None = None
     check: Callable[[], None] = unchecked

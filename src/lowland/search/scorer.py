@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
-from lowland.execution.outcome import GroupScorer, Outcome, Scorer, ScoringFailure
+from lowland.execution.outcome import Outcome, Scorer, ScoringFailure, StreamScorer
 from lowland.search.archive import Archive, Candidate
 
 if TYPE_CHECKING:
@@ -61,40 +61,73 @@ class Evaluator:
             LowlandError: Every one of the first `PATIENCE` candidates failed; the commonest reason is named. Their
                 failures are forgotten, so that they are scored again when the run is resumed.
         """
-        keys = [self.space.key(proposal.genotype) for proposal in proposals]
+        batches = iter([proposals])
+        yield from self.stream(lambda: next(batches, ()))
+
+    def stream(self, more: Callable[[], Sequence[Proposal]]) -> Iterator[Candidate]:
+        """Score proposals that are made while others are being scored.
+
+        Args:
+            more: Proposals made since it was last called, perhaps none: further ones may follow every candidate that is
+                yielded. It ends where all are scored and there are no more.
+
+        Yields:
+            The candidates, scored or failed, in the order of the proposals.
+
+        Raises:
+            LowlandError: As for a batch.
+        """
+        ahead: deque[tuple[Proposal, str]] = deque()
         known: dict[str, Candidate] = {}
-        missing: dict[str, Genotype] = {}
-        for proposal, key in zip(proposals, keys, strict=True):
-            if key in known or key in missing:
-                continue
-            archived = self.archive.get(self.measure, key)
-            if archived is None:
-                missing[key] = proposal.genotype
-            else:
-                known[key] = archived
-        first = {key: proposal for proposal, key in zip(reversed(proposals), reversed(keys), strict=True)}
-        waiting = iter(missing)
-        with closing(self._groups(list(missing.values()))) as groups:
-            for proposal, key in zip(proposals, keys, strict=True):
-                if key not in known:
+        first: dict[str, Proposal] = {}
+        unsent: list[Genotype] = []
+        unanswered: deque[str] = deque()
+
+        def take() -> None:
+            for proposal in more():
+                key = self.space.key(proposal.genotype)
+                ahead.append((proposal, key))
+                if key in known or key in first:
+                    continue
+                archived = self.archive.get(self.measure, key)
+                if archived is not None:
+                    known[key] = archived
+                    continue
+                first[key] = proposal
+                unsent.append(proposal.genotype)
+                unanswered.append(key)
+
+        def send() -> Sequence[Genotype]:
+            given = unsent.copy()
+            unsent.clear()
+            return given
+
+        with closing(self._scored(send)) as groups:
+            while True:
+                take()
+                if not ahead:
+                    return
+                proposal, key = ahead.popleft()
+                while key not in known:
                     # What is known by now is written together: flushing takes as long for many rows as for one.
-                    group = [
-                        self._candidate(each, self._facts(first[each]), outcome)
-                        for outcome, each in zip(next(groups), waiting, strict=False)
-                    ]
+                    group = []
+                    for outcome in next(groups):
+                        each = unanswered.popleft()
+                        group.append(self._candidate(each, self._facts(first.pop(each)), outcome))
                     known |= {each.key: each for each in self.archive.record_all(group)}
-                # Lends the score only: another search, or this batch, may have proposed an isomorph of other size.
+                # Lends the score only: another search, or this one, may have proposed an isomorph of other size.
                 candidate = dataclasses.replace(known[key], **self._facts(proposal))
                 self._count(candidate)
                 yield candidate
 
-    def _groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
-        if isinstance(self.scorer, GroupScorer):
-            yield from self.scorer.groups(genotypes)
+    def _scored(self, send: Callable[[], Sequence[Genotype]]) -> Generator[list[Outcome]]:
+        if isinstance(self.scorer, StreamScorer):
+            yield from self.scorer.stream(send)
             return
-        with closing(self.scorer.scores(genotypes)) as outcomes:
-            for outcome in outcomes:
-                yield [outcome]
+        while genotypes := send():
+            with closing(self.scorer.scores(genotypes)) as outcomes:
+                for outcome in outcomes:
+                    yield [outcome]
 
     def _facts(self, proposal: Proposal) -> dict[str, Any]:
         size = self.cost(proposal.genotype)

@@ -17,7 +17,8 @@ def status(run: Ledger, progress: dict[str, Any] | None) -> dict[str, Any]:
         `active` (a process is writing it) and `writer` (its name, or None);
         `stages` {name: {status: pending|running|interrupted|done, seconds, facts}} for every stage in order;
         `progress` (as last given to `progress`, or None); `seconds_left` of the running stage (None: unknown);
-        `best` (the best result last reported, or None). `Run.status` adds `progress_lost`: whether progress.json is
+        `best` (the best result last reported, or None); `lag` (`search.lag`: the search has no generations, or None).
+        `Run.status` adds `progress_lost`: whether progress.json is
         damaged.
     """
     active = lock.held(run.path / LOCK)
@@ -42,4 +43,5 @@ def status(run: Ledger, progress: dict[str, Any] | None) -> dict[str, Any]:
         "progress": progress,
         "seconds_left": left,
         "best": progress["best"] if progress is not None else None,
+        "lag": run.config.search.lag,
     }

@@ -11,11 +11,11 @@ from lowland.core.errors import DataError, LowlandWarning
 from lowland.core.files import plain
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
+from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
 from lowland.execution.tasks import LocalTasks
 from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
-from lowland.workflow.scoring import threads_of
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(12)]
 
@@ -66,6 +66,29 @@ class ExecutorSuite:
     def test_chains_give_what_they_give_in_the_calling_process(self, size: int, tmp_path: Path) -> None:
         assert self.chained(Case(tmp_path), size) == CHAINED
 
+    def test_chains_may_be_added_while_others_are_under_way(self, tmp_path: Path) -> None:
+        first, second = (Link(Case(tmp_path), Genotype("toy", (place, place, 1)), left=place) for place in (3, 1))
+        at, here = {0: first, 1: second}, Linked()
+
+        def following(chain: int, given: Gave | ScoringFailure) -> Link | None:
+            after = at[chain].next()
+            at[chain] = after or at[chain]
+            return after
+
+        made: Executor = EXECUTORS.load(self.name)(2, PrepareLinks(), threads=2)
+        with made as executor, threads_of(2):
+            under_way = executor.open_chains(following, LocalTasks(lambda task: here("ask", task)))
+            assert (under_way.left, under_way.turn()) == (0, [])
+            assert under_way.add("ask", first) == 0
+            found = under_way.turn()
+            assert found
+            assert under_way.add("ask", second) == 1
+            found += under_way.turn(wait=False)
+            while under_way.left:
+                found += under_way.turn()
+        for chain, place in ((0, 3), (1, 1)):
+            assert [given.value for of, given in found if of == chain and isinstance(given, Gave)] == CHAINED[place]
+
     def test_a_chain_survives_memory_that_is_short_once_and_lost_workers(self, tmp_path: Path) -> None:
         fault = "killed" if self.kills else "memory"
         with pytest.warns(LowlandWarning, match="alone, after the first one ran short"):
@@ -98,6 +121,24 @@ class ExecutorSuite:
             assert [row(outcome) for outcome in executor.scores(case, GENOTYPES, local)] == expected
             assert [row(outcome) for outcome in executor.scores(case, GENOTYPES[::-1], local)] == expected[::-1]
             assert list(executor.scores(case, [], local)) == []
+
+    @pytest.mark.parametrize("size", [1, 2, 5])
+    def test_genotypes_made_while_others_are_scored_come_back_in_order(self, size: int, tmp_path: Path) -> None:
+        """The first three are there at once, each further one when an earlier one is known."""
+        case = Case(tmp_path, "failure")
+        local = LocalScorer(case.score)
+        expected = [row(outcome) for outcome in local.scores(GENOTYPES)]
+        made, found = 0, list[object]()
+
+        def more() -> list[Genotype]:
+            nonlocal made
+            before, made = made, min(len(found) + 3, len(GENOTYPES))
+            return GENOTYPES[before:made]
+
+        with self.executor(size) as executor:
+            for group in executor.stream(case, more, local):
+                found += map(row, group)
+        assert found == expected
 
     def test_a_batch_may_be_closed_before_its_end_and_an_executor_twice(self, tmp_path: Path) -> None:
         case = Case(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar
 
 import pytest
@@ -112,6 +112,34 @@ class StrategySuite:
         assert stopped.calls[: self.proposes] == whole.calls[: self.proposes]
         assert self.search(space, again) == result
         assert again.calls == whole.calls
+
+    @pytest.mark.parametrize("lag", [0, 3, 11])
+    def test_with_a_lag_a_proposal_sees_the_scores_below_it_but_the_latest(self, space: Space, lag: int) -> None:
+        """Another score of candidate m changes proposal m + lag + 1 at the earliest."""
+        if not self.strategy().lags:
+            pytest.skip("has nothing to do with a lag")
+        whole, changed = Scores(space), Scores(space)
+        self.search(space, whole, lag=lag)
+        assert len({space.key(genotype) for genotype, *_ in whole.calls}) == len(whole.calls) > self.proposes
+        place = self.proposes // 2
+        changed.fails = lambda genotype: len(changed.calls) == place + 1
+        self.search(space, changed, lag=lag)
+        assert changed.calls[: place + lag + 1] == whole.calls[: place + lag + 1]
+
+    def test_with_a_lag_it_does_not_matter_when_scores_come(self, space: Space) -> None:
+        """One batch after the other, or each candidate as soon as it is proposed: the same search."""
+        if not self.strategy().lags:
+            pytest.skip("has nothing to do with a lag")
+        batches, single = Scores(space), Scores(space)
+
+        def stream(more: Callable[[], Sequence[Proposal]]) -> Iterator[Candidate]:
+            ahead: list[Proposal] = []
+            while ahead := [*ahead, *more()]:
+                yield from single(ahead[:1])
+                del ahead[0]
+
+        assert self.search(space, batches, lag=5) == self.search(space, single, lag=5, stream=stream)
+        assert batches.calls == single.calls
 
     def test_no_network_within_the_limits_is_an_error(self, space: Space) -> None:
         with pytest.raises(LowlandError, match=r"max_params|limit|network"):

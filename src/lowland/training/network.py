@@ -105,7 +105,7 @@ def job(
 
     return Job(
         title="train",
-        name="train-" + "-".join(map(str, genotype.genes)),
+        name=job_name(genotype),
         model=network,
         loss=loss,
         recipe=recipe,
@@ -118,6 +118,17 @@ def job(
         held_out=data.search if recipe.patience else None,
         patience=recipe.patience,
     )
+
+
+def job_name(genotype: Genotype) -> str:
+    """The name of a network's training, which decides its randomness."""
+    return "train-" + "-".join(map(str, genotype.genes))
+
+
+def total_steps(recipe: RetrainConfig, data: DataSet) -> int:
+    """Steps of `job`, unless its patience ends it sooner."""
+    images = len(data.train) + (len(data.search) if recipe.include_search_split else 0)
+    return lengthened(recipe, images).epochs * steps_per_epoch(recipe, images)
 
 
 def _of_views(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lowland._version import __version__
+from lowland.core.config import Config
 from lowland.core.device import environment
 from lowland.core.errors import ConfigError, InterruptedRun, RunError
 from lowland.core.files import json_text
@@ -23,6 +24,7 @@ from lowland.evaluation.references import Budget, Sized, Trial, default_referenc
 from lowland.report import comparison_page
 from lowland.store import inside
 from lowland.store.run import Run
+from lowland.workflow.evaluation_tasks import evaluation_pool
 from lowland.workflow.out_folder import opened
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
@@ -81,8 +83,13 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
     with Run.open(path, read_only=True) as run:
         if not run.stage_done("train"):
             raise RunError(f"run {path} has no trained network to compare yet; finish it with `lowland resume {path}`")
-        met = trial(Session(run, monitor), out, corruptions="corruptions" in request.suites)
-        config = run.config
+        session = Session(run, monitor)
+        with evaluation_pool(session) as pool:
+            met = trial(session, out, corruptions="corruptions" in request.suites, pool=pool)
+            return _compared(run.config, met, out, request)
+
+
+def _compared(config: Config, met: Trial, out: Path, request: ComparisonRequest) -> dict[str, Any]:
     delivered, terms, data = met.delivered, met.terms, met.terms.data
     own = Budget.of(delivered)
     budget = Budget(

@@ -21,6 +21,7 @@ import numpy as np
 
 from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
+from lowland.core.threads import threads_of
 from lowland.measures.aggregation import AGGREGATIONS
 from lowland.measures.expression import combination
 from lowland.search.aggregation import parts
@@ -31,7 +32,6 @@ from lowland.workflow.designs import Design, entrants
 from lowland.workflow.rung_tasks import SideBySide, side_by_side
 from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
 from lowland.workflow.rungs import Rung, begun, promote_measure, regrouped, rungs, task_threads, trained_images
-from lowland.workflow.scoring import threads_of
 from lowland.workflow.session import Session
 
 RUNGS = "rungs.json"

@@ -120,7 +120,9 @@ def prepared(session: Session, *, with_data: bool, count_images: bool) -> Prepar
     return Prepare(snapshot, outside_modules(), count_images)
 
 
-def snapshot_of(session: Session, *, with_data: bool, files: Sequence[str], threads: int = 1) -> Snapshot:
+def snapshot_of(
+    session: Session, *, with_data: bool, files: Sequence[str], threads: int = 1, test: bool = False
+) -> Snapshot:
     """What workers on any machine need of a run.
 
     Args:
@@ -128,6 +130,7 @@ def snapshot_of(session: Session, *, with_data: bool, files: Sequence[str], thre
         with_data: As in `prepared`.
         files: Files of weights that go along.
         threads: CPU threads of each worker.
+        test: Whether test images are among those that go along.
 
     Returns:
         The snapshot; `opened` makes materials of it.
@@ -142,7 +145,7 @@ def snapshot_of(session: Session, *, with_data: bool, files: Sequence[str], thre
         manifest={name: run.manifest[name] for name in ("data", "renewed") if name in run.manifest},
         tensors={name: to_safetensors(*run.load_tensors(name)) for name in files},
         chosen=session.config.compute.precision == "auto",
-        data=in_memory(session.data) if with_data else None,
+        data=in_memory(session.data, test=test) if with_data else None,
     )
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
-from lowland.core.errors import InterruptedRun
 from lowland.core.registry import outside_modules
+from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, ScoringFailure
 from lowland.execution.sequential import Sequential
@@ -21,19 +22,13 @@ from lowland.execution.snapshot import Snapshot
 from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.store.artifacts import INITIAL, TRAINED
 from lowland.store.tensors import from_safetensors, to_safetensors
-from lowland.training.legs import Baton, Leg
+from lowland.training.legs import HERE_SECONDS, LEG_SECONDS, Baton, Leg, Trained, one_leg
 from lowland.workflow.designs import Design
 from lowland.workflow.measuring import opened, snapshot_of
 from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
 from lowland.workflow.rungs import Rung, task_threads
-from lowland.workflow.scoring import chosen, gpus, movable, sends_data, threads_of
+from lowland.workflow.scoring import chosen, gpus, movable, sends_data
 from lowland.workflow.session import Session
-
-LEG_SECONDS = 10.0
-"""Most seconds of training in one leg: what is lost with a worker, and how long a stop may take to be heard."""
-
-HERE_SECONDS = 2.0
-"""The same in the calling process, which trains while workers start and then has to hand over."""
 
 
 @dataclass(frozen=True)
@@ -62,23 +57,6 @@ class RungTask:
         return f"the training of {self.design.key}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a leg gave.
-
-    Attributes:
-        state: Where the training stands now.
-        whole: Whether the rung's last step is done.
-        seconds: Training time until now, over all legs.
-        failed: Why it cannot go on.
-    """
-
-    state: bytes | None = None
-    whole: bool = False
-    seconds: float = 0.0
-    failed: str | None = None
-
-
 class RungWork(TaskFunction):
     """Carries out tasks of rungs, in any process."""
 
@@ -93,14 +71,8 @@ class RungWork(TaskFunction):
                 return self.training.judge(task.design, from_safetensors(task.state)[0])
             except ArithmeticError as error:
                 return {"failed": str(error)}
-        baton = Baton(task.state)
-        try:
-            history = self.training.train(task.design, request.steps, baton, Leg(task.seconds))
-        except InterruptedRun:
-            return Trained(state=baton.content)
-        except ArithmeticError as error:  # it diverged
-            return Trained(failed=str(error))
-        return Trained(state=baton.content, whole=True, seconds=history.seconds)
+        train = partial(self.training.train, task.design, request.steps)
+        return one_leg(train, task.state, Leg(task.seconds))
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from lowland.data import DataSet
 from lowland.measures.combined import parts_of
 from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import Run
-from lowland.training.optimization import lengthened, steps_per_epoch
+from lowland.training import network as network_training
+from lowland.training.optimization import steps_per_epoch
 
 BEGUN = "begun"
 """Folder of the states from which trainings that began in the rungs go on."""
@@ -99,8 +100,7 @@ def trained_images(config: Config, data: DataSet) -> int:
 
 def total_steps(config: Config, data: DataSet) -> int:
     """Steps of the whole retraining."""
-    images = trained_images(config, data)
-    return lengthened(config.retrain, images).epochs * steps_per_epoch(config.retrain, images)
+    return network_training.total_steps(config.retrain, data)
 
 
 def extra_steps(config: Config, data: DataSet, designs: int) -> int:
@@ -115,6 +115,20 @@ def extra_steps(config: Config, data: DataSet, designs: int) -> int:
 def task_threads(config: Config, compute: Compute) -> int:
     """CPU threads of a training that others may run beside: the same however many there are at a time."""
     return config.compute.task_threads or (1 if compute.device.type == "cpu" else compute.threads)
+
+
+def reference_threads(config: Config, compute: Compute) -> int:
+    """CPU threads of the training of a reference, and of judging under corruption beside it.
+
+    Of references there are few, often one: by default each has half of `compute.threads`, at least one, so that on
+    many cores it does not take much longer than the delivered network, and others find room beside it.
+
+    Returns:
+        `compute.task_threads`, or that; on an accelerator the threads of the run.
+    """
+    if compute.device.type != "cpu":
+        return compute.threads
+    return config.compute.task_threads or max(1, compute.threads // 2)
 
 
 def promote_measure(config: Config) -> MeasureConfig:

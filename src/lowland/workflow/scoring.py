@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
-from lowland.core.threads import available_cores
+from lowland.core.threads import available_cores, threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential
@@ -71,14 +69,19 @@ def _executor(session: Session, count_images: bool) -> Executor:
 def movable(session: Session, measure: Measure, kind: type[Executor]) -> bool:
     """Whether other processes may compute a measure; raises ConfigError where they have to and cannot."""
     parts = parts_of(measure)
+    return importable(session, parts, kind) and not any(part.exclusive for part in parts)
+
+
+def importable(session: Session, members: Iterable[object], kind: type[Executor]) -> bool:
+    """Whether other processes can import a run's space and these members; raises ConfigError where they have to."""
     # A class of the calling script cannot be imported by another process.
-    importable = "__main__" not in {type(needed).__module__ for needed in (*parts, session.space)}
-    if not importable and kind.everywhere:
+    found = "__main__" not in {type(member).__module__ for member in (*members, session.space)}
+    if not found and kind.everywhere:
         raise ConfigError(
-            f"compute.executor={kind.name} cannot tell its workers of a space or measure that is defined in the script "
-            "itself; put it into a module and name that by --plugin"
+            f"compute.executor={kind.name} cannot tell its workers of a space, measure or suite that is defined in the "
+            "script itself; put it into a module and name that by --plugin"
         )
-    return importable and not any(part.exclusive for part in parts)
+    return found
 
 
 def chosen(session: Session, threads: int = 1) -> tuple[type[Executor], int | None]:
@@ -116,17 +119,6 @@ def single_thread() -> AbstractContextManager[None]:
     return threads_of(1)
 
 
-@contextmanager
-def threads_of(count: int) -> Iterator[None]:
-    """Within the block torch computes with so many threads in this process."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @dataclass(frozen=True)
 class _Executed:
     """The scorer of one request by an executor."""
@@ -138,5 +130,5 @@ class _Executed:
     def scores(self, genotypes: Sequence[Genotype]) -> Generator[Outcome]:
         return self.executor.scores(self.request, genotypes, self.local)
 
-    def groups(self, genotypes: Sequence[Genotype]) -> Generator[list[Outcome]]:
-        return self.executor.groups(self.request, genotypes, self.local)
+    def stream(self, more: Callable[[], Sequence[Genotype]]) -> Generator[list[Outcome]]:
+        return self.executor.stream(self.request, more, self.local)

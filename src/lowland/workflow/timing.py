@@ -7,12 +7,13 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from lowland import measures as measuring
 from lowland import spaces
@@ -22,11 +23,12 @@ from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
 from lowland.core.inference import evaluating
 from lowland.core.seeds import derive, numpy_rng
-from lowland.core.threads import available_cores
+from lowland.core.threads import available_cores, threads_of
 from lowland.data import STANDARD, DataSet, corrupt, order
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
+from lowland.spaces import Single, Supernet
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.finetune import finetuning_job
@@ -38,7 +40,7 @@ from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
-from lowland.workflow.scoring import single_thread, threads_of
+from lowland.workflow.scoring import single_thread
 
 PIECE_SECONDS = 0.6
 """Each kind of work is timed for about so long."""
@@ -59,6 +61,10 @@ class Costs:
         search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
         finetuning: Of one candidate before its score, on one thread.
         rung_step: Of the training of a finalist, on the threads that it has; None: as `network_step`.
+        reference_step: Of the training of a reference, on the threads that it has; None: as `network_step`.
+        rung_judging: What a finalist is worth at a rung, on the threads that it has.
+        rung_processes: So many finalists train at a time.
+        reference_processes: So many references train, or are judged under corruption, at a time.
     """
 
     supernet_step: float | None
@@ -69,6 +75,10 @@ class Costs:
     search_epoch: float | None = None
     finetuning: float | None = None
     rung_step: float | None = None
+    reference_step: float | None = None
+    rung_judging: float | None = None
+    rung_processes: int = 1
+    reference_processes: int = 1
 
 
 def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
@@ -79,11 +89,19 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
     job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
     network_step = _timed(step_of(job, compute))
-    rung_step = None
-    threads = rungs.task_threads(config, compute)
-    if config.search.finalists and threads != compute.threads:
-        with threads_of(threads):
-            rung_step = _timed(step_of(job, compute))
+    steps: dict[int, float | None] = {compute.threads: None}
+
+    def with_threads(threads: int) -> float | None:
+        if threads not in steps:
+            with threads_of(threads):
+                steps[threads] = _timed(step_of(job, compute))
+        return steps[threads]
+
+    rung_threads, reference_threads = rungs.task_threads(config, compute), rungs.reference_threads(config, compute)
+    rung_step = with_threads(rung_threads) if config.search.finalists else None
+    trains = any(each.effort(config, data).trainings for each in suites(config))
+    reference_step = with_threads(reference_threads) if trains else None
+    rung_judging = _judging(config, data, compute, Single(body, genotype, shape)) if config.search.finalists else None
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
     x_NCHW = exact.place(data.normalise(images_NCHW))
@@ -93,15 +111,29 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     few = images_NCHW[:100]  # of fewer the fixed cost of a call is most
     names = list(STANDARD)
     corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
+    candidate = finetuning = each_step = None
+    if searcher.supernet or config.finetune.epochs:
+        initial = supernet_training.initial(config, data)
+        weights = {name: value.clone() for name, value in initial.state_dict().items()}
+        supernet = compute.prepare(initial)
+        if config.finetune.epochs:
+            finetuning = _finetuning(config, data, compute, supernet, genotype)
+        if searcher.supernet:
+            candidate = _candidate(config, data, compute, supernet, weights, genotype)
+            each_step = _timed(step_of_supernet(config, data, compute, supernet))  # the last: it changes the weights
     return Costs(
-        supernet_step=_timed(supernet_step(config, data, compute)) if searcher.supernet else None,
+        supernet_step=each_step,
         network_step=network_step,
-        candidate=_candidate(config, data, compute, genotype) if searcher.supernet else None,
+        candidate=candidate,
         image=image,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
-        finetuning=_finetuning(config, data, compute, genotype) if config.finetune.epochs else None,
+        finetuning=finetuning,
         rung_step=rung_step,
+        reference_step=reference_step,
+        rung_judging=rung_judging,
+        rung_processes=_processes(config, compute, rung_threads),
+        reference_processes=_processes(config, compute, reference_threads),
     )
 
 
@@ -135,13 +167,34 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
         found["train"] = config.retrain.top * whole * piece.network_step
     if last in ("evaluate", "report"):
         asked = [each for each in suites(config) if "supernet" not in each.requires or searcher.supernet]
-        effort = sum((each.effort(config, data) for each in asked), Effort())
-        found["evaluate"] = (
-            effort.trainings * whole * piece.network_step
-            + effort.images * config.retrain.top * piece.image
-            + effort.corrupted * piece.corrupted
-        )
+        found["evaluate"] = _evaluation(config, piece, [each.effort(config, data) for each in asked], whole)
     return found
+
+
+def _evaluation(config: Config, piece: Costs, efforts: Sequence[Effort], whole: int) -> float:
+    """Seconds of all suites: judging goes on beside trainings, and what these give is judged after them.
+
+    What is corrupted is judged side by side, all else by the calling process.
+
+    Returns:
+        The longest of: one training, all work over the processes, the judging without trainings; and what comes after.
+    """
+
+    def judging(of: Iterable[Effort]) -> float:
+        effort = sum(of, Effort())
+        return effort.images * config.retrain.top * piece.image + effort.corrupted * piece.corrupted
+
+    processes = piece.reference_processes
+    alone = judging(each for each in efforts if not each.trainings and not each.corrupted)
+    beside = judging(each for each in efforts if not each.trainings and each.corrupted)
+    after = judging(each for each in efforts if each.trainings)
+    trainings = sum(each.trainings for each in efforts)
+    judged = alone + beside / processes
+    if not trainings:
+        return judged + after / processes
+    training = whole * (piece.reference_step or piece.network_step)
+    together = (trainings * training + alone + beside) / processes
+    return max(training, together, judged) + after / processes
 
 
 def _scoring(config: Config, piece: Costs) -> float:
@@ -157,10 +210,30 @@ def _rungs(config: Config, data: DataSet, piece: Costs) -> float:
     if not config.search.finalists:
         return 0.0
     extra = rungs.extra_steps(config, data, config.search.finalists)
-    if piece.rung_step is None:
-        return extra * piece.network_step
-    cores = available_cores() // (config.compute.task_threads or 1)
-    return extra * piece.rung_step / max(1, min(cores, config.search.workers or cores))
+    judged = sum(rung.designs for rung in rungs.rungs(config, data, config.search.finalists))
+    training = extra * (piece.rung_step or piece.network_step)
+    return (training + judged * (piece.rung_judging or 0.0)) / piece.rung_processes
+
+
+def _processes(config: Config, compute: Compute, threads: int) -> int:
+    """Tasks of so many threads that are done at a time."""
+    if compute.device.type != "cpu":
+        return 1
+    cores = max(1, available_cores() // threads)
+    return max(1, min(cores, config.search.workers or cores))
+
+
+def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -> float | None:
+    """Seconds of judging one finalist at a rung, which is done once; None where random weights cannot be judged."""
+    context = _context(config, data, compute, len(data.search))
+    measure = measuring.get(rungs.promote_measure(config))
+    with threads_of(rungs.task_threads(config, compute)):
+        began = time.perf_counter()
+        try:
+            measure.score(compute.prepare(network).eval(), network.genotype, context)
+        except (ArithmeticError, ValueError, LowlandError):  # random weights may have no finite loss
+            return None
+        return time.perf_counter() - began
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:
@@ -192,39 +265,55 @@ def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
 
 def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of the training of a throw-away supernet."""
-    supernet = compute.prepare(supernet_training.initial(config, data)).train()
+    return step_of_supernet(config, data, compute, compute.prepare(supernet_training.initial(config, data)))
+
+
+def step_of_supernet(config: Config, data: DataSet, compute: Compute, supernet: Supernet) -> Callable[[int], object]:
+    """(number) → a step of the training of that supernet."""
     return step_of(supernet_training.job(config, data, supernet, compute), compute)
 
 
-def _finetuning(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float:
+def _finetuning(config: Config, data: DataSet, compute: Compute, supernet: Supernet, genotype: Genotype) -> float:
     """The fine-tuning of one candidate on one thread, as a worker does it."""
-    network = compute.prepare(extracted(supernet_training.initial(config, data), genotype))
+    network = compute.prepare(extracted(supernet, genotype))
     job = finetuning_job(network, genotype, config, data, compute)
     with _as_a_worker(compute):
         return job.total_steps() * _timed(step_of(job, compute))
 
 
-def _candidate(config: Config, data: DataSet, compute: Compute, genotype: Genotype) -> float | None:
+def _candidate(
+    config: Config,
+    data: DataSet,
+    compute: Compute,
+    supernet: Supernet,
+    weights: Mapping[str, Tensor],
+    genotype: Genotype,
+) -> float | None:
     """One score on one thread, as a worker computes it; None where untrained weights cannot be scored."""
-    initial = supernet_training.initial(config, data)
-    supernet = compute.prepare(supernet_training.initial(config, data)).eval()
+    supernet.eval()
     measure = config.measure
-    take = partial(placed, size=measure.batch_size, data=data, compute=compute, memory_gb=config.data.memory_gb)
     images = min(measure.images or len(data.search), len(data.search))
-    context = Context(
-        space=spaces.get(config.space),
-        scored=take(data.search, torch.arange(images)),
-        calibration=take(data.train, torch.arange(min(measure.calibration_images, len(data.train)))),
-        initial=initial.state_dict(),
-        compute=compute,
-        seed=config.seed,
-    )
+    context = replace(_context(config, data, compute, images), initial=weights)
     asked = measuring.get(strategies.chosen(config.search).measure(measure))
     with _as_a_worker(compute):
         try:
             return _timed(lambda _: asked.score(supernet, genotype, context))
         except (ArithmeticError, ValueError, LowlandError):  # untrained weights may have no finite loss
             return None
+
+
+def _context(config: Config, data: DataSet, compute: Compute, images: int) -> Context:
+    """What a measure may look at: the first images of the search split."""
+    measure = config.measure
+    take = partial(placed, size=measure.batch_size, data=data, compute=compute, memory_gb=config.data.memory_gb)
+    return Context(
+        space=spaces.get(config.space),
+        scored=take(data.search, torch.arange(images)),
+        calibration=take(data.train, torch.arange(min(measure.calibration_images, len(data.train)))),
+        initial={},
+        compute=compute,
+        seed=config.seed,
+    )
 
 
 def _as_a_worker(compute: Compute) -> AbstractContextManager[None]:

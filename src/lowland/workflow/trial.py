@@ -8,17 +8,25 @@ from lowland.core.config import Config
 from lowland.core.errors import ConfigError
 from lowland.data import DataSet
 from lowland.delivery import network as delivery
-from lowland.evaluation.contest import ShiftedImages, Terms
+from lowland.evaluation.pool import EvaluationPool
 from lowland.evaluation.references import Trial
 from lowland.evaluation.shift.suite import Corruptions, corruption_names
 from lowland.evaluation.suite import suite
+from lowland.evaluation.terms import ShiftedImages, Terms
 from lowland.store import inside
 from lowland.store.artifacts import network_folder
+from lowland.workflow.rungs import reference_threads
 from lowland.workflow.session import Session
 
 
-def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
+def trial(session: Session, folder: Path, *, corruptions: bool, pool: EvaluationPool | None = None) -> Trial:
     """The delivered network and its terms, with what is found kept in `folder`.
+
+    Args:
+        session: The run.
+        folder: Where.
+        corruptions: Whether networks are judged under corruption, too.
+        pool: Where trainings go on side by side; None: here, one after the other.
 
     Returns:
         What a comparison needs.
@@ -52,6 +60,8 @@ def trial(session: Session, folder: Path, *, corruptions: bool) -> Trial:
             shifted=shifted(config, session.data) if corruptions else None,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
+            threads=reference_threads(config, session.compute),
+            pool=pool,
         ),
     )
 

@@ -105,35 +105,83 @@ def corruption_accuracy(
     starts = range(0, n, batch_size)
     done, total = 0, len(starts) * len(names) * len(severities)
 
-    def judged(name: str, severity: int) -> dict[str, Any]:
-        """Which images every network names right, and the numbers of classes and image sides seen."""
+    def heard(batch: int) -> None:
         nonlocal done
-        hits_N = {key: torch.zeros(n, dtype=torch.bool) for key in models}
-        seen: set[tuple[int, int]] = set()
-        under = _Under(corrupted, name, severity, n)
+        done += batch
+        if progress is not None:
+            progress(done, total)
+
+    def judged(name: str, severity: int) -> dict[str, Any]:
+        return hits_under(
+            models, corrupted, name, severity, normalise, compute, count=n, batch_size=batch_size, heard=heard
+        )
+
+    hits = {key: torch.zeros(len(names), len(severities), n, dtype=torch.bool) for key in models}
+    seen: set[tuple[int, int]] = set()
+    for row, name in enumerate(names):
+        for column, severity in enumerate(severities):
+            found = part(f"{name}-{severity}", partial(judged, name, severity))
+            done = (row * len(severities) + column + 1) * len(starts)
+            seen |= {(classes, side) for classes, side in found["seen"]}
+            for key, hit in hits.items():
+                hit[row, column] = of_bits(found["hits"][key])
+    return {key: _summary(hit, names, severities, seen == {IMAGENET}) for key, hit in hits.items()}
+
+
+def hits_under(
+    models: Mapping[str, nn.Module],
+    corrupted: CorruptedImages,
+    name: str,
+    severity: int,
+    normalise: Callable[[Tensor], Tensor],
+    compute: Compute,
+    *,
+    count: int,
+    batch_size: int,
+    heard: Callable[[int], None] = lambda batches: None,
+) -> dict[str, Any]:
+    """Which images every network names rightly under one corruption and severity.
+
+    Args:
+        models: Networks on the compute device, by a name of the caller's choice.
+        corrupted: Corrupted test images and labels.
+        name: The corruption.
+        severity: Its level.
+        normalise: uint8 images → what the networks were trained on.
+        compute: Device and precision.
+        count: So many of the first images.
+        batch_size: Images per forward pass.
+        heard: Called with 1 after every batch.
+
+    Returns:
+        As JSON-like values: `hits`, a text of 0 and 1 for each network, and `seen`, pairs of classes and image sides.
+
+    Raises:
+        LowlandError: a network's outputs are not finite.
+    """
+    hits_N = {key: torch.zeros(count, dtype=torch.bool) for key in models}
+    seen: set[tuple[int, int]] = set()
+    starts = range(0, count, batch_size)
+    under = _Under(corrupted, name, severity, count)
+    with evaluating(*models.values()):
         for start, (x_BCHW, labels_B) in zip(starts, batches(under, batch_size), strict=True):
             batch = [(normalise(compute.place(x_BCHW)), labels_B)]
             for key, model in models.items():
                 for logits_BK, _ in outputs(model, batch, compute):
                     hits_N[key][start : start + len(labels_B)] = ranks(finite(logits_BK), labels_B) == 0
                     seen.add((logits_BK.shape[1], x_BCHW.shape[-1]))
-            done += 1
-            if progress is not None:
-                progress(done, total)
-        bits = {key: "".join("01"[hit] for hit in hit_N.tolist()) for key, hit_N in hits_N.items()}
-        return {"hits": bits, "seen": sorted(map(list, seen))}
+            heard(1)
+    return {"hits": {key: as_bits(hit_N) for key, hit_N in hits_N.items()}, "seen": sorted(map(list, seen))}
 
-    hits = {key: torch.zeros(len(names), len(severities), n, dtype=torch.bool) for key in models}
-    seen: set[tuple[int, int]] = set()
-    with evaluating(*models.values()):
-        for row, name in enumerate(names):
-            for column, severity in enumerate(severities):
-                found = part(f"{name}-{severity}", partial(judged, name, severity))
-                done = (row * len(severities) + column + 1) * len(starts)
-                seen |= {(classes, side) for classes, side in found["seen"]}
-                for key, hit in hits.items():
-                    hit[row, column] = torch.tensor([bit == "1" for bit in found["hits"][key]])
-    return {key: _summary(hit, names, severities, seen == {IMAGENET}) for key, hit in hits.items()}
+
+def as_bits(hit_N: Tensor) -> str:
+    """Hits, bool (N,), as a text of 0 and 1."""
+    return "".join("01"[hit] for hit in hit_N.tolist())
+
+
+def of_bits(bits: str) -> Tensor:
+    """Hits, bool (N,), from `as_bits`."""
+    return torch.tensor([bit == "1" for bit in bits])
 
 
 class _Under(Split):

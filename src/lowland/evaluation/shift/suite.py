@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -21,6 +21,7 @@ from lowland.evaluation.results import Shift, ShiftResults
 from lowland.evaluation.section import Estimate, Figure, SuiteSection, Table
 from lowland.evaluation.shift.corruptions import corruption_accuracy
 from lowland.evaluation.suite import Effort, EvaluationContext, Suite, published_root, register
+from lowland.evaluation.tasks import JudgingTask
 
 
 class CorruptionSuite(Suite[ShiftResults]):
@@ -62,10 +63,13 @@ class CorruptionSuite(Suite[ShiftResults]):
         names = self.names()
         if not names:
             return ShiftResults({})
-        with context.progressing(self.name, "batch") as progress:
+        corrupted = self.corrupted(context.data, context.seed, context.root)
+        with context.progressing(self.name, "batch") as progress, context.threaded:
+            if context.ahead is not None:
+                self._ahead(context.ahead, corrupted, names, context, progress)
             found = corruption_accuracy(
                 {rank: context.fast.prepare(deepcopy(model)) for rank, model in networks.items()},
-                self.corrupted(context.data, context.seed, context.root),
+                corrupted,
                 context.data.normalise,
                 context.fast,
                 names=names,
@@ -76,6 +80,28 @@ class CorruptionSuite(Suite[ShiftResults]):
                 part=context.part,
             )
         return ShiftResults({rank: Shift.of(values) for rank, values in found.items()})
+
+    def _ahead(
+        self,
+        ahead: Callable[[Mapping[str, JudgingTask]], Iterator[int]],
+        corrupted: CorruptedImages,
+        names: Sequence[str],
+        context: EvaluationContext,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        """Have all parts computed in other processes, each as `corruption_accuracy` would."""
+        count = min(len(corrupted), self.config.images or len(corrupted))
+        tasks = {
+            f"{name}-{severity}": JudgingTask(
+                networks=context.portable, suite=self.name, name=name, severity=severity, count=count
+            )
+            for name in names
+            for severity in self.config.severities
+        }
+        batches = -(-count // context.batch_size)
+        for done in ahead(tasks):
+            for batch in range(batches):
+                progress((done - 1) * batches + batch + 1, len(tasks) * batches)
 
     def figures(self, results: ShiftResults) -> dict[str, list[Figure]]:
         """Mean top-1 accuracy over corruptions and severities."""

@@ -14,6 +14,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive, numpy_rng
 from lowland.core.settings import Positive, Section
 from lowland.search.problem import SearchProblem
+from lowland.search.scorer import Proposal
 from lowland.search.strategies.pareto import surrogates
 from lowland.search.strategies.pareto.surrogates import Array
 from lowland.search.strategies.state import SearchResult, SearchState
@@ -27,11 +28,12 @@ class Bananas(Strategy):
     Which: independent Thompson sampling. For each mutant a value is drawn from N(μ, s²), mean and standard deviation
     over the predictions of the ensemble, and the highest draws are taken. Unlike the published code, which encodes
     the paths of a cell and has networks of ten layers, models see the space's own encoding and are those of the pareto
-    strategy.
+    strategy. With `search.lag` rounds overlap: each learns the scores that its first proposal may see.
     """
 
     name = "bananas"
     summary = "an ensemble predicts scores; mutants of the best with the highest sampled predictions are scored"
+    lags = True
     source = "White et al., BANANAS, AAAI 2021 (arXiv 1910.11858)"
 
     class Config(Section):
@@ -53,16 +55,21 @@ class Bananas(Strategy):
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         own, state = self.options, SearchState(problem)
-        state.score(state.random(0, range(min(own.initial, own.candidates))), 0, "random", own.candidates)
-        round_ = 0
-        while len(state.proposed) < own.candidates and not state.exhausted:
+        round_ = -1
+
+        def propose(number: int) -> list[Proposal]:
+            nonlocal round_
+            if state.exhausted:
+                return []
             round_ += 1
-            room = min(own.proposals, own.candidates - len(state.proposed))
-            chosen = self._promising(state, round_, room)
-            state.score(chosen, round_, "surrogate", own.candidates)
-            if len(chosen) < room:  # the best have no further neighbours, or nothing could be scored
-                others = state.random(round_, range(room - len(chosen)))
-                state.score(others, round_, "random", own.candidates)
+            if number == 0:
+                return state.randoms(0, range(min(own.initial, own.candidates)))
+            room = min(own.proposals, own.candidates - number)
+            chosen = [Proposal(each, round_, "surrogate") for each in self._promising(state, round_, room)]
+            # The best may have no further neighbours, or nothing could be scored.
+            return chosen + state.randoms(round_, range(room - len(chosen)))
+
+        state.stream(propose, own.candidates, problem.lag or 0)
         return state.result(self.name, round_ + 1)
 
     def _promising(self, state: SearchState, round_: int, count: int) -> list[Genotype]:

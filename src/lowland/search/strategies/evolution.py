@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +23,11 @@ from lowland.search.strategies.state import SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
 from lowland.search.strategies.variation import per_gene, redrawn
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lowland.spaces.space import Space
+
 ATTEMPTS = 10
 """Draws per wanted mutation or crossover before random genotypes fill the rest, as in the public SPOS code."""
 
@@ -34,11 +40,16 @@ class Evolution(Strategy):
     `mutations` mutants, `crossovers` uniform crossovers of two of them, and random genotypes up to `population`. All
     candidates of a search differ (in function, not only in genes), so that a search scores population · generations of
     them. Where 10 draws per wanted child give too few new ones, random genotypes take their place.
+
+    With `search.lag` there are no generations: proposal n is a mutant, a crossover or a random genotype as its place
+    n mod `population` says, and its parents are the best `parents` of the candidates below n − lag. The first
+    `population` are random, and so are all that see fewer than `parents` scores.
     """
 
     name = "evolution"
     summary = "mutants and crossovers of the best candidates so far"
     source = "SPOS (Guo et al., ECCV 2020), GeNAS §5"
+    lags = True
 
     class Config(Section):
         """How many candidates of which kind."""
@@ -81,6 +92,11 @@ class Evolution(Strategy):
         if self.options.racing is None:
             return
         racing = f"search.options.evolution.racing={self.options.racing:g}"
+        if config.search.lag is not None:
+            raise ConfigError(
+                f"{racing} compares the candidates of a generation, but with search.lag={config.search.lag} there are "
+                "none; leave one of the two out"
+            )
         if not any(isinstance(part, SubnetMeasure) for part in parts_of(measuring.get(config.measure))):
             raise ConfigError(
                 f"{racing} needs a measure that looks at images, such as flatness, but "
@@ -103,6 +119,8 @@ class Evolution(Strategy):
 
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; candidates that racing rules out are neither ranked nor made parents."""
+        if problem.lag is not None:
+            return self._streamed(SearchState(problem), problem.lag)
         if self.options.racing is None:
             return self._evolved(SearchState(problem))
         first = problem.first_look(self.options.racing)
@@ -130,29 +148,60 @@ class Evolution(Strategy):
         self, state: SearchState, parents: list[Genotype], generation: int
     ) -> tuple[list[Genotype], list[Genotype]]:
         """New mutants and crossovers of `parents`, as many as wanted or as 10 draws for each give."""
-        own, space = self.options, state.space
-        # The public code mutates the normal cell only, which is the first half of the genes.
-        genes = range(len(space.gene_names) // 2) if own.mutated_genes == "first-half" else None
+        own = self.options
         mutants: list[Genotype] = []
         crosses: list[Genotype] = []
         for attempt in range(ATTEMPTS * own.mutations):
             if len(mutants) == own.mutations:
                 break
-            rng = numpy_rng(state.seed, "search", generation, "mutation", attempt)
-            parent = parents[int(rng.integers(len(parents)))]
-            if own.variation == "repair":
-                child = redrawn(space, parent, rng, own.mutation_probability, genes)
-            else:
-                child = space.mutate(parent, rng, own.mutation_probability, genes)
+            child = self._mutant(state.space, parents, numpy_rng(state.seed, "search", generation, "mutation", attempt))
             if state.propose(child):
                 mutants.append(child)
         for attempt in range(ATTEMPTS * own.crossovers):
             if len(crosses) == own.crossovers or len(parents) < 2:
                 break
-            rng = numpy_rng(state.seed, "search", generation, "crossover", attempt)
-            first, second = (parents[int(i)] for i in rng.choice(len(parents), 2, replace=own.variation == "repair"))
-            repair = own.variation == "repair"
-            child = per_gene(space, first, second, rng) if repair else space.crossover(first, second, rng)
+            child = self._cross(state.space, parents, numpy_rng(state.seed, "search", generation, "crossover", attempt))
             if state.propose(child):
                 crosses.append(child)
         return mutants, crosses
+
+    def _mutant(self, space: Space, parents: Sequence[Genotype], rng: np.random.Generator) -> Genotype:
+        own = self.options
+        # The public code mutates the normal cell only, which is the first half of the genes.
+        genes = range(len(space.gene_names) // 2) if own.mutated_genes == "first-half" else None
+        parent = parents[int(rng.integers(len(parents)))]
+        if own.variation == "repair":
+            return redrawn(space, parent, rng, own.mutation_probability, genes)
+        return space.mutate(parent, rng, own.mutation_probability, genes)
+
+    def _cross(self, space: Space, parents: Sequence[Genotype], rng: np.random.Generator) -> Genotype:
+        repair = self.options.variation == "repair"
+        first, second = (parents[int(i)] for i in rng.choice(len(parents), 2, replace=repair))
+        return per_gene(space, first, second, rng) if repair else space.crossover(first, second, rng)
+
+    def _streamed(self, state: SearchState, lag: int) -> SearchResult:
+        """With no generations: `population` proposals in a row are a generation in name only."""
+        own = self.options
+
+        def propose(number: int) -> list[Proposal]:
+            if number == 0:  # random ones look at no scores
+                return state.randoms(0, range(own.population))
+            generation, place = divmod(number, own.population)
+            parents = [candidate.genotype for candidate in state.ranking[: own.parents]]
+            kind = self._kind(place) if len(parents) == own.parents else "random"
+            for attempt in range(ATTEMPTS if kind != "random" else 0):
+                rng = numpy_rng(state.seed, "search", "proposal", number, kind, attempt)
+                child = (self._mutant if kind == "mutation" else self._cross)(state.space, parents, rng)
+                if state.propose(child):
+                    return [Proposal(child, generation, kind)]
+            return state.randoms(generation, range(place, place + 1))
+
+        state.stream(propose, own.population * own.generations, lag)
+        return state.result(self.name, -(-len(state.proposed) // own.population))
+
+    def _kind(self, place: int) -> str:
+        """What the candidate at a place of its generation is."""
+        own = self.options
+        if place < own.mutations:
+            return "mutation"
+        return "crossover" if place < own.mutations + own.crossovers and own.parents > 1 else "random"

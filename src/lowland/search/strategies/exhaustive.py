@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from lowland.search.problem import SearchProblem
-from lowland.search.strategies.state import CHUNK, SearchResult, SearchState
+from lowland.search.scorer import Proposal
+from lowland.search.strategies.state import AHEAD, SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
 
 
@@ -21,6 +22,5 @@ class Exhaustive(Strategy):
         genotypes = [genotype for genotype in problem.space.all() if state.propose(genotype)]
         if not genotypes:
             state.limits.require_any()
-        for first in range(0, len(genotypes), CHUNK):
-            state.score(genotypes[first : first + CHUNK], 0, self.name, len(genotypes))
+        state.stream(lambda place: [Proposal(genotypes[place], 0, self.name)], len(genotypes), AHEAD)
         return state.result(self.name, 1)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from pydantic import Field
 
 from lowland.core.genotype import Genotype
 from lowland.core.settings import Positive, Section
 from lowland.search.problem import SearchProblem
+from lowland.search.scorer import Proposal
 from lowland.search.strategies.regularized import Values
 from lowland.search.strategies.state import SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
@@ -14,10 +17,15 @@ from lowland.search.strategies.strategy import Strategy, register
 
 @register
 class Local(Strategy):
-    """All neighbours of a genotype are scored; the search goes on from the best, and begins anew at an optimum."""
+    """All neighbours of a genotype are scored; the search goes on from the best, and begins anew at an optimum.
+
+    With `search.lag` further climbs begin, from further random starts, while the scores of all neighbours are awaited;
+    the earliest climb that can go on does.
+    """
 
     name = "local"
     summary = "to the best of all neighbours, from a random start; at an optimum from another"
+    lags = True
     source = "White et al., Local Search is State of the Art for NAS Benchmarks, 2020 (arXiv 2005.02960)"
 
     class Config(Section):
@@ -34,30 +42,66 @@ class Local(Strategy):
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         state, wanted = SearchState(problem), self.options.candidates
-        values = Values(state)
-        start = 0
-        while len(state.proposed) < wanted:
-            found = state.random(start, range(1))
-            if not found:
-                break
-            state.score(found, start, "random", wanted)
-            self._climb(state, values, found[0], start)
-            start += 1
-        return state.result(self.name, start)
+        climbs: list[Climb] = []
+        known: set[str] = set()
+        values, started = Values(state), 0
 
-    def _climb(self, state: SearchState, values: Values, here: Genotype, start: int) -> None:
-        """From `here` upwards, as far as the number of candidates allows."""
-        wanted = self.options.candidates
-        while True:
-            around = list(state.space.neighbours(here))
-            new: list[Genotype] = []
-            for genotype in around:
-                if len(state.proposed) == wanted:
-                    break
-                if state.propose(genotype):
-                    new.append(genotype)
-            state.score(new, start, "neighbour", wanted)
-            best = max(around, key=values.order, default=here)
-            if values.order(best) <= values.order(here) or len(state.proposed) >= wanted:
-                return
-            here = best
+        def propose(number: int) -> list[Proposal]:
+            nonlocal started
+            known.update(each.key for each in state.taken[len(known) :])
+            for climb in climbs:
+                found = climb.further(state, values, known, wanted - number)
+                if found:
+                    return [Proposal(genotype, climb.start, "neighbour") for genotype in found]
+            climbs[:] = (climb for climb in climbs if not climb.ended)
+            first = state.randoms(started, range(1))
+            if first:
+                climbs.append(Climb(started, first[0].genotype))
+                started += 1
+            return first
+
+        state.stream(propose, wanted, problem.lag or 0)
+        return state.result(self.name, started)
+
+
+class Climb:
+    """One way upwards.
+
+    Args:
+        start: Its number.
+        here: Where it begins.
+    """
+
+    def __init__(self, start: int, here: Genotype) -> None:
+        self.start = start
+        self.here = here
+        self.ended = False
+        self._around: list[Genotype] | None = None
+
+    def further(self, state: SearchState, values: Values, known: Container[str], most: int) -> list[Genotype]:
+        """New neighbours of where it stands, or of where it gets, all at once, but at most so many.
+
+        They then count as proposed. None: scores of some are not known yet, or it has ended, at an optimum.
+
+        Returns:
+            The neighbours.
+        """
+        while not self.ended:
+            if self._around is None:
+                self._around = list(state.space.neighbours(self.here))
+                new: list[Genotype] = []
+                for genotype in self._around:
+                    if len(new) == most:
+                        break
+                    if state.propose(genotype):
+                        new.append(genotype)
+                if new:
+                    return new
+            around = [self.here, *self._around]
+            keys = map(state.space.key, around)
+            if any(key in state.proposed and key not in known for key in keys):
+                return []
+            best = max(self._around, key=values.order, default=self.here)
+            self.ended = values.order(best) <= values.order(self.here)
+            self.here, self._around = best, None
+        return []

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from lowland.core.settings import Positive, Section
 from lowland.search.problem import SearchProblem
-from lowland.search.strategies.state import CHUNK, SearchResult, SearchState
+from lowland.search.strategies.state import AHEAD, SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
 
 
@@ -32,9 +32,5 @@ class Random(Strategy):
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         state, wanted = SearchState(problem), self.options.candidates
-        for first in range(0, wanted, CHUNK):
-            slots = range(first, min(first + CHUNK, wanted))
-            state.score(state.random(0, slots), 0, "random", wanted)
-            if state.exhausted:
-                break
+        state.stream(lambda slot: state.randoms(0, range(slot, slot + 1)), wanted, AHEAD)
         return state.result(self.name, 1)

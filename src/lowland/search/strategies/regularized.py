@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Annotated, Self
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -11,8 +12,14 @@ from lowland.core.genotype import Genotype
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import Positive, Section
 from lowland.search.problem import SearchProblem
+from lowland.search.scorer import Proposal
 from lowland.search.strategies.state import SearchResult, SearchState
 from lowland.search.strategies.strategy import Strategy, register
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from lowland.spaces.space import Space
 
 STALLED = 200
 """Children in a row that were all known before; a random genotype then takes the place of the next."""
@@ -24,11 +31,15 @@ class RegularizedEvolution(Strategy):
 
     A child that was scored before (or computes the same function) joins the population with its known score and costs
     nothing; the search ends with `candidates` scored ones.
+
+    With `search.lag` a candidate joins when the proposal `lag` + 1 places later is made, so that as many are scored at
+    a time, as in the published asynchronous search; while nobody is alive proposals are random.
     """
 
     name = "regularized-evolution"
     summary = "a child of the best of a random few joins the population, its oldest member leaves"
     source = "Real et al., AAAI 2019 (arXiv 1802.01548); settings of NAS-Bench-201's code"
+    lags = True
 
     class Config(Section):
         """How many, and how strong the selection is."""
@@ -52,36 +63,37 @@ class RegularizedEvolution(Strategy):
     def search(self, problem: SearchProblem) -> SearchResult:
         """Search; BudgetError where no network is within the limits."""
         own, state = self.options, SearchState(problem)
-        first = state.random(0, range(min(own.population, own.candidates)))
-        state.score(first, 0, "random", own.candidates)
         values = Values(state)
-        alive = deque((genotype for genotype in first if values.of(genotype) is not None), maxlen=own.population)
-        birth = stalled = 0
-        while len(state.proposed) < own.candidates and not state.exhausted:
-            rng = numpy_rng(state.seed, "search", "birth", birth)
-            birth += 1
-            child, origin = None, "mutation"
-            if len(alive) and stalled < STALLED:
-                few = rng.choice(len(alive), size=min(own.tournament, len(alive)), replace=False)
-                parent = max((alive[int(place)] for place in sorted(few)), key=values.order)
-                others = list(state.space.neighbours(parent))
-                child = others[int(rng.integers(len(others)))]
-                stalled += 1
+        alive: deque[Genotype] = deque(maxlen=own.population)
+        birth = joined = 0
+
+        def propose(number: int) -> list[Proposal]:
+            nonlocal birth, joined
+            if number == 0:
+                return state.randoms(0, range(min(own.population, own.candidates)))
+            if state.exhausted:
+                return []
+            alive.extend(each.genotype for each in state.taken[joined:] if each.status == "scored")
+            joined = len(state.taken)
+            for _ in range(STALLED if alive else 0):
+                birth += 1
+                child = self._child(state.space, alive, values, numpy_rng(state.seed, "search", "birth", birth - 1))
                 if values.of(child) is not None:
                     alive.append(child)
-                    continue
-                if not state.propose(child):
-                    continue
-            else:
-                found = state.random(birth, range(1))
-                if not found:
-                    break
-                child, origin = found[0], "random"
-            stalled = 0
-            state.score([child], birth, origin, own.candidates)
-            if values.of(child) is not None:
-                alive.append(child)
+                elif state.propose(child):
+                    return [Proposal(child, birth, "mutation")]
+            birth += 1
+            return state.randoms(birth, range(1))
+
+        state.stream(propose, own.candidates, problem.lag or 0)
         return state.result(self.name, birth + 1)
+
+    def _child(self, space: Space, alive: Sequence[Genotype], values: Values, rng: np.random.Generator) -> Genotype:
+        """A neighbour of the best of a random few."""
+        few = rng.choice(len(alive), size=min(self.options.tournament, len(alive)), replace=False)
+        parent = max((alive[int(place)] for place in sorted(few)), key=values.order)
+        others = list(space.neighbours(parent))
+        return others[int(rng.integers(len(others)))]
 
 
 class Values:

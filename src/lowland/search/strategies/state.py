@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -15,8 +15,10 @@ from lowland.search.limits import Limits
 from lowland.search.problem import ScoreFunction, SearchProblem
 from lowland.search.scorer import Proposal
 
-CHUNK = 256
-"""Candidates of a batch where a strategy has no generations; large, because the workers wait for the batch's last."""
+AHEAD = 1024
+"""Proposals beyond the last score where a strategy does not look at scores: more than most have workers. Drawing them
+takes a moment before the first one is scored.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +65,9 @@ class SearchResult:
 class SearchState:
     """One search under way: what was proposed, what it scored, and what was refused.
 
+    Attributes:
+        taken: Candidates that are known, scored or not, in the order of their proposals.
+
     Args:
         problem: What is searched.
         score: Scores proposals in place of `problem.score`.
@@ -74,13 +79,27 @@ class SearchState:
         self.seed = problem.seed
         self.limits = Limits(problem.space, problem, problem.cost, problem.seed, problem.sampling)
         self.proposed: dict[str, Genotype] = {}
-        self.ranking: list[Candidate] = []
         self.exhausted = False
+        self.taken: list[Candidate] = []
+        self._ranking: list[Candidate] = []
+        self._unranked: list[Candidate] = []
         self._score = score if score is not None else problem.score
         self._done = 0
         self._raced_out = 0
         self._repeated = 0
         self._isomorphs = 0
+
+    @property
+    def ranking(self) -> list[Candidate]:
+        """The candidates scored so far, best first; ranks of a sum's parts are given anew when it is looked at."""
+        if self._unranked:
+            self._ranking = aggregated([*self._ranking, *self._unranked], self.problem.combine)
+            self._unranked = []
+        return self._ranking
+
+    @ranking.setter
+    def ranking(self, ranking: list[Candidate]) -> None:
+        self._ranking, self._unranked = ranking, []
 
     def propose(self, genotype: Genotype) -> bool:
         """Whether `genotype` is new and within the limits; it then counts as proposed."""
@@ -107,23 +126,68 @@ class SearchState:
             found.append(genotype)
         return found
 
+    def randoms(self, generation: int, slots: range) -> list[Proposal]:
+        """Proposals of new uniform genotypes; see `random`."""
+        return [Proposal(genotype, generation, "random") for genotype in self.random(generation, slots)]
+
     def score(self, genotypes: Sequence[Genotype], generation: int, origin: str, total: int) -> None:
         """Score proposed genotypes as one batch, telling about each."""
         self.score_batch([Proposal(genotype, generation, origin) for genotype in genotypes], total)
 
     def score_batch(self, proposals: Sequence[Proposal], total: int) -> None:
-        """Score a batch of proposals, telling about each; ranks are given anew when all of it are scored."""
-        ranks, fresh = self.problem.combine != "sum", []
+        """Score a batch of proposals, telling about each."""
         for candidate in self._score(proposals):
-            self._done += 1
-            if candidate.status == "scored" and ranks:
-                fresh.append(candidate)
-            elif candidate.status == "scored":
-                insort(self.ranking, candidate, key=attrgetter("rank"))
-            self._raced_out += candidate.status == "raced"
-            self.problem.report(self._done, total, candidate, self.ranking[0] if self.ranking else None)
-        if ranks:
-            self.ranking = aggregated([*self.ranking, *fresh], self.problem.combine)
+            self._take(candidate, total)
+
+    def stream(self, propose: Callable[[int], Sequence[Proposal]], total: int, lag: int) -> None:
+        """Score `total` proposals, telling about each, while further ones are made.
+
+        Proposal n is made when the ranking holds the candidates below n − lag, all of them and no others, in whatever
+        order and by however many workers they are scored: what is proposed is a function of the scores alone. A
+        strategy may make several at once, which then all see what the first of them sees.
+
+        Args:
+            propose: (n) → proposal n, from 0, and perhaps the next ones; empty: there is no further one.
+            total: How many proposals.
+            lag: How many of the latest ones a further one does not see; 0: it sees all.
+        """
+        made = seen = 0
+        ended = False
+        ready: list[Proposal] = []
+
+        def more() -> Sequence[Proposal]:
+            given = ready.copy()
+            ready.clear()
+            return given
+
+        def advance() -> None:
+            nonlocal made, ended
+            while not ended and made < total and made <= seen + lag:
+                found = propose(made)
+                ended = not found
+                ready.extend(found)
+                made += len(found)
+
+        advance()
+        for candidate in (self.problem.stream or self._as_batches)(more):
+            self._take(candidate, total)
+            seen += 1
+            advance()
+
+    def _as_batches(self, more: Callable[[], Sequence[Proposal]]) -> Iterator[Candidate]:
+        while proposals := more():
+            yield from self._score(proposals)
+
+    def _take(self, candidate: Candidate, total: int) -> None:
+        """Rank a candidate and tell about it; where ranks of parts order, the best is that of the last look."""
+        self._done += 1
+        self.taken.append(candidate)
+        if candidate.status == "scored" and self.problem.combine != "sum":
+            self._unranked.append(candidate)
+        elif candidate.status == "scored":
+            insort(self._ranking, candidate, key=attrgetter("rank"))
+        self._raced_out += candidate.status == "raced"
+        self.problem.report(self._done, total, candidate, self._ranking[0] if self._ranking else None)
 
     def result(self, strategy: str, generations: int) -> SearchResult:
         """The ranking and the summary."""

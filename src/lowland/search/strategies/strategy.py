@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
+from lowland.core.errors import ConfigError
 from lowland.core.options import own_settings
 from lowland.core.registry import STRATEGIES
 from lowland.core.settings import NoSettings, Section
@@ -32,6 +33,9 @@ class Strategy(ABC):
 
     Config: ClassVar[type[Section]] = NoSettings
     """Its own settings, `search.options.<name>`."""
+
+    lags: ClassVar[bool] = False
+    """Whether it can go without generations: with `SearchProblem.lag`, proposals see all scores but the latest."""
 
     def __init__(self, options: Section) -> None:
         self.options = options
@@ -86,3 +90,14 @@ def chosen(config: SearchConfig) -> Strategy:
     """
     cls: type[Strategy] = STRATEGIES.load(config.strategy)
     return cls(own_settings(STRATEGIES, config.strategy, config.options, "search.options"))
+
+
+def require_lag(strategy: Strategy, config: SearchConfig) -> None:
+    """Raise ConfigError where `search.lag` is set and means nothing to a strategy."""
+    if config.lag is None or strategy.lags:
+        return
+    able = ", ".join(name for name in STRATEGIES.names() if STRATEGIES.load(name).lags)
+    raise ConfigError(
+        f"search.lag={config.lag} says which scores a proposal may see, but search.strategy={strategy.name} looks at "
+        f"none, or cannot go without generations; leave search.lag out, or set search.strategy to one of {able}"
+    )

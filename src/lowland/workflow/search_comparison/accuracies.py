@@ -13,11 +13,13 @@ from lowland.core.errors import DataError
 from lowland.core.genotype import Genotype
 from lowland.core.monitor import Monitor
 from lowland.data import load
-from lowland.evaluation.contest import Terms, Training, contest
+from lowland.evaluation.contest import Training, contest
 from lowland.evaluation.ranking.truth import Truth
+from lowland.evaluation.terms import Terms
 from lowland.spaces import Space
 from lowland.spaces.references import SpaceReference
 from lowland.workflow.network_size import network_shape
+from lowland.workflow.rungs import reference_threads
 from lowland.workflow.search_comparison.networks import Network
 from lowland.workflow.trial import shifted
 
@@ -139,6 +141,7 @@ class Retrained:
             shifted=shifted(config, data) if self.corruptions else None,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=self.monitor,
+            threads=reference_threads(config, compute),
         )
 
     def _training(self, genotype: Genotype, terms: Terms) -> Training:

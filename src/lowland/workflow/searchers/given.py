@@ -17,7 +17,7 @@ from lowland.search.limits import Limits
 from lowland.search.record import Ranked, SearchRecord
 from lowland.spaces import get, references
 from lowland.workflow.network_size import network_shape
-from lowland.workflow.searchers.searcher import Searcher, register
+from lowland.workflow.searchers.searcher import Searcher, register, require_no_lag
 from lowland.workflow.session import Session
 
 UNSEARCHED: Mapping[str, object] = MappingProxyType({"shortlist": 0, "finalists": 0})
@@ -44,6 +44,7 @@ class Given(Searcher):
     def require(self, config: RunConfig) -> None:
         """Refuse none, unknown ones, those of another space, and orders of candidates that are not there."""
         self.genotypes(config)
+        require_no_lag(config)
         for name, off in UNSEARCHED.items():
             if getattr(config.search, name) != off:
                 raise ConfigError(

@@ -42,6 +42,7 @@ class OneShot(Searcher):
     def require(self, config: RunConfig) -> None:
         """Raise ConfigError for a strategy, an objective or a measure that does not exist or cannot do its part."""
         strategy = strategies.chosen(config.search)
+        strategies.require_lag(strategy, config.search)
         strategy.require(config)
         require_measure(config, strategy.measure(config.measure))
         if config.search.shortlist:
@@ -71,6 +72,8 @@ class OneShot(Searcher):
                 report=following(session, evaluated, summed=combination(measured) == "sum"),
                 first_look=first_looks(session, archive, scorer),
                 check=monitor.check,
+                lag=config.search.lag,
+                stream=evaluator.stream,
             )
             result = strategy.search(problem)
             evaluator.require_success()

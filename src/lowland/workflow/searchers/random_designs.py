@@ -11,7 +11,7 @@ from lowland.core.settings import Positive, Section
 from lowland.search import Limits
 from lowland.search.record import Ranked, SearchRecord
 from lowland.search.strategies.state import SearchSummary
-from lowland.workflow.searchers.searcher import Searcher, register
+from lowland.workflow.searchers.searcher import Searcher, register, require_no_lag
 from lowland.workflow.session import Session
 
 
@@ -36,6 +36,7 @@ class RandomDesigns(Searcher):
 
     def require(self, config: RunConfig) -> None:
         """Raise ConfigError where finalists are more than are drawn."""
+        require_no_lag(config)
         if config.search.finalists > self.options.number:
             raise ConfigError(
                 f"search.finalists={config.search.finalists} are more than search.options.random-designs.number="

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from lowland.core.config import Config as RunConfig
 from lowland.core.config import SearchConfig
 from lowland.core.device import Compute
+from lowland.core.errors import ConfigError
 from lowland.core.options import own_settings
 from lowland.core.recipe import LongConfig
 from lowland.core.registry import SEARCHERS
@@ -108,3 +109,12 @@ def chosen(config: SearchConfig) -> Searcher:
     """
     cls: type[Searcher] = SEARCHERS.load(config.searcher)
     return cls(own_settings(SEARCHERS, config.searcher, config.options, "search.options"))
+
+
+def require_no_lag(config: RunConfig) -> None:
+    """Raise ConfigError where `search.lag` is set; for searchers that have no proposals and scores."""
+    if config.search.lag is not None:
+        raise ConfigError(
+            f"search.lag={config.search.lag} says which scores a proposal may see, and search.searcher="
+            f"{config.search.searcher} scores none; leave search.lag out, or choose the searcher one-shot"
+        )

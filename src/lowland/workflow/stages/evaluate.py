@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
@@ -19,6 +19,7 @@ from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
 from lowland.evaluation.dense.source import of_network
 from lowland.evaluation.dense.suite import Place
+from lowland.evaluation.pool import EvaluationPool
 from lowland.evaluation.recorded import results_of
 from lowland.evaluation.references import Trial
 from lowland.evaluation.suite import (
@@ -30,8 +31,10 @@ from lowland.evaluation.suite import (
     suite,
     suites,
 )
+from lowland.evaluation.tasks import JudgingTask, Portable
 from lowland.measures import calibrated_subnet
 from lowland.search import Limits
+from lowland.spaces.references import SpaceReference
 from lowland.store import inside
 from lowland.store.artifacts import (
     EVALUATION,
@@ -42,6 +45,8 @@ from lowland.store.artifacts import (
     supernet_digest,
 )
 from lowland.store.run import Run
+from lowland.workflow.evaluation_tasks import evaluation_pool
+from lowland.workflow.rungs import reference_threads
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 
@@ -55,13 +60,22 @@ AVAILABLE: dict[str, Callable[[Run], bool]] = {"supernet": has_supernet}
 def evaluate_networks(session: Session) -> None:
     """Run the suites asked for on the networks as loaded from disk; each is kept as soon as it is done."""
     run = session.run
-    judging = Judging(session)
-    for each in suites(session.config):
-        missing = [what for what in each.requires if what not in AVAILABLE or not AVAILABLE[what](run)]
-        if missing:
-            session.monitor.note(f"suite {each.name} is left out: it needs a {missing[0]}, and this run has none")
-            continue
-        judging.judge(each)
+    with evaluation_pool(session) as pool:
+        judging = Judging(session, pool)
+        asked: list[tuple[Suite[Any], str]] = []
+        for each in suites(session.config):
+            missing = [what for what in each.requires if what not in AVAILABLE or not AVAILABLE[what](run)]
+            if missing:
+                session.monitor.note(f"suite {each.name} is left out: it needs a {missing[0]}, and this run has none")
+                continue
+            digest = judging.decided_by(each)
+            if not judging.knows(each, digest):
+                asked.append((each, digest))
+        if pool is not None:
+            for each, digest in asked:
+                each.begin(judging.context(each, digest))
+        for each, digest in asked:
+            judging.judge(each, digest)
     kept = [record.suite for record in evaluated(run) if judging.holds(record)]
     files = [SuiteRecord.file(name) for name in kept]
     lying = {file for file in run.manifest["files"] if file.startswith(f"{EVALUATION}/")}
@@ -84,6 +98,7 @@ class Judging:
     """What the suites of one stage share: the networks, loaded when first needed, and what decides results."""
 
     session: Session
+    pool: EvaluationPool | None = None
 
     @cached_property
     def ranks(self) -> range:
@@ -98,12 +113,26 @@ class Judging:
         folders = {str(rank): self.session.run.path / network_folder(rank) for rank in self.ranks}
         return {rank: compute.prepare(delivery.load(folder).body).eval() for rank, folder in folders.items()}
 
-    def judge(self, of: Suite[Any]) -> None:
-        """Run a suite unless what it would find is there already."""
-        run, digest = self.session.run, self.decided_by(of)
-        known = SuiteRecord.read(run, of.name)
-        if known is not None and known.decided_by == digest:
-            return
+    @cached_property
+    def portable(self) -> dict[str, Portable]:
+        """The same as they travel to other processes."""
+        if self.pool is None:
+            return {}
+        found: dict[str, Portable] = {}
+        for rank in self.ranks:
+            network = delivery.load(self.session.run.path / network_folder(rank))
+            reference = SpaceReference(str(rank), network.genotype, "found by the search")
+            found[str(rank)] = Portable.of(network.body, reference, network.shape)
+        return found
+
+    def knows(self, of: Suite[Any], digest: str) -> bool:
+        """Whether what a suite would find is there already."""
+        known = SuiteRecord.read(self.session.run, of.name)
+        return known is not None and known.decided_by == digest
+
+    def judge(self, of: Suite[Any], digest: str) -> None:
+        """Run a suite, and keep what it finds."""
+        run = self.session.run
         results = of.run(self.networks, self.context(of, digest))
         figures = {rank: [asdict(figure) for figure in found] for rank, found in of.figures(results).items()}
         SuiteRecord(
@@ -139,6 +168,9 @@ class Judging:
             root=published_root(session.config),
             learned_search=session.config.retrain.include_search_split,
             supernet=InheritedPaths(session) if has_supernet(session.run) else None,
+            portable=self.portable,
+            threads=reference_threads(session.config, session.compute),
+            ahead=None if self.pool is None else partial(self.ahead, of.name, digest, self.pool),
             trial=self.trial,
             place=self.place,
         )
@@ -147,7 +179,7 @@ class Judging:
         """The delivered network beside others, which are trained in a folder of the run."""
         run = self.session.run
         inside.require_no_links(run.path, REFERENCES)
-        return trial(self.session, run.path / REFERENCES, corruptions=corruptions)
+        return trial(self.session, run.path / REFERENCES, corruptions=corruptions, pool=self.pool)
 
     def place(self, of: str) -> Place:
         """The first network as a source of backbones; its trainings lie in a folder of the run called as the suite."""
@@ -166,14 +198,31 @@ class Judging:
 
     def part(self, of: str, digest: str, name: str, compute: Callable[[], Any]) -> Any:
         """A part of a suite's results, as it was before a stop or computed and made durable now."""
-        run, file = self.session.run, f"{EVALUATION}/{of}/{name}.json"
-        if file in run.manifest["files"]:
-            kept = run.read_json(file)
-            if kept["decided_by"] == digest:
-                return kept["value"]
+        kept = self._kept(of, digest, name)
+        if kept is not None:
+            return kept["value"]
         value = compute()
-        run.write_json(file, {"decided_by": digest, "value": value})
+        self._keep(of, digest, name, value)
+        if self.pool is not None:
+            self.pool.attend()
         return value
+
+    def ahead(self, of: str, digest: str, pool: EvaluationPool, tasks: Mapping[str, JudgingTask]) -> Iterator[int]:
+        """How many parts there are, after each that was lacking, was computed in another process and is kept now."""
+        lacking = {name: task for name, task in tasks.items() if self._kept(of, digest, name) is None}
+        for done, (name, value) in enumerate(pool.judged(lacking), start=len(tasks) - len(lacking) + 1):
+            self._keep(of, digest, name, value)
+            yield done
+
+    def _kept(self, of: str, digest: str, name: str) -> dict[str, Any] | None:
+        run, file = self.session.run, _part(of, name)
+        if file not in run.manifest["files"]:
+            return None
+        kept: dict[str, Any] = run.read_json(file)
+        return kept if kept["decided_by"] == digest else None
+
+    def _keep(self, of: str, digest: str, name: str, value: Any) -> None:
+        self.session.run.write_json(_part(of, name), {"decided_by": digest, "value": value})
 
     def decided_by(self, of: Suite[Any]) -> str:
         """Digest of all that decides what a suite finds, files outside of the run included."""
@@ -200,6 +249,11 @@ class Judging:
             "supernet": supernet_digest(run) if "supernet" in of.requires and has_supernet(run) else None,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _part(of: str, name: str) -> str:
+    """The file of a part of a suite's results."""
+    return f"{EVALUATION}/{of}/{name}.json"
 
 
 def _setting(config: Config, key: str) -> Any:

@@ -49,11 +49,13 @@ class Pareto(Strategy):
     takes the objective values of all scored candidates under it, fits a surrogate per objective that is not exact,
     runs NSGA-II on predicted and exact objectives with the limits as constraints, beginning with the front found so
     far, and scores `proposals` new genotypes that fill the gaps of the predicted front (origin `surrogate`; random ones
-    where there are too few). A failed candidate has no objective values: it is neither learned from nor ranked.
+    where there are too few). A failed candidate has no objective values: it is neither learned from nor ranked. With
+    `search.lag` iterations overlap: each learns the scores that its first proposal may see.
     """
 
     name = "pareto"
     summary = "several objectives traded off, with surrogate models and NSGA-II"
+    lags = True
     source = "FlatNAS (Gambella et al., 2024, arXiv 2402.19102), after MSuNAS (Lu et al., ECCV 2020)"
 
     class Config(Section):
@@ -137,25 +139,28 @@ class Pareto(Strategy):
         # Objectives have their own values: ranks of a sum's parts play no part.
         state = SearchState(dataclasses.replace(problem, report=report, combine="sum"))
         total = own.initial + own.iterations * own.proposals
-        scored: list[Candidate] = []
         rounds: list[Round] = []
-        for iteration in range(own.iterations + 1):
+
+        def propose(number: int) -> list[Proposal]:
+            if state.exhausted:
+                return []
+            iteration = len(rounds)
             this = Round(iteration=iteration)
             found: list[Genotype] = []
             wanted = own.proposals if iteration else own.initial
+            scored = _scored(state)
             if iteration and len(scored) >= FEWEST:
                 found = self._proposals(state, objectives, scored, this)
             batch = [Proposal(genotype, iteration, "surrogate") for genotype in found]
-            randoms = state.random(iteration, range(len(found), wanted))
-            batch += [Proposal(genotype, iteration, "random") for genotype in randoms]
-            state.score_batch(batch, total)
-            known = {candidate.key: candidate for candidate in state.ranking}
-            keys = [problem.space.key(proposal.genotype) for proposal in batch]
-            scored += [known[key] for key in keys if key in known]
-            this.proposed, this.archive = len(batch), len(scored)
+            batch += state.randoms(iteration, range(len(found), wanted))
+            this.proposed = len(batch)
             rounds.append(this)
-            if state.exhausted:
-                break
+            return batch
+
+        state.stream(propose, total, problem.lag or 0)
+        scored = _scored(state)
+        for each in rounds:
+            each.archive = sum(candidate.generation <= each.iteration for candidate in scored)
         result = state.result(self.name, len(rounds))
         if not scored:
             return result
@@ -184,6 +189,11 @@ class Pareto(Strategy):
         found = nsga2(state.space, problem, front, own, seed, sampler(state.space, state.problem.sampling))
         chosen = spread(state.space, found, values_NM, state.proposed.keys(), own.proposals)
         return [genotype for genotype in chosen if state.propose(genotype)]
+
+
+def _scored(state: SearchState) -> list[Candidate]:
+    """Those with scores, in the order of their proposals."""
+    return [candidate for candidate in state.taken if candidate.status == "scored"]
 
 
 def _features(space: Space, scored: Sequence[Genotype], cost: CostFunction) -> Features:

@@ -30,7 +30,7 @@ from lowland.training.optimization import lengthened
 from lowland.training.parallel import World
 from lowland.training.supernet import shape
 from lowland.workflow.searchers.gradient import trial
-from lowland.workflow.searchers.searcher import Searcher, Timer
+from lowland.workflow.searchers.searcher import Searcher, Timer, require_no_lag
 from lowland.workflow.session import Session
 
 UNUSED = ("path", "paths_per_step", "ema", "distillation", "shrinking", "pretrained", "random_labels")
@@ -92,6 +92,7 @@ class GradientSearcher(Method, Searcher):
                 f"search.options.{self.name}.order=second looks ahead by a step of SGD, but supernet.optimizer="
                 f"{config.supernet.optimizer}; take sgd, or order=first"
             )
+        require_no_lag(config)
         limited = [name for name in ("max_params", "max_macs") if getattr(config.search, name) is not None]
         if limited and config.network.channels != "fit":
             raise ConfigError(

@@ -1,0 +1,81 @@
+"""The pool of a run's evaluation: its executor, and what workers prepare to train references and to judge networks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lowland.core.registry import outside_modules
+from lowland.data import CorruptedImages
+from lowland.evaluation.pool import EvaluationPool
+from lowland.evaluation.shift.suite import CorruptionSuite
+from lowland.evaluation.suite import published_root, suite, suites
+from lowland.evaluation.tasks import EvaluationWork
+from lowland.execution.executor import Executor
+from lowland.execution.sequential import Sequential
+from lowland.execution.snapshot import Snapshot
+from lowland.workflow.measuring import opened, snapshot_of
+from lowland.workflow.rungs import reference_threads
+from lowland.workflow.scoring import chosen, gpus, importable, sends_data
+from lowland.workflow.session import Materials, Session
+
+
+@dataclass(frozen=True)
+class PrepareEvaluation:
+    """What a worker does first."""
+
+    snapshot: Snapshot
+    modules: tuple[str, ...]
+
+    def __call__(self) -> EvaluationWork:
+        """Load the data, where they do not come along; sets the number of threads."""
+        return work_of(opened(self.snapshot, self.modules))
+
+
+def work_of(materials: Materials) -> EvaluationWork:
+    """What carries out tasks with the materials of a run, in any process."""
+    config, data = materials.config, materials.data
+
+    def images(name: str) -> CorruptedImages:
+        asked = suite(config, name)
+        assert isinstance(asked, CorruptionSuite)
+        return asked.corrupted(data, config.seed, published_root(config))
+
+    return EvaluationWork(data=data, compute=materials.compute, batch_size=config.evaluate.batch_size, images=images)
+
+
+@contextmanager
+def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
+    """Within the block, references may train and networks be judged beside one another.
+
+    Each task has `rungs.reference_threads` CPU threads, however many there are at a time, so that figures do not depend
+    on that.
+
+    Yields:
+        The pool, which starts no worker before it is asked for something; None: one process is all that settings and
+        cores allow.
+
+    Raises:
+        ConfigError: The executor cannot be used, or a member of the run cannot be told to its workers.
+    """
+    threads = reference_threads(session.config, session.compute)
+    kind, size = chosen(session, threads)
+    sent = [each for each in suites(session.config) if isinstance(each, CorruptionSuite)]
+    if kind is Sequential or not importable(session, sent, kind):
+        yield None
+        return
+
+    def executor() -> Executor:
+        with_data = sends_data(session, kind)
+        snapshot = snapshot_of(session, with_data=with_data, files=(), threads=threads, test=True)
+        return kind(size, PrepareEvaluation(snapshot, outside_modules()), gpus(session), threads=threads)
+
+    with EvaluationPool(
+        executor,
+        work_of(session),
+        session.monitor,
+        threads=threads,
+        checkpoint_seconds=session.config.compute.checkpoint_seconds,
+    ) as pool:
+        yield pool
