@@ -91,6 +91,7 @@ def test_a_checkpoint_belongs_to_one_training_and_damage_is_told(tmp_path: Path)
     file.save_checkpoint("a", {}, {"step": 3})
     assert file.load_checkpoint("a") == ({}, {"step": 3})
     assert file.load_checkpoint("b") is None
+    assert CheckpointFile(tmp_path, "checkpoint.safetensors", "of another recipe").load_checkpoint("a") is None
     (tmp_path / file.relative).write_bytes((tmp_path / file.relative).read_bytes()[:-3])
     with pytest.raises(RunError, match=r"is damaged .*; delete it to begin that training anew"):
         file.load_checkpoint("a")

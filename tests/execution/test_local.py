@@ -66,6 +66,21 @@ def comparable(outcomes):
     ]
 
 
+def test_work_that_is_known_to_come_starts_as_many_workers_as_it_keeps_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers_module, "WORTH_SECONDS", 5.0)
+    case, counts = processes.Case(tmp_path), []
+    with Workers(3, processes.Prepare()) as pool:
+        for seconds, tasks in ((4.0, 2), (6.0, 2), (0.0, 9)):
+            pool.expect(seconds)
+            outcomes = pool.scores(case, [Genotype("toy", (0, tasks, place)) for place in range(tasks)], local(case))
+            next(outcomes)
+            counts.append(len(pool.processes))
+            list(outcomes)
+    assert counts == [0, 2, 3]
+
+
 def test_outcomes_are_those_of_one_process_in_order(workers: Workers, tmp_path: Path) -> None:
     case = processes.Case(tmp_path, "failure")
     alone = comparable(local(case).scores(GENOTYPES))

@@ -45,6 +45,12 @@ def test_every_stage_is_a_sum_of_pieces(data: DataSet) -> None:
     assert list(seconds(config, data, PIECE, "search")) == ["supernet", "search"]
 
 
+def test_a_lag_is_all_that_is_scored_at_a_time(data: DataSet) -> None:
+    for lag, at_a_time in ((0, 1), (1, 2), (99, 8)):
+        config = assemble(TINY, {"search": {"workers": 8, "lag": lag}})
+        assert seconds(config, data, PIECE, "search")["search"] == pytest.approx(8 * 0.5 / at_a_time)
+
+
 def test_references_train_beside_what_is_judged_and_are_judged_after(data: DataSet) -> None:
     piece = replace(PIECE, reference_step=0.3, reference_processes=2)
     asked = ["classification", "corruptions", "landscape", "references"]

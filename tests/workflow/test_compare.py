@@ -12,10 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import lowland
-from lowland.core.errors import InterruptedRun
+from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.monitor import Monitor
+from lowland.core.registry import EXECUTORS
 from lowland.evaluation.comparison import ComparisonResults
+from lowland.execution.local import Workers
+from lowland.execution.sequential import Sequential
 from lowland.report import comparison_page
+from lowland.store.run import Run
 from lowland.workflow.compare import ComparisonRequest, compare, reference_names
 from whole_runs import Command, content, copied, made
 
@@ -130,6 +134,30 @@ def test_the_same_recipe_gives_a_run_and_a_comparison_the_same_network(pristine:
     assert row.difference.low < 0 < row.difference.high
     assert (row.corrupted, found.corrupted_images) == (None, 0)
     assert "cannot be told" in found.sentences[0]
+
+
+def test_a_run_of_a_cluster_is_compared_on_this_machine(
+    pristine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Away(Sequential):
+        """A cluster that is not to be had here."""
+
+        name, everywhere = "away", True
+
+        def __init__(self, *_: Any, **__: Any) -> None:
+            raise ConfigError("nobody answers")
+
+    run = copied(pristine, tmp_path / "run")
+    with Run.open(run) as opened:
+        compute = opened.config.compute.model_copy(update={"executor": "away"})
+        opened.reconfigure(opened.config.model_copy(update={"compute": compute}), None)
+    monkeypatch.setattr(EXECUTORS, "load", {"away": Away, "local": Workers}.__getitem__)
+    noted: list[str] = []
+    monitor = Monitor()
+    monkeypatch.setattr(monitor, "note", noted.append)
+    request = ComparisonRequest(references=("resnet-cell",), seeds=1, suites=("classification",))
+    compare(run, tmp_path / "out", request, monitor=monitor)
+    assert "the run was made on a cluster; this comparison trains and judges on this machine" in noted
 
 
 class StopAt(Monitor):

@@ -15,12 +15,15 @@ from typing import Any
 import pytest
 import torch
 
-from lowland.core.errors import InterruptedRun
+from lowland.core.errors import BudgetError, InterruptedRun
 from lowland.core.monitor import Monitor
 from lowland.evaluation import pool as pool_module
+from lowland.evaluation import references_suite
+from lowland.evaluation import tasks as tasks_module
 from lowland.evaluation.pool import EvaluationPool
 from lowland.execution import local as local_module
 from lowland.execution.local import Workers
+from lowland.execution.pool import Pool
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
 from lowland.workflow import pipeline, rungs
@@ -136,6 +139,64 @@ def test_a_reference_that_diverges_is_told_as_in_one_process(trained: Path, tmp_
             pipeline.resume(run, last="evaluate", changes=[ASKED, settings])
         said.append(str(fault.value))
     assert said[0] == said[1]
+
+
+def test_a_reference_begun_by_another_recipe_begins_anew(trained: Path, tmp_path: Path) -> None:
+    class Stop(Monitor):
+        def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+            self.stage = stage
+
+        def advance(self, done: int, **facts: Any) -> None:
+            self.stopping = self.stage == "corruptions"
+
+    run, other = copied(trained, tmp_path / "run"), copied(trained, tmp_path / "other")
+    with pytest.raises(InterruptedRun):
+        pipeline.resume(run, last="evaluate", changes=[ASKED, workers(2, "simulated")], monitor=Stop())
+    assert list(run.glob("references/networks/*/*/checkpoint.safetensors"))
+    recipe = {"retrain": {"learning_rate": 0.03}}
+    for each in (run, other):
+        pipeline.resume(each, last="evaluate", changes=[ASKED, workers(2, "simulated"), recipe])
+    assert found(run)["weights"] == found(other)["weights"]
+
+
+def test_what_cannot_begin_costs_no_suite_before_it(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise BudgetError("too large however narrow")
+
+    monkeypatch.setattr(references_suite, "sized", refused)
+    run = copied(trained, tmp_path / "run")
+    asked = {"evaluate": ASKED["evaluate"] | {"options": {"references": {"names": ["resnet-cell"]}}}}
+    with pytest.raises(BudgetError, match="too large however narrow"):
+        pipeline.resume(run, last="evaluate", changes=[asked, workers(2, "simulated")])
+    assert {file.stem for file in run.glob("evaluation/*.json")} == {"classification", "corruptions", "landscape"}
+
+
+def test_a_stop_is_heard_between_the_batches_of_a_judgement(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stop(Monitor):
+        stopping = False
+
+    monitor, batches = Stop(), []
+    under = tasks_module.hits_under
+
+    def stopped(*what: Any, heard: Callable[[int], None], **named: Any) -> Any:
+        def each(count: int) -> None:
+            batches.append(count)
+            monitor.stopping = True
+            heard(count)
+
+        return under(*what, heard=each, **named)
+
+    monkeypatch.setattr(tasks_module, "hits_under", stopped)
+    monkeypatch.setattr(Pool, "_open", lambda *_: None)  # no worker: all is done here
+    run = copied(trained, tmp_path / "run")
+    asked = {"evaluate": {"suites": ["corruptions"], "batch_size": 20}}
+    with pytest.raises(InterruptedRun):
+        pipeline.resume(run, last="evaluate", changes=[asked, workers(2)], monitor=monitor)
+    assert batches == [1]
 
 
 def test_threads_of_a_reference_are_half_of_the_runs_whatever_the_workers(trained: Path, tmp_path: Path) -> None:

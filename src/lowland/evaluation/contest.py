@@ -95,7 +95,7 @@ class Training:
             InterruptedRun: the monitor asked for a stop; the checkpoint is kept.
             DivergedError: the loss is no longer finite.
         """
-        of, checkpoints = self.described(terms), self.checkpoints()
+        of, checkpoints = self.described(terms), self.checkpoints(terms)
         with terms.threaded:
             network = terms.compute.prepare(of.network())
             history = fit(
@@ -111,9 +111,9 @@ class Training:
         recipe = terms.followed_by(self.reference)
         return ReferenceTraining(reference=self.reference, shape=self.shape, recipe=recipe, seed=self.seed)
 
-    def checkpoints(self) -> CheckpointFile:
-        """Where the state of the training is kept until it is finished."""
-        return CheckpointFile(self.root, self.file(CHECKPOINT))
+    def checkpoints(self, terms: Terms) -> CheckpointFile:
+        """Where the state of the training is kept until it is finished; one of another recipe is not gone on with."""
+        return CheckpointFile(self.root, self.file(CHECKPOINT), self.task(terms))
 
     def finish(self, found: Trained, terms: Terms) -> dict[str, Any]:
         """Keep what the last leg of the training gave.
@@ -139,7 +139,7 @@ class Training:
             "sha256": inside.sha256(self.root, self.file(WEIGHTS)),
         }
         inside.write_text(self.root, self.file(TRAINED), json_text(facts))
-        self.checkpoints().drop()
+        self.checkpoints(terms).drop()
         return facts
 
     def _save(self, network: nn.Module, terms: Terms) -> None:
@@ -240,7 +240,7 @@ def begin(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Tra
     if terms.pool is not None:
         for training in lacking:
             finish = partial(_finish, training, terms)
-            terms.pool.begin(training.key, training.described(terms), training.checkpoints(), finish)
+            terms.pool.begin(training.key, training.described(terms), training.checkpoints(terms), finish)
     return lacking
 
 

@@ -43,6 +43,7 @@ class EvaluationPool:
         monitor: Hears how it goes, and asks for a stop.
         threads: CPU threads of each task.
         checkpoint_seconds: Most time between two states of a training.
+        training_seconds: What a training takes, as far as is known; tells whether workers are worth starting for it.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class EvaluationPool:
         *,
         threads: int,
         checkpoint_seconds: float,
+        training_seconds: float = 0.0,
     ) -> None:
         self._opened, self._work, self.monitor, self.threads = opened, work, monitor, threads
+        self._training_seconds = training_seconds
         self.leg_seconds = min(LEG_SECONDS, checkpoint_seconds)
         self._stack = ExitStack()
         self._executor: Executor | None = None
@@ -90,6 +93,7 @@ class EvaluationPool:
             return
         training = _Training(of, checkpoints, finish, self.leg_seconds, total_steps(of.recipe, self._work.data))
         self._trainings[key] = training
+        self._running.expect(len(self._trainings) * self._training_seconds)
         self._add(LEG, training, training.first())
         self.attend()
 
@@ -127,6 +131,7 @@ class EvaluationPool:
             Key and row of each, as soon as it is known.
 
         Raises:
+            InterruptedRun: the monitor asked for a stop.
             LowlandError: one ended its workers, or a fault of all.
         """
         if not tasks:
@@ -145,6 +150,7 @@ class EvaluationPool:
             while given:
                 left -= 1
                 yield given.popleft()
+            self.monitor.check()
 
     def attend(self) -> None:
         """Take in what workers have given, and hand out what follows, without waiting."""
@@ -178,7 +184,7 @@ class EvaluationPool:
     def _here(self, task: LegTask | JudgingTask) -> Any:
         with threads_of(self.threads):
             if isinstance(task, JudgingTask):
-                return self._work.judged(task)
+                return self._work.judged(task, heard=lambda _: self.monitor.check())
             training = next(each for each in self._trainings.values() if each.of is task.of)
             return self._work.leg(task, _Heard(min(task.seconds, HERE_SECONDS), self.monitor, training, self._tell))
 

@@ -174,8 +174,16 @@ class EvaluationWork(TaskFunction):
         found = one_leg(train, task.state, monitor)
         return replace(found, weights=to_safetensors(network.state_dict(), {})) if found.whole else found
 
-    def judged(self, task: JudgingTask) -> dict[str, Any]:
-        """Judge networks in fp32 and the run's memory format; those of the last task are kept placed."""
+    def judged(self, task: JudgingTask, heard: Callable[[int], None] = lambda batches: None) -> dict[str, Any]:
+        """Judge networks in fp32 and the run's memory format; those of the last task are kept placed.
+
+        Args:
+            task: Which, and on what.
+            heard: Called with 1 after every batch; may raise, to stop.
+
+        Returns:
+            The row of `corruptions.hits_under`.
+        """
         fast = replace(self.compute, autocast_dtype=None)
         wanted = {key: network.weights for key, network in task.networks.items()}
         if self._kept.get("weights") != wanted:
@@ -193,4 +201,5 @@ class EvaluationWork(TaskFunction):
             fast,
             count=task.count,
             batch_size=self.batch_size,
+            heard=heard,
         )

@@ -108,6 +108,10 @@ class Executor(ABC):
             for outcome in self.scores(request, batch, local):
                 yield [outcome]
 
+    def expect(self, seconds: float) -> None:
+        """Say that work of so many seconds is known to come, before any was timed: workers may be started for it."""
+        del seconds
+
     def open_chains(self, following: Following, local: LocalTasks) -> Chains:
         """Chains of tasks, side by side, none yet. An executor that has no way of its own carries them out here.
 

@@ -53,12 +53,13 @@ class Workers(Pool):
         threads: int = 1,
     ) -> None:
         super().__init__(size, prepare, gpus, threads=threads)
-        self._started = False
+        self._started = 0
         self._workers: dict[int, _Worker] = {}
         self._cores: dict[Hashable, int | None] = {}
         self._messages: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         self._spent = 0.0
         self._scored = 0
+        self._expected = 0.0
 
     def close(self) -> None:
         """End all workers, at once where one is scoring; calling it again does nothing."""
@@ -77,17 +78,24 @@ class Workers(Pool):
     def _starting(self) -> int:
         return sum(not worker.ready for worker in self._workers.values())
 
+    def expect(self, seconds: float) -> None:
+        """Work of so many seconds is known to come; see `Executor.expect`."""
+        self._expected = max(self._expected, seconds)
+
     def _open(self, left: int) -> None:
-        if self._started or not self._scored:
+        if not self._started and (not (self._scored or self._expected) or self._worth(left) < WORTH_SECONDS):
             return
-        if self._spent + left * self._spent / self._scored < WORTH_SECONDS:
-            return
-        self._started = True
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         # Fewer workers than cores are left to the scheduler: two searches would else pin theirs to the same cores.
         pinned = self.size >= len(cores) > 0 and self.threads == 1
-        for index in range(self.size):
-            self._start(cores[index % len(cores)] if pinned else None)
+        while self._started < min(self.size, left):
+            self._start(cores[self._started % len(cores)] if pinned else None)
+            self._started += 1
+
+    def _worth(self, left: int) -> float:
+        """Seconds of all work, as far as is known."""
+        measured = self._spent + left * self._spent / self._scored if self._scored else 0.0
+        return max(measured, self._expected)
 
     def _start(self, core: int | None) -> None:
         worker = _Worker(self._prepare, core, self._messages)

@@ -22,6 +22,7 @@ from typing import Any
 
 from lowland._version import __version__
 from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.threads import available_cores
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
@@ -62,6 +63,8 @@ class Ray(Pool):
         self._ray = connected()
         self._own = not self._ray.is_initialized()
         if self._own:
+            if size is not None and threads > 1 and _of_this_machine():
+                size = min(size, max(1, available_cores() // threads))
             join(self._ray, None if size is None else size * threads)
         found = self._ray.cluster_resources()
         usual = found.get("GPU", 0.0) / gpus if gpus else found.get("CPU", 1.0) / threads
@@ -243,12 +246,17 @@ def connected() -> Any:
     return ray
 
 
+def _of_this_machine() -> bool:
+    """Whether RAY_ADDRESS names no cluster, so that one is started here."""
+    return os.environ.get("RAY_ADDRESS", "") in {"", "local"}
+
+
 def join(ray: Any, size: int | None) -> None:
     """Connect to the cluster of RAY_ADDRESS, or start one on this machine."""
     quiet = {"logging_level": "ERROR", "log_to_driver": False}
     address = os.environ.get("RAY_ADDRESS", "")
     try:
-        if address not in ("", "local"):
+        if not _of_this_machine():
             ray.init(address=address, **quiet)
             return
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # a run tells nobody of itself

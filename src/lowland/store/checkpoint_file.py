@@ -18,19 +18,35 @@ if TYPE_CHECKING:
 
 
 class CheckpointFile:
-    """Keeps the newest state of one training at `relative` in the folder `root`, and the training's name with it."""
+    """Keeps the newest state of one training at `relative` in the folder `root`, and the training's name with it.
 
-    def __init__(self, root: Path, relative: str) -> None:
+    Args:
+        root: The folder.
+        relative: The file in it.
+        task: What decides the training beside its name: a state that was kept with another one is none of it.
+    """
+
+    def __init__(self, root: Path, relative: str, task: str = "") -> None:
         self.root = root
         self.relative = relative
+        self.task = task
 
     def save_checkpoint(self, name: str, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Replace the state, durably; RunError where the disk is full or not writable."""
-        text = checked_json({"name": name, "state": dict(state)}, f"the state of checkpoint {name!r}")
+        text = checked_json(
+            {"name": name, "task": self.task, "state": dict(state)}, f"the state of checkpoint {name!r}"
+        )
         inside.write_bytes(self.root, self.relative, to_safetensors(tensors, {"state": text}))
 
     def load_checkpoint(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-        """Tensors (on the CPU) and state, or None where there are none of this name; RunError where it is damaged."""
+        """Read the state.
+
+        Returns:
+            Tensors (on the CPU) and state, or None where there are none of this training.
+
+        Raises:
+            RunError: It is damaged.
+        """
         try:
             content = inside.read(self.root, self.relative)
         except (FileNotFoundError, NotADirectoryError):
@@ -44,7 +60,9 @@ class CheckpointFile:
             raise RunError(
                 f"checkpoint {self.root / self.relative} is damaged ({error}); delete it to begin that training anew"
             ) from error
-        return (tensors, kept["state"]) if kept["name"] == name else None
+        if kept["name"] != name or kept.get("task", "") != self.task:
+            return None
+        return tensors, kept["state"]
 
     def drop(self) -> None:
         """Delete it, where it is there."""

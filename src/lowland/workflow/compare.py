@@ -20,6 +20,7 @@ from lowland.core.device import environment
 from lowland.core.errors import ConfigError, InterruptedRun, RunError
 from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
+from lowland.core.registry import EXECUTORS
 from lowland.evaluation.references import Budget, Sized, Trial, default_references, references_result, sized
 from lowland.report import comparison_page
 from lowland.store import inside
@@ -62,7 +63,7 @@ class ComparisonRequest:
 
 
 def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monitor | None = None) -> dict[str, Any]:
-    """Compare the network that the run at `path` delivered.
+    """Compare the network that the run at `path` delivered, on this machine.
 
     Args:
         path: Run directory.
@@ -84,6 +85,11 @@ def compare(path: Path, out: Path, request: ComparisonRequest, *, monitor: Monit
         if not run.stage_done("train"):
             raise RunError(f"run {path} has no trained network to compare yet; finish it with `lowland resume {path}`")
         session = Session(run, monitor)
+        if EXECUTORS.load(run.config.compute.executor).everywhere:
+            # A comparison may be made where that cluster is not; the figures are the same.
+            here = run.config.compute.model_copy(update={"executor": "local"})
+            run.config = run.config.model_copy(update={"compute": here})
+            monitor.note("the run was made on a cluster; this comparison trains and judges on this machine")
         with evaluation_pool(session) as pool:
             met = trial(session, out, corruptions="corruptions" in request.suites, pool=pool)
             return _compared(run.config, met, out, request)

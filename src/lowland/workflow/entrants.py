@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -157,6 +157,7 @@ def trainings(names: Sequence[str], session: Session, out: Path, *, fit: bool) -
         raise RunError(f"run {run.path} has no trained network yet; finish it with `lowland resume {run.path}`")
     folder = out.absolute()  # paths below a folder are taken as relative to it
     met = trial(session, folder, corruptions=False)
+    met = replace(met, terms=replace(met.terms, threads=None))  # nothing goes on beside these
     seed = met.terms.seed
     return Planned(
         run=run.path.name,

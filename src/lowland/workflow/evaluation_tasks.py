@@ -77,5 +77,6 @@ def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
         session.monitor,
         threads=threads,
         checkpoint_seconds=session.config.compute.checkpoint_seconds,
+        training_seconds=session.run.manifest["stages"]["train"]["seconds"] / session.config.retrain.top,
     ) as pool:
         yield pool

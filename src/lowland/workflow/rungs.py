@@ -124,11 +124,10 @@ def reference_threads(config: Config, compute: Compute) -> int:
     many cores it does not take much longer than the delivered network, and others find room beside it.
 
     Returns:
-        `compute.task_threads`, or that; on an accelerator the threads of the run.
+        `compute.task_threads`, or that; on an accelerator by default the threads of the run.
     """
-    if compute.device.type != "cpu":
-        return compute.threads
-    return config.compute.task_threads or max(1, compute.threads // 2)
+    usual = max(1, compute.threads // 2) if compute.device.type == "cpu" else compute.threads
+    return config.compute.task_threads or usual
 
 
 def promote_measure(config: Config) -> MeasureConfig:

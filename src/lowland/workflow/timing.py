@@ -202,7 +202,8 @@ def _scoring(config: Config, piece: Costs) -> float:
     if piece.candidate is None or count is None:
         return 0.0
     each = piece.candidate + (piece.finetuning or 0.0)
-    return count * each / (config.search.workers or available_cores())
+    workers, lag = config.search.workers or available_cores(), config.search.lag
+    return count * each / (workers if lag is None else min(workers, lag + 1))
 
 
 def _rungs(config: Config, data: DataSet, piece: Costs) -> float:

@@ -19,7 +19,6 @@ from lowland.evaluation.terms import Terms
 from lowland.spaces import Space
 from lowland.spaces.references import SpaceReference
 from lowland.workflow.network_size import network_shape
-from lowland.workflow.rungs import reference_threads
 from lowland.workflow.search_comparison.networks import Network
 from lowland.workflow.trial import shifted
 
@@ -141,7 +140,6 @@ class Retrained:
             shifted=shifted(config, data) if self.corruptions else None,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=self.monitor,
-            threads=reference_threads(config, compute),
         )
 
     def _training(self, genotype: Genotype, terms: Terms) -> Training:

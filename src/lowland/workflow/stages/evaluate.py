@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +14,7 @@ from torch import nn
 
 from lowland.core.config import Config
 from lowland.core.device import environment
-from lowland.core.errors import ConfigError
+from lowland.core.errors import BudgetError, ConfigError, DataError, GenotypeError, RunError
 from lowland.core.genotype import Genotype
 from lowland.delivery import network as delivery
 from lowland.evaluation.dense.source import of_network
@@ -73,7 +73,9 @@ def evaluate_networks(session: Session) -> None:
                 asked.append((each, digest))
         if pool is not None:
             for each, digest in asked:
-                each.begin(judging.context(each, digest))
+                # What cannot begin says so in its turn, when the suites before it are kept.
+                with suppress(BudgetError, ConfigError, DataError, GenotypeError, RunError):
+                    each.begin(judging.context(each, digest))
         for each, digest in asked:
             judging.judge(each, digest)
     kept = [record.suite for record in evaluated(run) if judging.holds(record)]
