@@ -213,7 +213,8 @@ class ClassificationSuite(Suite[ClassificationResults]):
         """Judge networks as a person runs them after `lowland.load`."""
         data, found, details = context.data, {}, {}
         for rank, model in networks.items():
-            judged = predict(model, data.test, data.normalise, context.exact, context.batch_size)
+            with context.threaded:
+                judged = predict(model, data.test, data.normalise, context.exact, context.batch_size)
             found[rank] = Classification.from_json(classification(*judged))
             details[rank] = Details.of(*judged)
         best = next(iter(details), None)

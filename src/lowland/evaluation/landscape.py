@@ -150,7 +150,8 @@ class LandscapeSuite(Suite[LandscapeResults]):
             )
 
         def keep(compute: Callable[[], dict[str, Any]]) -> None:
-            curves.append(Curve.from_json(context.part(f"curve-{len(curves)}", compute)))
+            with context.threaded:
+                curves.append(Curve.from_json(context.part(f"curve-{len(curves)}", compute)))
             context.monitor.advance(len(curves))
             context.monitor.check()
 

@@ -79,7 +79,7 @@ class EvaluationContext:
         root: Folder of published data sets (`evaluate.root`); None where none was named.
         learned_search: Whether the networks have learned from the search images (`retrain.include_search_split`).
         portable: The networks as they travel to other processes, by rank; empty where nothing does.
-        threads: CPU threads of what may be computed in other processes; None: those of this one.
+        threads: CPU threads of what may be computed in other processes, or beside them; None: those of this one.
         ahead: Computes parts in other processes: (task of each part by its name) → how many there are then, after each
             that was lacking and is kept now; None where there are no such processes, and `part` computes all.
         trial: (whether under corruption) → the first network and the terms on which it meets references, by the

@@ -118,7 +118,7 @@ def task_threads(config: Config, compute: Compute) -> int:
 
 
 def reference_threads(config: Config, compute: Compute) -> int:
-    """CPU threads of the training of a reference, and of judging under corruption beside it.
+    """CPU threads of the training of a reference, and of judging beside it.
 
     Of references there are few, often one: by default each has half of `compute.threads`, at least one, so that on
     many cores it does not take much longer than the delivered network, and others find room beside it.
