@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,10 @@ def test_a_run_is_kept_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "wandb").mkdir()
     whole(WandB(), tmp_path / "run")
     (kept,) = (tmp_path / "wandb").rglob("*.wandb")
+    texts = (b"supernet/loss", b"search/score", b"network 1/test top-1", b"supernet.learning_rate")
+    deadline = time.monotonic() + 60  # its service writes the file, on a busy machine perhaps after the run's end
+    while not all(text in kept.read_bytes() for text in texts) and time.monotonic() < deadline:
+        time.sleep(0.1)
     content = kept.read_bytes()
-    for text in (b"supernet/loss", b"search/score", b"network 1/test top-1", b"supernet.learning_rate"):
+    for text in texts:
         assert text in content
