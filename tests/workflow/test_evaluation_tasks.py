@@ -23,7 +23,6 @@ from lowland.evaluation import tasks as tasks_module
 from lowland.evaluation.pool import EvaluationPool
 from lowland.execution import local as local_module
 from lowland.execution.local import Workers
-from lowland.execution.pool import Pool
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
 from lowland.workflow import pipeline, rungs
@@ -191,7 +190,6 @@ def test_a_stop_is_heard_between_the_batches_of_a_judgement(
         return under(*what, heard=each, **named)
 
     monkeypatch.setattr(tasks_module, "hits_under", stopped)
-    monkeypatch.setattr(Pool, "_open", lambda *_: None)  # no worker: all is done here
     run = copied(trained, tmp_path / "run")
     asked = {"evaluate": {"suites": ["corruptions"], "batch_size": 20}}
     with pytest.raises(InterruptedRun):
