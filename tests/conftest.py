@@ -68,6 +68,14 @@ def no_workers_by_chance() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def eager_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the first task takes, workers are started, and all but that are left to them."""
+    monkeypatch.setattr(local, "WORTH_SECONDS", 0.0)
+    here = local.Workers._here
+    monkeypatch.setattr(local.Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing is kept in the cache folder of whoever runs the tests."""

@@ -10,23 +10,18 @@ from pathlib import Path
 import pytest
 
 from lowland.core.genotype import Genotype
-from lowland.execution import local as local_module
 from lowland.execution import times
 from lowland.execution.local import Workers
 from lowland.execution.outcome import LocalScorer, Outcome, Scored
 from lowland.testing import processes
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("eager_workers"),
+    pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL"),
+]
 
 GENOTYPES = [Genotype("toy", (place % 5, place, 1)) for place in range(24)]
-
-
-@pytest.fixture(autouse=True)
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the first candidate are left to workers."""
-    monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-    here = Workers._here
-    monkeypatch.setattr(Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
 
 
 def values(outcomes: list[Outcome]) -> list[float]:

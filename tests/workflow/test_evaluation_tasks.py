@@ -21,7 +21,6 @@ from lowland.evaluation import pool as pool_module
 from lowland.evaluation import references_suite
 from lowland.evaluation import tasks as tasks_module
 from lowland.evaluation.pool import EvaluationPool
-from lowland.execution import local as local_module
 from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
@@ -213,16 +212,8 @@ def test_threads_of_a_reference_are_half_of_the_runs_whatever_the_workers(traine
     torch.set_num_threads(1)
 
 
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the first task are left to worker processes."""
-    monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-    here = Workers._here
-    monkeypatch.setattr(Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager_workers")
 @pytest.mark.filterwarnings("ignore:.*alone, after the first one ran short")  # a task may be hit twice
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_worker_processes_that_are_killed(

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from lowland.app.display import status_lines
-from lowland.execution import local as local_module
 from lowland.report.gather import gather
 from lowland.report.page import render
 from lowland.search import Archive
@@ -25,14 +24,8 @@ def rows(path: Path) -> list[Any]:
 
 
 @pytest.mark.slow
-def test_a_search_with_a_lag_has_one_archive_on_any_number_of_workers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-    here = local_module.Workers._here
-    monkeypatch.setattr(  # all but the first candidate are left to worker processes
-        local_module.Workers, "_here", lambda self, *what: None if self._started else here(self, *what)
-    )
+@pytest.mark.usefixtures("eager_workers")
+def test_a_search_with_a_lag_has_one_archive_on_any_number_of_workers(tmp_path: Path) -> None:
     first, second = (
         made(tmp_path / str(workers), {"search": {"lag": 3, "workers": workers}}, last="search") for workers in (1, 2)
     )

@@ -17,7 +17,6 @@ import torch
 
 from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import Monitor
-from lowland.execution import local as local_module
 from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
@@ -170,16 +169,8 @@ def test_threads_of_a_training_are_its_own_and_leave_room_for_as_many_as_there_a
     assert torch.get_num_threads() == 1
 
 
-@pytest.fixture
-def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All but the first leg are left to worker processes."""
-    monkeypatch.setattr(local_module, "WORTH_SECONDS", 0.0)
-    here = Workers._here
-    monkeypatch.setattr(Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("eager")
+@pytest.mark.usefixtures("eager_workers")
 @pytest.mark.filterwarnings("ignore:.*alone, after the first one ran short")  # a design may be hit twice
 @pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 def test_worker_processes_that_are_killed(
