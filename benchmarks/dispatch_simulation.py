@@ -24,6 +24,7 @@ from lowland.core.device import environment
 from lowland.core.errors import LowlandWarning
 from lowland.core.genotype import Genotype
 from lowland.execution.outcome import LocalScorer
+from lowland.execution.room import Room
 from lowland.search import Archive, Evaluator, Proposal
 from lowland.spaces import Cost
 from lowland.testing.simulated import Simulated, Weather
@@ -67,7 +68,10 @@ def simulate(workers: int, candidates: int, weather: Weather, folder: Path) -> d
     """Search once; gives figures, and the ranking under `ranking`."""
     proposals = [Proposal(Genotype("simulated", (index,)), 0, "random") for index in range(candidates)]
     began, cpu = time.perf_counter(), time.process_time()
-    with Archive(folder / f"{workers}.sqlite") as archive, Simulated(workers, prepare, weather=weather) as executor:
+    with (
+        Archive(folder / f"{workers}.sqlite") as archive,
+        Simulated(Room(workers), prepare, weather=weather) as executor,
+    ):
         evaluator = Evaluator(Space(), Scorer(executor), archive, "m", lambda _: Cost(parameters=1, macs=1))
         found = list(evaluator(proposals))
         ranking = [each.key for each in archive.candidates("m")]

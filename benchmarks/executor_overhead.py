@@ -18,6 +18,7 @@ from lowland.core.genotype import Genotype
 from lowland.core.registry import EXECUTORS
 from lowland.execution import local as local_module
 from lowland.execution.outcome import LocalScorer
+from lowland.execution.room import Room
 
 
 def null(request: object, genotype: Genotype) -> SimpleNamespace:
@@ -38,7 +39,7 @@ def overhead(name: str, workers: int, tasks: int, rounds: int) -> dict[str, Any]
 
     genotypes = [Genotype("null", (index,)) for index in range(tasks)]
     local = LocalScorer(lambda genotype: null(None, genotype))
-    with EXECUTORS.load(name)(workers, importable.Prepare()) as executor:
+    with EXECUTORS.load(name)(Room(workers), importable.Prepare()) as executor:
         while executor.dispatcher.alive < workers:  # till then `local` scores in this process
             list(executor.scores("warm", genotypes[:20], local))
             time.sleep(0.05)

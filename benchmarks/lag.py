@@ -31,6 +31,7 @@ from lowland.core.device import environment
 from lowland.core.errors import LowlandWarning
 from lowland.core.genotype import Genotype
 from lowland.execution.outcome import LocalScorer
+from lowland.execution.room import Room
 from lowland.search import Archive, Evaluator, SearchProblem
 from lowland.search.strategies import strategy as strategies
 from lowland.spaces import Cost
@@ -92,7 +93,7 @@ def efficiency(lag: int | None, workers: int, weather: dict[str, float], folder:
     candidates, cpu = workers * GENERATIONS, time.process_time()
     path = folder / "archive.sqlite"
     path.unlink(missing_ok=True)
-    with Archive(path) as archive, Simulated(workers, prepare, weather=Weather(**weather)) as executor:
+    with Archive(path) as archive, Simulated(Room(workers), prepare, weather=Weather(**weather)) as executor:
         evaluator = Evaluator(space, Scorer(executor), archive, "m", lambda _: SIZE)
         problem = SearchProblem(
             space=space, score=evaluator, stream=evaluator.stream, cost=lambda _: SIZE, seed=0, lag=lag

@@ -48,7 +48,8 @@ from lowland.spaces import Supernet
 from lowland.store.run import Run
 from lowland.training import supernet as supernet_training
 from lowland.workflow import presets
-from lowland.workflow.scoring import processes, scorers
+from lowland.workflow.room import processes
+from lowland.workflow.scoring import scorers
 from lowland.workflow.session import Session
 
 BATCH, STEPS, MOMENTUM = 64, 14, 0.1
@@ -185,7 +186,7 @@ def speed(session: Session, arguments: argparse.Namespace) -> dict[str, Any]:
     return {
         "rounds": rounds,
         "ratio": interval([found["ratio"] for found in rounds]),
-        "workers": processes(session),
+        "workers": processes(session.config, session.compute),
         "images": arguments.images,
         "calibration_images": BATCH * STEPS,
         "sigmas": list(own.sigmas),

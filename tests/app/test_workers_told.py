@@ -25,6 +25,9 @@ def test_while_workers_score_status_tells_how_they_stand(tmp_path: Path) -> None
         assert status["progress"]["workers"] == FACTS
         (line,) = [line for line in status_lines(status) if "workers alive" in line]
         assert line.strip() == "2 workers alive, 1 running, 1.5 tasks/s, 4 retried, 3 workers lost"
+        status["progress"]["workers"]["gpus"] = 2
+        (line,) = [line for line in status_lines(status) if "workers alive" in line]
+        assert line.strip().startswith("2 workers alive on 2 GPUs, 1 running, ")
         recorded.follow(None)
         recorded.advance(10)
         assert "workers" not in run.status()["progress"]

@@ -13,6 +13,7 @@ from lowland.core.genotype import Genotype
 from lowland.execution import times
 from lowland.execution.local import Workers
 from lowland.execution.outcome import LocalScorer, Outcome, Scored
+from lowland.execution.room import Room
 from lowland.testing import processes
 
 pytestmark = [
@@ -34,7 +35,7 @@ EXPECTED = [processes.value(genotype) for genotype in GENOTYPES]
 
 def test_killed_at_every_third_candidate(tmp_path: Path) -> None:
     case, killed = processes.Case(tmp_path), set[int]()
-    with Workers(2, processes.Prepare()) as workers:
+    with Workers(Room(2), processes.Prepare()) as workers:
         found = []
         for place, outcome in enumerate(workers.scores(case, GENOTYPES, LocalScorer(case.score))):
             found.append(outcome)
@@ -49,7 +50,7 @@ def test_killed_at_every_third_candidate(tmp_path: Path) -> None:
 
 def test_killed_while_they_start_and_while_they_wait(tmp_path: Path) -> None:
     case = processes.Case(tmp_path)
-    with Workers(2, processes.Prepare()) as workers:
+    with Workers(Room(2), processes.Prepare()) as workers:
         outcomes = workers.scores(case, GENOTYPES, LocalScorer(case.score))
         found = [next(outcomes), next(outcomes)]
         for process in workers.processes[1:]:
@@ -66,7 +67,7 @@ def test_a_stopped_worker_is_passed_over_and_ended(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(times, "PATIENCE_SECONDS", 1.0)
     monkeypatch.setattr(times, "IDLE_SECONDS", 0.5)
     case = processes.Case(tmp_path)
-    with Workers(2, processes.Prepare()) as workers:
+    with Workers(Room(2), processes.Prepare()) as workers:
         first = workers.scores(case, GENOTYPES, LocalScorer(case.score))
         assert values(list(first)) == EXPECTED
         deadline = time.monotonic() + 600  # a busy machine takes a minute to start one

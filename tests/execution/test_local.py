@@ -12,6 +12,7 @@ import pytest
 from lowland.core.errors import DataError, LowlandError, LowlandWarning
 from lowland.core.genotype import Genotype
 from lowland.execution import local as workers_module
+from lowland.execution.room import Room
 from lowland.search import Archive, Evaluator, LocalScorer, Proposal, Scored, ScoringFailure, Workers
 from lowland.testing import processes
 
@@ -30,7 +31,7 @@ def eager(monkeypatch):
 @pytest.fixture(scope="module")
 def workers():
     """Two workers for all tests that leave them as they were."""
-    with Workers(2, processes.Prepare()) as found:
+    with Workers(Room(2), processes.Prepare()) as found:
         yield found
 
 
@@ -71,7 +72,7 @@ def test_work_that_is_known_to_come_starts_as_many_workers_as_it_keeps_busy(
 ) -> None:
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 5.0)
     case, counts = processes.Case(tmp_path), []
-    with Workers(3, processes.Prepare()) as pool:
+    with Workers(Room(3), processes.Prepare()) as pool:
         for seconds, tasks in ((4.0, 2), (6.0, 2), (0.0, 9)):
             pool.expect(seconds)
             outcomes = pool.scores(case, [Genotype("toy", (0, tasks, place)) for place in range(tasks)], local(case))
@@ -140,7 +141,7 @@ def test_a_killed_workers_candidate_gets_more_tries_the_last_alone(workers: Work
 @pytest.mark.slow
 def test_a_candidate_that_kills_every_worker_stops_the_search_and_is_not_blamed(tmp_path: Path) -> None:
     case = processes.Case(tmp_path, "killed")
-    with Workers(2, processes.Prepare()) as workers:
+    with Workers(Room(2), processes.Prepare()) as workers:
         ready(workers, tmp_path)
         outcomes = workers.scores(case, GENOTYPES[:8], local(case))
         assert [next(outcomes).value for _ in range(3)] == [processes.value(g) for g in GENOTYPES[:3]]
@@ -165,7 +166,7 @@ def test_memory_short_in_a_worker_is_tried_again_alone(workers: Workers, tmp_pat
 def test_workers_start_only_when_worth_it(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(workers_module, "WORTH_SECONDS", 1e6)
     case = processes.Case(tmp_path)
-    with Workers(2, processes.Prepare()) as workers:
+    with Workers(Room(2), processes.Prepare()) as workers:
         list(workers.scores(case, GENOTYPES, local(case)))
         assert not workers.processes
 
@@ -179,7 +180,7 @@ def test_workers_that_cannot_begin_say_why(tmp_path: Path, fault: str, error, me
     here = Workers._here
     monkeypatch.setattr(Workers, "_here", lambda self, *what: None if self._started else here(self, *what))
     case = processes.Case(tmp_path)
-    with Workers(1, processes.Prepare(fault)) as workers, pytest.raises(error, match=message):
+    with Workers(Room(1), processes.Prepare(fault)) as workers, pytest.raises(error, match=message):
         list(workers.scores(case, GENOTYPES, local(case)))
 
 
@@ -199,7 +200,7 @@ def test_a_stop_keeps_what_is_archived_and_leaves_no_process(tmp_path: Path, toy
                 raise KeyboardInterrupt
 
     with Archive(tmp_path / "a.sqlite") as archive:
-        with Workers(2, processes.Prepare()) as workers:
+        with Workers(Room(2), processes.Prepare()) as workers:
             pids = ready(workers, tmp_path)
             began = time.monotonic()
             with pytest.raises(KeyboardInterrupt):
@@ -215,12 +216,13 @@ from pathlib import Path
 from lowland.core.genotype import Genotype
 from lowland.execution import local
 from lowland.execution.outcome import LocalScorer
+from lowland.execution.room import Room
 from lowland.testing import processes
 
 if __name__ == "__main__":
     local.WORTH_SECONDS = 0.0
     folder = Path(sys.argv[1])
-    workers = local.Workers(2, processes.Prepare())
+    workers = local.Workers(Room(2), processes.Prepare())
     case = processes.Case(folder)
     while workers.dispatcher.alive < workers.size:
         list(workers.scores(case, [Genotype("toy", (0, 2, place)) for place in range(2)], LocalScorer(case.score)))

@@ -15,6 +15,7 @@ from lowland.core.errors import ConfigError, InterruptedRun
 from lowland.core.genotype import Genotype
 from lowland.core.registry import STRATEGIES
 from lowland.execution.executor import Executor
+from lowland.execution.room import Room
 from lowland.execution.sequential import Sequential
 from lowland.search import Archive, Evaluator, LocalScorer, Scored, SearchProblem
 from lowland.search.strategies import strategy as strategies
@@ -100,10 +101,10 @@ def test_every_strategy_that_has_a_lag_is_tested_here() -> None:
 def test_the_archive_is_the_same_under_any_executor_and_any_number_of_workers(
     name: str, lag: int, tmp_path: Path
 ) -> None:
-    expected = searched(name, lag, Sequential(1, prepare), tmp_path / "one.sqlite")
+    expected = searched(name, lag, Sequential(Room(1), prepare), tmp_path / "one.sqlite")
     assert {status for *_, status, _, _, _ in expected[1]} == {"scored", "failed"}
     for workers in (1, 2, 5):
-        executor = Simulated(workers, prepare, weather=Weather(**WEATHER))
+        executor = Simulated(Room(workers), prepare, weather=Weather(**WEATHER))
         assert searched(name, lag, executor, tmp_path / f"{workers}.sqlite") == expected
 
 
@@ -118,8 +119,8 @@ def test_the_order_in_which_scores_come_changes_nothing(
     name: str, lag: int, workers: int, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("lag")
-    executor = Simulated(workers, prepare, weather=Weather(**WEATHER, seed=seed))
-    expected = searched(name, lag, Sequential(1, prepare), folder / "one.sqlite")
+    executor = Simulated(Room(workers), prepare, weather=Weather(**WEATHER, seed=seed))
+    expected = searched(name, lag, Sequential(Room(1), prepare), folder / "one.sqlite")
     assert searched(name, lag, executor, folder / "many.sqlite") == expected
 
 
@@ -128,7 +129,7 @@ def test_the_order_in_which_scores_come_changes_nothing(
 def test_stopped_in_the_middle_and_begun_again_elsewhere_it_ends_the_same(
     name: str, stops: list[int], tmp_path: Path
 ) -> None:
-    whole = searched(name, 6, Sequential(1, prepare), tmp_path / "whole.sqlite")
+    whole = searched(name, 6, Sequential(Room(1), prepare), tmp_path / "whole.sqlite")
     for workers, stop in enumerate(stops, start=1):
 
         def report(done: int, *_: object, stop: int = stop) -> None:
@@ -137,21 +138,25 @@ def test_stopped_in_the_middle_and_begun_again_elsewhere_it_ends_the_same(
 
         with pytest.raises(InterruptedRun):
             searched(
-                name, 6, Simulated(workers, prepare, weather=Weather(**WEATHER)), tmp_path / "a.sqlite", report=report
+                name,
+                6,
+                Simulated(Room(workers), prepare, weather=Weather(**WEATHER)),
+                tmp_path / "a.sqlite",
+                report=report,
             )
-    executor = Simulated(5, prepare, weather=Weather(**WEATHER))
+    executor = Simulated(Room(5), prepare, weather=Weather(**WEATHER))
     assert searched(name, 6, executor, tmp_path / "a.sqlite") == whole
     assert executor.dispatcher.counts.answered <= len(whole[1]) - stops[-1] + 1, "what was known was not scored again"
 
 
 @pytest.mark.parametrize("name", ["regularized-evolution", "local", "bananas", "pareto"])
 def test_without_generations_a_lag_of_nothing_is_the_default(name: str, tmp_path: Path) -> None:
-    found = [searched(name, lag, Sequential(1, prepare), tmp_path / f"{lag}.sqlite") for lag in (None, 0)]
+    found = [searched(name, lag, Sequential(Room(1), prepare), tmp_path / f"{lag}.sqlite") for lag in (None, 0)]
     assert found[0] == found[1]
 
 
 def test_evolution_learns_with_a_lag_too(tmp_path: Path) -> None:
-    result, made = searched("evolution", 3, Sequential(1, prepare), tmp_path / "a.sqlite")
+    result, made = searched("evolution", 3, Sequential(Room(1), prepare), tmp_path / "a.sqlite")
     assert {origin for _, _, _, origin, *_ in made[:8]} == {"random"}
     assert {origin for _, _, _, origin, *_ in made[8:]} == {"random", "mutation", "crossover"}
     assert result[0].generations == 6
@@ -162,7 +167,7 @@ def test_evolution_learns_with_a_lag_too(tmp_path: Path) -> None:
 def test_workers_wait_less_than_for_generations(tmp_path: Path) -> None:
     seconds = {}
     for lag in (None, 16):
-        executor = Simulated(8, prepare, weather=Weather(seconds=1.0, variation=0.5))
+        executor = Simulated(Room(8), prepare, weather=Weather(seconds=1.0, variation=0.5))
         searched("evolution", lag, executor, tmp_path / f"{lag}.sqlite")
         seconds[lag] = executor.clock
     assert seconds[16] < 0.75 * seconds[None]

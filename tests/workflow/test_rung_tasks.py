@@ -21,8 +21,9 @@ from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
 from lowland.training.legs import Trained
-from lowland.workflow import pipeline, rung_tasks, rungs, scoring
+from lowland.workflow import pipeline, room, rung_tasks, rungs
 from lowland.workflow.halving import Halving
+from lowland.workflow.session import Session
 from whole_runs import copied, made
 
 FINALISTS: dict[str, Any] = {
@@ -150,19 +151,19 @@ def test_a_design_that_diverges_fails_alike(supernet_only: Path, tmp_path: Path)
 def test_threads_of_a_training_are_its_own_and_leave_room_for_as_many_as_there_are_cores(
     supernet_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "available_cores", lambda: 4)
+    monkeypatch.setattr(room, "available_cores", lambda: 4)
     run = copied(supernet_only, tmp_path / "run")
     pipeline.resume(run, last="supernet", changes=[FINALISTS, workers(3)])
     seen: list[int] = []
     monkeypatch.setattr(Halving, "_one_by_one", lambda *_: seen.append(torch.get_num_threads()) or iter(()))
     with Run.open(run) as opened:
-        session = scoring.Session(opened, Monitor())
+        session = Session(opened, Monitor())
         for asked, size in ((None, 3), (1, 3), (2, 2), (4, 1)):
             compute = opened.config.compute.model_copy(update={"task_threads": asked})
             opened.config = opened.config.model_copy(update={"compute": compute})
             threads = rungs.task_threads(session.config, session.compute)
             assert threads == (asked or 1)
-            assert scoring.chosen(session, threads)[1] == size
+            assert room.chosen(session, threads)[1].size == size
         with rung_tasks.side_by_side(session, Halving(session).training) as beside:
             assert beside is None
             assert torch.get_num_threads() == 4

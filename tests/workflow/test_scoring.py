@@ -20,7 +20,8 @@ from lowland.store.run import ARCHIVE, Run
 from lowland.workflow import pipeline
 from lowland.workflow import session as sessions
 from lowland.workflow.measuring import IMAGES, prepared
-from lowland.workflow.scoring import processes, scorers, single_thread
+from lowland.workflow.room import processes
+from lowland.workflow.scoring import scorers, single_thread
 from lowland.workflow.session import Session
 from whole_runs import copied
 
@@ -151,7 +152,7 @@ def test_measures_of_time_are_scored_in_this_process(trained: Path, monkeypatch)
         session.run.config = session.config.model_copy(
             update={"search": session.config.search.model_copy(update={"workers": 2})}
         )
-        assert processes(session) == 2
+        assert processes(session.config, session.compute) == 2
         for name in ("timed", "angle+timed"):
             config = session.config.measure.model_copy(update={"name": name})
             assert measures.get(config).exclusive

@@ -200,7 +200,9 @@ def status_lines(status: dict[str, Any]) -> list[str]:
 
 def _workers(told: Mapping[str, Any]) -> str:
     """How workers stand, in one line."""
-    text = f"{told.get('alive', 0)} workers alive, {told.get('running', 0)} running"
+    text = f"{told.get('alive', 0)} workers alive"
+    text += f" on {told['gpus']:g} GPU{'' if told['gpus'] == 1 else 's'}" if "gpus" in told else ""
+    text += f", {told.get('running', 0)} running"
     text += f", {told.get('rate', 0):.3g} tasks/s, {told.get('retried', 0)} retried, {told.get('lost', 0)} workers lost"
     return text + (f", {told['copied']} given to a second worker" if told.get("copied") else "")
 

@@ -248,7 +248,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "workers": Option(
         "--workers",
-        "Processes that score candidates; default: one per core, or all the cluster has room for (executor ray).",
+        "Processes that score candidates; default: one per core or GPU, or all the cluster has room for (ray).",
         "search.workers",
         int,
     ),

@@ -192,8 +192,8 @@ class SearchConfig(Section):
     )
     workers: Positive | None = Field(
         None,
-        description="processes that score, and train finalists, on a CPU; default: one per core, 1: in the calling "
-        "process",
+        description="processes that score, train finalists and references, and judge under corruption; default: one "
+        "per core, or as many as the GPUs have room for (compute.gpus_per_worker); 1: in the calling process",
     )
     max_params: Positive | None = Field(None, description="largest number of parameters of the delivered network")
     max_macs: Positive | None = Field(None, description="most multiply-accumulates of the delivered network")
@@ -328,19 +328,37 @@ class ComputeConfig(Section):
         None,
         description="CPU threads of each training that others may run beside (finalists, references); as many train at "
         "a time as cores allow, in at most search.workers processes, with the same results; default: 1 for finalists, "
-        "half of compute.threads for references, of which there are few",
+        "half of compute.threads for references, of which there are few; on GPUs a worker's share of compute.threads",
+    )
+    gpus_per_worker: Annotated[float, Field(gt=0.0)] = Field(
+        1.0,
+        description="GPUs of each worker process where the device is cuda: 1, a fraction (0.5: two workers share one), "
+        "or, where the executor can, a whole number",
     )
     tf32: bool = Field(False, description="let fp32 arithmetic of training round to TF32 on a GPU")
     deterministic: bool = Field(
         False,
         description="the same bits every time on a GPU too; slower, an error where torch has no way to",
     )
-    checkpoint_seconds: Rate = Field(30.0, description="time between checkpoints of a training, seconds")
+    checkpoint_seconds: Rate = Field(
+        30.0,
+        description="time between checkpoints of a training, seconds; of trainings that others run beside (finalists, "
+        "references) at most 10, for a lost worker costs what came after the last one",
+    )
     executor: str = Field(
         "local",
         description="what scores candidates, trains finalists and references, and judges under corruption where "
         "search.workers are several",
     )
+
+    @model_validator(mode="after")
+    def _whole_gpus(self) -> Self:
+        if self.gpus_per_worker > 1 and not self.gpus_per_worker.is_integer():
+            raise ValueError(
+                f"gpus_per_worker={self.gpus_per_worker:g} is neither a whole number of GPUs nor a part of one; set it "
+                "to 1, 2, … or to at most 1"
+            )
+        return self
 
 
 class Config(Section):

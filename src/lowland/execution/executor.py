@@ -12,6 +12,7 @@ from lowland.core.registry import EXECUTORS
 from lowland.core.threads import available_cores
 from lowland.execution.chains import Chains, Following, InTurn
 from lowland.execution.outcome import Gave, LocalScorer, MeasuredScore, Outcome, ScoringFailure
+from lowland.execution.room import Room
 from lowland.execution.tasks import LocalTasks, TaskFunction
 
 MeasureFunction = Callable[[Any, Genotype], MeasuredScore]
@@ -29,11 +30,11 @@ class Executor(ABC):
             its workers may be on other machines, which see none of this one's files.
 
     Args:
-        size: How many processes may score at a time; None: as many as there is room for.
+        room: How many processes may compute at a time, and what each of them gets.
         prepare: Called once in every process that scores; gives the function that measures there. It must be importable
             by name.
-        gpus: GPUs of each process, perhaps a fraction of one.
-        threads: CPU threads of each process, for which it gets as many cores; `prepare` sets them.
+
+    Its `room` is that, and its `size` the number of processes.
     """
 
     name: ClassVar[str]
@@ -41,17 +42,9 @@ class Executor(ABC):
     source: ClassVar[str]
     everywhere: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        size: int | None,
-        prepare: Callable[[], MeasureFunction | TaskFunction],
-        gpus: float = 0.0,
-        *,
-        threads: int = 1,
-    ) -> None:
-        self.size = size or max(1, available_cores() // threads)
-        self.gpus = gpus
-        self.threads = threads
+    def __init__(self, room: Room, prepare: Callable[[], MeasureFunction | TaskFunction]) -> None:
+        self.room = room
+        self.size = room.size or max(1, available_cores() // room.threads)
         self._prepare = prepare
 
     @classmethod

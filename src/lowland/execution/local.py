@@ -14,13 +14,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any
 
+from lowland.execution import gpus
 from lowland.execution.executor import MeasureFunction, register
-from lowland.execution.outcome import Attempt, LocalScorer
+from lowland.execution.outcome import Attempt, LocalScorer, free_memory
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.room import Room
 from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import BROKEN, READY
@@ -41,21 +44,18 @@ class Workers(Pool):
     """Processes of this machine that score genotypes, started where they are worth it."""
 
     name = "local"
-    summary = "worker processes on this machine, one core each"
+    summary = "worker processes on this machine, one core or one GPU each"
     source = "lowland"
 
-    def __init__(
-        self,
-        size: int | None,
-        prepare: Callable[[], MeasureFunction | TaskFunction],
-        gpus: float = 0.0,
-        *,
-        threads: int = 1,
-    ) -> None:
-        super().__init__(size, prepare, gpus, threads=threads)
+    def __init__(self, room: Room, prepare: Callable[[], MeasureFunction | TaskFunction]) -> None:
+        self._gpus: list[str] = []
+        if room.gpus:
+            self._gpus = gpus.names(room.size or max(1, gpus.places(room.gpus)), room.gpus)
+            room = replace(room, size=len(self._gpus))
+        super().__init__(room, prepare)
         self._started = 0
         self._workers: dict[int, _Worker] = {}
-        self._cores: dict[Hashable, int | None] = {}
+        self._places: dict[Hashable, _Place] = {}
         self._messages: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         self._spent = 0.0
         self._scored = 0
@@ -87,9 +87,13 @@ class Workers(Pool):
             return
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         # Fewer workers than cores are left to the scheduler: two searches would else pin theirs to the same cores.
-        pinned = self.size >= len(cores) > 0 and self.threads == 1
+        # What computes on a GPU needs a core now and then, and not always the same.
+        pinned = self.size >= len(cores) > 0 and self.room.threads == 1 and not self._gpus
+        if self._gpus and not self._started:
+            free_memory()  # this process may have trained on a GPU that a worker is about to use
         while self._started < min(self.size, left):
-            self._start(cores[self._started % len(cores)] if pinned else None)
+            core = cores[self._started % len(cores)] if pinned else None
+            self._start(_Place(core, self._gpus[self._started] if self._gpus else None))
             self._started += 1
 
     def _worth(self, left: int) -> float:
@@ -97,13 +101,17 @@ class Workers(Pool):
         measured = self._spent + left * self._spent / self._scored if self._scored else 0.0
         return max(measured, self._expected)
 
-    def _start(self, core: int | None) -> None:
-        worker = _Worker(self._prepare, core, self._messages)
+    def _start(self, place: _Place) -> None:
+        worker = _Worker(self._prepare, place, self._messages)
         self._workers[worker.process.pid] = worker
-        self._cores[worker.process.pid] = core
+        self._places[worker.process.pid] = place
 
     def _replace(self, worker: Hashable) -> None:
-        self._start(self._cores.pop(worker))
+        self._start(self._places.pop(worker))
+
+    @property
+    def _gpus_in_use(self) -> float:
+        return len({self._places[worker].gpu for worker in self._workers if self.dispatcher.knows(worker)})
 
     def _here(self, local: LocalScorer | LocalTasks, genotype: Any) -> Attempt | None:
         if self.dispatcher.reserved:  # something is to be scored with nothing else on this machine
@@ -146,13 +154,27 @@ class Workers(Pool):
         return [Answer(number, *message)]
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where a worker computes: the core it is kept on, the GPU it sees; None: any core, no GPU of its own."""
+
+    core: int | None
+    gpu: str | None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that its process begins with, beside this one's."""
+        threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+        return threads if self.gpu is None else threads | {gpus.VISIBLE: self.gpu}
+
+
 class _Worker:
     """One process, seen from the parent."""
 
     def __init__(
         self,
         prepare: Callable[[], MeasureFunction | TaskFunction],
-        core: int | None,
+        place: _Place,
         messages: SimpleQueue[tuple[int, Any]],
     ) -> None:
         self.ready = False
@@ -163,14 +185,14 @@ class _Worker:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+            env={**os.environ, **place.environment},
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self._in, self._out = self.process.stdin, self.process.stdout
         Thread(target=self._listen, args=(messages,), daemon=True).start()
         # What it needs to prepare may be large, and a pipe is small: it is read only once the interpreter has started.
-        Thread(target=self._send, args=((prepare, core),), daemon=True).start()
+        Thread(target=self._send, args=((prepare, place.core),), daemon=True).start()
 
     def give(self, message: Any) -> None:
         """Ask for the score of a genotype."""

@@ -17,6 +17,7 @@ from lowland.execution.chains import Chains, Following
 from lowland.execution.dispatch import Dispatcher
 from lowland.execution.executor import Executor, MeasureFunction
 from lowland.execution.outcome import Attempt, Gave, LocalScorer, Outcome, ScoringFailure, Shortage, settled
+from lowland.execution.room import Room
 from lowland.execution.tasks import LocalTasks, TaskFunction
 from lowland.execution.tickets import Ending, Settled
 
@@ -63,15 +64,8 @@ Event = Ready | Answer | Lost | Broken
 class Pool(Executor):
     """Scores genotypes by workers; subclasses say how one is reached."""
 
-    def __init__(
-        self,
-        size: int | None,
-        prepare: Callable[[], MeasureFunction | TaskFunction],
-        gpus: float = 0.0,
-        *,
-        threads: int = 1,
-    ) -> None:
-        super().__init__(size, prepare, gpus, threads=threads)
+    def __init__(self, room: Room, prepare: Callable[[], MeasureFunction | TaskFunction]) -> None:
+        super().__init__(room, prepare)
         self.dispatcher = Dispatcher()
         self._began = self._now()
         self._failed_starts = 0
@@ -107,6 +101,11 @@ class Pool(Executor):
         """Score in this process what no worker can take yet; None where this process does not score."""
         return None
 
+    @property
+    def _gpus_in_use(self) -> float:
+        """GPUs of the workers that are ready, all together."""
+        return round(self.dispatcher.alive * self.room.gpus, 3)
+
     def _now(self) -> float:
         return time.monotonic()
 
@@ -117,6 +116,7 @@ class Pool(Executor):
         counts, elapsed = self.dispatcher.counts, max(1e-9, self._now() - self._began)
         return {
             "alive": self.dispatcher.alive,
+            **({"gpus": self._gpus_in_use} if self.room.gpus else {}),
             "running": self.dispatcher.running,
             "lost": counts.lost,
             "retried": counts.retried,

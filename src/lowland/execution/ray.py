@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import replace
 from importlib.metadata import version
 from itertools import count
 from pathlib import Path
@@ -26,6 +27,7 @@ from lowland.core.threads import available_cores
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.outcome import Attempt
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.room import Room
 from lowland.execution.tasks import TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt, sendable
@@ -52,23 +54,25 @@ class Ray(Pool):
     source = "Ray (Moritz et al., OSDI 2018)"
     everywhere = True
 
-    def __init__(
-        self,
-        size: int | None,
-        prepare: Callable[[], MeasureFunction | TaskFunction],
-        gpus: float = 0.0,
-        *,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, room: Room, prepare: Callable[[], MeasureFunction | TaskFunction]) -> None:
         self._ray = connected()
         self._own = not self._ray.is_initialized()
+        size, gpus, threads = room.size, room.gpus, room.threads
         if self._own:
             if size is not None and threads > 1 and _of_this_machine():
                 size = min(size, max(1, available_cores() // threads))
             join(self._ray, None if size is None else size * threads)
         found = self._ray.cluster_resources()
-        usual = found.get("GPU", 0.0) / gpus if gpus else found.get("CPU", 1.0) / threads
-        super().__init__(size or max(1, int(usual)), prepare, gpus, threads=threads)
+        usual = found.get("GPU", 0.0) / gpus + 1e-9 if gpus else found.get("CPU", 1.0) / threads
+        size = size or max(1, int(usual))
+        super().__init__(replace(room, size=size), prepare)
+        if gpus and _of_this_machine() and size > int(usual):  # it cannot grow, so that workers would wait for ever
+            self.close()
+            raise ConfigError(
+                f"search.workers={size} is more than there is room for: Ray found {found.get('GPU', 0):g} GPUs on this "
+                f"machine, and each worker needs {gpus:g} (compute.gpus_per_worker); ask for {max(1, int(usual))}, or "
+                "name a cluster by RAY_ADDRESS"
+            )
         self._numbers = count()
         self._actors: dict[Hashable, Any] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}
@@ -101,7 +105,9 @@ class Ray(Pool):
 
     def _replace(self, worker: Hashable) -> None:
         number = next(self._numbers)
-        kind = self._ray.remote(max_restarts=0, max_task_retries=0, num_cpus=self.threads, num_gpus=self.gpus)(_Scorer)
+        kind = self._ray.remote(
+            max_restarts=0, max_task_retries=0, num_cpus=self.room.threads, num_gpus=self.room.gpus
+        )(_Scorer)
         self._actors[number] = kind.remote()
         asked = self._actors[number].begin.remote(self._snapshot, versions())
         self._pending[asked] = (number, None)
@@ -123,7 +129,7 @@ class Ray(Pool):
         if not ready and not self.dispatcher.alive and seconds == _START_SECONDS:
             raise LowlandError(
                 f"no worker of the Ray cluster started within {_START_SECONDS:.0f} seconds; look at `ray status`: each "
-                f"needs {self.threads} CPU{f' and {self.gpus:g} GPU' if self.gpus else ''}, and may be waiting for it"
+                f"needs {self.room.threads} CPU and {self.room.gpus:g} GPU, and may be waiting for it"
             )
         if ready:
             ready, _ = self._ray.wait(asked, num_returns=len(asked), timeout=0)

@@ -7,7 +7,7 @@ and the supernet's weights; images that are held in memory go along, others are 
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -82,14 +82,25 @@ def in_memory(data: DataSet, *, test: bool = False) -> DataSet | None:
     if data.train.streamed or data.search.streamed or (test and data.test.streamed):
         return None
     unresized = data.unresized_test if test else None
+    return _each(data, unresized, lambda split: _copied(split, 0 if split is data.test and not test else len(split)))
+
+
+def placed(data: DataSet, device: torch.device) -> DataSet:
+    """A data set that came along, its images where a worker computes, as if it had read them itself."""
+    if device.type == "cpu":
+        return data
+    return _each(data, data.unresized_test, lambda split: _copied(split, len(split), device))
+
+
+def _each(data: DataSet, unresized: Split | None, of: Callable[[Split], Split]) -> DataSet:
     return replace(
         data,
-        train=_copied(data.train, len(data.train)),
-        search=_copied(data.search, len(data.search)),
-        test=_copied(data.test, len(data.test) if test else 0),
-        unresized_test=None if unresized is None else _copied(unresized, len(unresized)),
+        train=of(data.train),
+        search=of(data.search),
+        test=of(data.test),
+        unresized_test=None if unresized is None else of(unresized),
     )
 
 
-def _copied(split: Split, count: int) -> MemorySplit:
-    return MemorySplit(split.images(torch.arange(count)).cpu(), split.labels_N[:count].cpu())
+def _copied(split: Split, count: int, device: torch.device | str = "cpu") -> MemorySplit:
+    return MemorySplit(split.images(torch.arange(count)).to(device), split.labels_N[:count].to(device))

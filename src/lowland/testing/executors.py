@@ -14,6 +14,7 @@ from lowland.core.registry import EXECUTORS
 from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import Gave, LocalScorer, Outcome, Scored, ScoringFailure
+from lowland.execution.room import Room
 from lowland.execution.tasks import LocalTasks
 from lowland.testing.processes import Case, Link, Linked, Prepare, PrepareLinks, value
 
@@ -38,7 +39,7 @@ class ExecutorSuite:
 
     def executor(self, size: int) -> Executor:
         """One with `size` processes."""
-        made: Executor = EXECUTORS.load(self.name)(size, Prepare())
+        made: Executor = EXECUTORS.load(self.name)(Room(size), Prepare())
         return made
 
     def chained(self, case: Case, size: int) -> list[list[object]]:
@@ -55,7 +56,7 @@ class ExecutorSuite:
             return after
 
         here = Linked()
-        made: Executor = EXECUTORS.load(self.name)(size, PrepareLinks(), threads=2)
+        made: Executor = EXECUTORS.load(self.name)(Room(size, threads=2), PrepareLinks())
         with made as executor, threads_of(2):
             for chain, given in executor.chains("ask", links, following, LocalTasks(lambda task: here("ask", task))):
                 found[chain].append(given.value if isinstance(given, Gave) else str(given))
@@ -75,7 +76,7 @@ class ExecutorSuite:
             at[chain] = after or at[chain]
             return after
 
-        made: Executor = EXECUTORS.load(self.name)(2, PrepareLinks(), threads=2)
+        made: Executor = EXECUTORS.load(self.name)(Room(2, threads=2), PrepareLinks())
         with made as executor, threads_of(2):
             under_way = executor.open_chains(following, LocalTasks(lambda task: here("ask", task)))
             assert (under_way.left, under_way.turn()) == (0, [])

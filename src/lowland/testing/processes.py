@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -108,3 +108,28 @@ class PrepareLinks:
     def __call__(self) -> Linked:
         torch.set_num_threads(2)
         return Linked()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a worker says of itself: its number, the GPUs that CUDA would show it, the cores it may use."""
+
+    process: int
+    visible: str
+    cores: int
+
+
+@dataclass(frozen=True)
+class PrepareSeen:
+    """What a worker does first that scores nothing and says what it sees."""
+
+    def __call__(self) -> Callable[[object, Genotype], SimpleNamespace]:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+        found = Seen(os.getpid(), os.environ.get("CUDA_VISIBLE_DEVICES", "all"), cores)
+
+        def score(request: object, genotype: Genotype) -> SimpleNamespace:
+            del request, genotype
+            time.sleep(0.05)  # so that no worker takes all of them
+            return SimpleNamespace(value=0.0, standard_error=None, details=asdict(found))
+
+        return score

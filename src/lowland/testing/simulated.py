@@ -17,6 +17,7 @@ import numpy as np
 
 from lowland.execution.executor import MeasureFunction, register
 from lowland.execution.pool import Answer, Broken, Event, Lost, Pool, Ready
+from lowland.execution.room import Room
 from lowland.execution.tasks import TaskFunction
 from lowland.execution.tickets import Ending
 from lowland.execution.worker import attempt
@@ -62,16 +63,13 @@ class Simulated(Pool):
 
     def __init__(
         self,
-        size: int | None,
+        room: Room,
         prepare: Callable[[], MeasureFunction | TaskFunction],
-        gpus: float = 0.0,
         weather: Weather | None = None,
-        *,
-        threads: int = 1,
     ) -> None:
         self.weather = weather or Weather()
         self.clock = 0.0
-        super().__init__(size, prepare, gpus, threads=threads)
+        super().__init__(room, prepare)
         self._numbers, self._order = count(), count()
         self._workers: dict[Hashable, _Worker] = {}
         self._events: list[tuple[float, int, Callable[[], list[Event]]]] = []

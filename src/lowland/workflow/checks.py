@@ -15,7 +15,7 @@ from lowland.evaluation.suite import suites
 from lowland.training import network as network_training
 from lowland.training import paths as supernet_paths
 from lowland.training import supernet as supernet_training
-from lowland.workflow import beginning, rungs, searchers
+from lowland.workflow import beginning, room, rungs, searchers
 from lowland.workflow.network_size import check_limits, network_shape
 
 
@@ -45,6 +45,7 @@ def check(config: Config, arrays: Arrays | None = None) -> DataSet:
     EXECUTORS.load(config.compute.executor).require()
     judges = suites(config)
     compute = resolve(config.compute)
+    room.require(config, compute)
     data = load(config.data, seed=config.seed, device=compute.device, arrays=arrays)
     for judge in judges:
         judge.require(config, data)

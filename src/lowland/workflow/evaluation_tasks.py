@@ -16,8 +16,9 @@ from lowland.execution.executor import Executor
 from lowland.execution.sequential import Sequential
 from lowland.execution.snapshot import Snapshot
 from lowland.workflow.measuring import opened, snapshot_of
+from lowland.workflow.room import chosen, sends_data
 from lowland.workflow.rungs import reference_threads
-from lowland.workflow.scoring import chosen, gpus, importable, sends_data
+from lowland.workflow.scoring import importable
 from lowland.workflow.session import Materials, Session
 
 
@@ -60,7 +61,7 @@ def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
         ConfigError: The executor cannot be used, or a member of the run cannot be told to its workers.
     """
     threads = reference_threads(session.config, session.compute)
-    kind, size = chosen(session, threads)
+    kind, room = chosen(session, threads)
     sent = [each for each in suites(session.config) if isinstance(each, CorruptionSuite)]
     if kind is Sequential or not importable(session, sent, kind):
         yield None
@@ -69,7 +70,7 @@ def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
     def executor() -> Executor:
         with_data = sends_data(session, kind)
         snapshot = snapshot_of(session, with_data=with_data, files=(), threads=threads, test=True)
-        return kind(size, PrepareEvaluation(snapshot, outside_modules()), gpus(session), threads=threads)
+        return kind(room, PrepareEvaluation(snapshot, outside_modules()))
 
     with EvaluationPool(
         executor,

@@ -14,7 +14,7 @@ from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import outside_modules
-from lowland.execution.snapshot import Snapshot, in_memory
+from lowland.execution.snapshot import Snapshot, in_memory, placed
 from lowland.measures import Context, Score
 from lowland.measures.measure import Measure
 from lowland.search.racing import INFLUENCE, rounded
@@ -167,7 +167,10 @@ def opened(snapshot: Snapshot, modules: Sequence[str]) -> Materials:
                 f"({error}); install it on every machine"
             ) from error
     snapshot.require_precision()
-    return Materials(snapshot, given=snapshot.data)
+    materials = Materials(snapshot)
+    if snapshot.data is not None:
+        materials.given = placed(snapshot.data, materials.compute.device)
+    return materials
 
 
 @contextmanager

@@ -229,7 +229,7 @@ def prepared(
 
 
 def _say_plan(session: Session, last: str, piece: Costs | None) -> str:
-    planned = plan(session.config, session.data, session.compute, last, piece)
+    planned = plan(session.config, session.data, session.compute, last, piece, world_size=session.world.size)
     session.run.keep_plan(planned.seconds)
     session.monitor.say(str(planned))
     _warn(planned)

@@ -15,7 +15,7 @@ from lowland.core.device import Compute
 from lowland.core.recipe import LongConfig, OptimizationConfig
 from lowland.data import DataSet
 from lowland.training.optimization import lengthened, steps_per_epoch
-from lowland.workflow import rungs, searchers
+from lowland.workflow import room, rungs, searchers
 from lowland.workflow.timing import Costs, seconds
 
 FEW = 100
@@ -98,6 +98,8 @@ class Plan:
         chosen: Whether the number of threads is settled.
         seconds: Of every stage, where single pieces of work were timed.
         unequal: A sentence on classes of unequal size that training takes as they come; None: they are not.
+        workers: Processes that score, and train side by side.
+        gpus: GPUs that they have, all together; 0 where they compute on a CPU.
     """
 
     trainings: tuple[Training | Rungs, ...]
@@ -105,6 +107,8 @@ class Plan:
     chosen: bool = True
     seconds: Mapping[str, float] = field(default_factory=dict)
     unequal: str | None = None
+    workers: int = 1
+    gpus: float = 0.0
 
     def __str__(self) -> str:
         """One line, such as "steps: 84 supernet, 30 retraining; 2 threads; bf16; about 4 min (supernet 3 min, …)"."""
@@ -113,6 +117,7 @@ class Plan:
         parts = [
             f"steps: {', '.join(map(str, self.trainings))}",
             (threads if self.chosen else f"at most {threads}") if on_cpu else str(self.compute.device),
+            *([f"{self.workers} workers on {self.gpus:g} GPU{'' if self.gpus == 1 else 's'}"] if self.gpus else []),
             self.compute.precision,
         ]
         if self.seconds:
@@ -127,8 +132,22 @@ class Plan:
         return tuple(doubt for doubt in doubts if doubt is not None)
 
 
-def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Costs | None = None) -> Plan:
-    """The plan of a new run on `data` to stage `last`; with times where single pieces of work were timed."""
+def plan(
+    config: Config, data: DataSet, compute: Compute, last: str, piece: Costs | None = None, *, world_size: int = 1
+) -> Plan:
+    """The plan of a new run.
+
+    Args:
+        config: Its settings.
+        data: Its images.
+        compute: Where.
+        last: The last stage.
+        piece: What single pieces of work take; None: they were not timed, and no times are said.
+        world_size: Processes of torchrun.
+
+    Returns:
+        What will be done; how many workers there will be on how many GPUs, where these are several.
+    """
     trainings: list[Training | Rungs] = []
     images, all_images = len(data.train), len(data.train) + len(data.search)
     searcher = searchers.chosen(config.search)
@@ -145,12 +164,15 @@ def plan(config: Config, data: DataSet, compute: Compute, last: str, piece: Cost
         trainings.append(_lengthened("retraining", config.retrain, seen, config.retrain.top, "retrain"))
     chosen = config.compute.threads is not None
     times = {} if piece is None else seconds(config, data, piece, last)
+    workers, gpus = (1, 0.0) if last == "supernet" else room.workers_on_gpus(config, compute, world_size)
     return Plan(
         trainings=tuple(trainings),
         compute=compute,
         chosen=chosen,
         seconds=times,
         unequal=_unequal(config, data, last),
+        workers=workers,
+        gpus=gpus,
     )
 
 

@@ -25,9 +25,10 @@ from lowland.store.tensors import from_safetensors, to_safetensors
 from lowland.training.legs import HERE_SECONDS, LEG_SECONDS, Baton, Leg, Trained, one_leg
 from lowland.workflow.designs import Design
 from lowland.workflow.measuring import opened, snapshot_of
+from lowland.workflow.room import chosen, sends_data
 from lowland.workflow.rung_training import RungTraining, averaged_weights, row_of
 from lowland.workflow.rungs import Rung, task_threads
-from lowland.workflow.scoring import chosen, gpus, movable, sends_data
+from lowland.workflow.scoring import movable
 from lowland.workflow.session import Session
 
 
@@ -179,7 +180,7 @@ class SideBySide:
 def side_by_side(session: Session, training: RungTraining) -> Iterator[SideBySide | None]:
     """Within the block, designs may train beside one another; None where one after the other is all there is.
 
-    Each has `compute.task_threads` CPU threads (by default one), however many there are at a time, so
+    Each has `rungs.task_threads` CPU threads (by default one), however many there are at a time, so
     that figures do not depend on that.
 
     Yields:
@@ -190,14 +191,14 @@ def side_by_side(session: Session, training: RungTraining) -> Iterator[SideBySid
     """
     threads = task_threads(session.config, session.compute)
     with threads_of(threads):
-        kind, size = chosen(session, threads)
+        kind, room = chosen(session, threads)
         if kind is Sequential or not movable(session, training.measure, kind):
             yield None
             return
         files = (INITIAL, TRAINED) if session.config.retrain.inherit else ()
         snapshot = snapshot_of(session, with_data=sends_data(session, kind), files=files, threads=threads)
         prepare = PrepareRungs(snapshot, outside_modules())
-        with kind(size, prepare, gpus(session), threads=threads) as executor:
+        with kind(room, prepare) as executor:
             session.monitor.follow(executor.facts)
             try:
                 yield SideBySide(session, training, executor)

@@ -20,6 +20,7 @@ from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import Run
 from lowland.training import network as network_training
 from lowland.training.optimization import steps_per_epoch
+from lowland.workflow.room import share_of_threads
 
 BEGUN = "begun"
 """Folder of the states from which trainings that began in the rungs go on."""
@@ -114,7 +115,7 @@ def extra_steps(config: Config, data: DataSet, designs: int) -> int:
 
 def task_threads(config: Config, compute: Compute) -> int:
     """CPU threads of a training that others may run beside: the same however many there are at a time."""
-    return config.compute.task_threads or (1 if compute.device.type == "cpu" else compute.threads)
+    return config.compute.task_threads or (1 if compute.device.type == "cpu" else share_of_threads(config, compute))
 
 
 def reference_threads(config: Config, compute: Compute) -> int:
@@ -124,9 +125,9 @@ def reference_threads(config: Config, compute: Compute) -> int:
     many cores it does not take much longer than the delivered network, and others find room beside it.
 
     Returns:
-        `compute.task_threads`, or that; on an accelerator by default the threads of the run.
+        `compute.task_threads`, or that; on an accelerator by default its share of the threads of the run.
     """
-    usual = max(1, compute.threads // 2) if compute.device.type == "cpu" else compute.threads
+    usual = max(1, compute.threads // 2) if compute.device.type == "cpu" else share_of_threads(config, compute)
     return config.compute.task_threads or usual
 
 

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
-from lowland.core.registry import EXECUTORS
-from lowland.core.threads import available_cores, threads_of
+from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
 from lowland.execution.outcome import LocalScorer, Outcome, Scorer
 from lowland.execution.sequential import Sequential
 from lowland.measures.combined import parts_of
 from lowland.measures.measure import Measure
-from lowland.store.run import DATA
 from lowland.workflow.measuring import SessionMeasures, prepared
 from lowland.workflow.requests import ScoreRequest
+from lowland.workflow.room import chosen, sends_data
 from lowland.workflow.session import Session
 
 
@@ -28,8 +25,8 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
     """Score by measures, within the block, all sharing one executor, that of `compute.executor`.
 
     On a CPU every process computes with one thread, so that scores do not depend on `search.workers` and
-    `compute.threads`. Accelerators, torchrun and `search.workers=1` score in this process, unless the executor's
-    workers may be anywhere.
+    `compute.threads`. Where each has a GPU, of the same kind and driver, they do not depend on them either
+    (docs/how-it-works/scale.md). Which runs score in this process: `workflow.room`.
 
     Args:
         session: The run, its supernet trained.
@@ -59,11 +56,11 @@ def scorers(session: Session, *, count_images: bool = False) -> Iterator[Callabl
 
 
 def _executor(session: Session, count_images: bool) -> Executor:
-    kind, size = chosen(session)
+    kind, room = chosen(session)
     if kind is Sequential:
-        return Sequential(1, lambda: SessionMeasures(session, count_images))
+        return Sequential(room, lambda: SessionMeasures(session, count_images))
     prepare = prepared(session, with_data=sends_data(session, kind), count_images=count_images)
-    return kind(size, prepare, gpus(session))
+    return kind(room, prepare)
 
 
 def movable(session: Session, measure: Measure, kind: type[Executor]) -> bool:
@@ -82,36 +79,6 @@ def importable(session: Session, members: Iterable[object], kind: type[Executor]
             "script itself; put it into a module and name that by --plugin"
         )
     return found
-
-
-def chosen(session: Session, threads: int = 1) -> tuple[type[Executor], int | None]:
-    """The executor of a run, and how many processes of so many threads it gets (None: as many as there is room for)."""
-    kind: type[Executor] = EXECUTORS.load(session.config.compute.executor)
-    if kind.everywhere:
-        return kind, session.config.search.workers
-    size = processes(session)
-    if threads > 1:
-        size = min(size, max(1, available_cores() // threads))
-    return (Sequential if size == 1 else kind), size
-
-
-def sends_data(session: Session, kind: type[Executor]) -> bool:
-    """Whether images that are held in memory go along to workers, which else read them from where the settings say."""
-    # Data that were given in memory lie in the run directory, which workers do not see.
-    inside = Path(session.config.data.name).resolve() == (session.run.path / DATA).resolve()
-    return (kind.everywhere or inside) and not gpus(session)
-
-
-def gpus(session: Session) -> float:
-    """GPUs of each worker."""
-    return float(session.compute.device.type == "cuda")
-
-
-def processes(session: Session) -> int:
-    """How many processes score: `search.workers`, by default the cores available; 1 except on a CPU."""
-    if session.compute.device.type != "cpu" or session.world.size > 1 or not sys.executable:
-        return 1
-    return session.config.search.workers or available_cores()
 
 
 def single_thread() -> AbstractContextManager[None]:

@@ -40,6 +40,7 @@ from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
+from lowland.workflow.room import processes
 from lowland.workflow.scoring import single_thread
 
 PIECE_SECONDS = 0.6
@@ -65,6 +66,7 @@ class Costs:
         rung_judging: What a finalist is worth at a rung, on the threads that it has.
         rung_processes: So many finalists train at a time.
         reference_processes: So many references train, or are judged under corruption, at a time.
+        scoring_processes: So many candidates are scored at a time; None: `search.workers`, or one per core.
     """
 
     supernet_step: float | None
@@ -79,6 +81,7 @@ class Costs:
     rung_judging: float | None = None
     rung_processes: int = 1
     reference_processes: int = 1
+    scoring_processes: int | None = None
 
 
 def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
@@ -134,6 +137,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         rung_judging=rung_judging,
         rung_processes=_processes(config, compute, rung_threads),
         reference_processes=_processes(config, compute, reference_threads),
+        scoring_processes=processes(config, compute),
     )
 
 
@@ -202,7 +206,7 @@ def _scoring(config: Config, piece: Costs) -> float:
     if piece.candidate is None or count is None:
         return 0.0
     each = piece.candidate + (piece.finetuning or 0.0)
-    workers, lag = config.search.workers or available_cores(), config.search.lag
+    workers, lag = piece.scoring_processes or config.search.workers or available_cores(), config.search.lag
     return count * each / (workers if lag is None else min(workers, lag + 1))
 
 
@@ -217,11 +221,9 @@ def _rungs(config: Config, data: DataSet, piece: Costs) -> float:
 
 
 def _processes(config: Config, compute: Compute, threads: int) -> int:
-    """Tasks of so many threads that are done at a time."""
-    if compute.device.type != "cpu":
-        return 1
-    cores = max(1, available_cores() // threads)
-    return max(1, min(cores, config.search.workers or cores))
+    """Tasks of so many threads that are done at a time, on a CPU no more than it has cores for."""
+    size = processes(config, compute, threads)
+    return min(size, max(1, available_cores() // threads)) if compute.device.type == "cpu" else size
 
 
 def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -> float | None:
@@ -238,13 +240,20 @@ def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:
-    """Seconds of one piece, after one that is not counted."""
+    """Seconds of one piece, after one that is not counted; what a GPU was asked for is waited for."""
     work(0)
+    _wait()
     done, began = 0, time.perf_counter()
     while done < least or time.perf_counter() - began < PIECE_SECONDS:
         work(done + 1)
         done += 1
+    _wait()
     return (time.perf_counter() - began) / done
+
+
+def _wait() -> None:
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.synchronize()
 
 
 def step_of(job: Job, compute: Compute) -> Callable[[int], object]:

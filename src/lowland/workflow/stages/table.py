@@ -90,7 +90,7 @@ STAGES = {
         Stage(
             name="supernet",
             decided_by=("seed", "preset", "space", "data", "supernet", "compute"),
-            undecided=("compute.executor", "compute.threads", "compute.task_threads"),
+            undecided=("compute.executor", "compute.threads", "compute.task_threads", "compute.gpus_per_worker"),
             also=_another_kind_of_searcher,
             ranks="all",
             leaves=(INITIAL, TRAINED, HISTORY),
