@@ -245,3 +245,35 @@ def test_what_is_late_is_told_by_the_kind_of_the_batch_that_takes_longest() -> N
     assert not found.known
     found.expect("judging")  # times of a kind are kept
     assert found.short()
+
+
+def test_the_first_of_a_kind_is_not_late_by_the_times_of_another() -> None:
+    dispatcher = Dispatcher()
+    for name in "abc":
+        dispatcher.join(name, name)
+    dispatcher.begin(0, "evaluation")
+    dispatcher.extend("judging")
+    dispatcher.extend("leg")
+    dispatcher.extend("leg")
+    out = given_out(dispatcher)
+    dispatcher.answered("a", out["a"].ticket, GOOD, 0.1)
+    assert not dispatcher._times.short(), "or a leg would be queued behind another"
+    for now in (times.IDLE_SECONDS + 1, times.PATIENCE_SECONDS + 1):
+        assert given_out(dispatcher, now) == {}, "nobody knows yet how long a leg takes"
+    dispatcher.answered("b", out["b"].ticket, GOOD, 62.0)
+    assert given_out(dispatcher, 62.0) == {}
+    late = given_out(dispatcher, 2 * 62.0)
+    assert [each.index for each in late.values()] == [2], "now it is known"
+
+
+def test_the_only_one_of_its_kind_is_late_in_the_end() -> None:
+    dispatcher = Dispatcher()
+    for name in "ab":
+        dispatcher.join(name, name)
+    dispatcher.begin(0, "evaluation")
+    dispatcher.extend("judging")
+    dispatcher.extend("leg")
+    out = given_out(dispatcher)
+    dispatcher.answered("a", out["a"].ticket, GOOD, 0.1)
+    assert dispatcher.wake() == times.UNKNOWN_SECONDS
+    assert given_out(dispatcher, times.UNKNOWN_SECONDS)["a"].index == 1

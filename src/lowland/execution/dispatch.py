@@ -88,6 +88,8 @@ class Dispatcher:
             self._kind = kind
             self._times.clear()
         self._times.begin()
+        if count:
+            self._times.expect(None)
 
     def extend(self, kind: Hashable = None) -> None:
         """One more candidate, or other task, at the end of the batch; of a kind of its own within the batch."""
