@@ -5,8 +5,10 @@
 
 Per precision, with and without `compute.deterministic`: whether two trainings of a supernet end in the same bits, and
 whether one that stopped half-way does. Images per second of supernet training against a bare loop over one network.
-Waits for the GPU per step. Candidates per second by batch size. Kendall's τ and the largest difference between scores
-on the device, with TF32 in them and without, and on the CPU in fp32. At the end some lines for people.
+Waits for the GPU per step. The share of the time that the device computes, in training and in scoring. Candidates per
+second by batch size. Kendall's τ and the largest difference between scores on the device, with TF32 in them and
+without, and on the CPU in fp32. What a default run costs there, by the pieces that the plan of a run times
+(`device_costs`). At the end some lines for people.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ import torch
 from scipy.stats import kendalltau
 from torch import Tensor, nn
 
+import device_costs
+from device_costs import busy_share, synchronise
 from lowland import measures, spaces
 from lowland.core.config import Config, build
 from lowland.core.device import Compute, environment, resolve
@@ -101,11 +106,6 @@ def repeats(device: str, precision: str, deterministic: bool, steps: int, small:
     return {"repeats": same(*found), "resumes": same(found[0], bits(resumed.model))}
 
 
-def synchronise(compute: Compute) -> None:
-    if compute.device.type == "cuda":
-        torch.cuda.synchronize(compute.device)
-
-
 @contextmanager
 def waits(compute: Compute, found: list[str]) -> Iterator[None]:
     """Within, note every wait of the CPU for the GPU; on a CPU there are none."""
@@ -160,6 +160,9 @@ def throughput(config: Config, data: DataSet, compute: Compute, steps: int) -> d
         "supernet_images_per_second": round(ours, 1),
         "one_path_in_a_bare_loop": round(bare, 1),
         "waits_per_step": round(len(found) / steps, 2) if compute.device.type == "cuda" else None,
+        "busy_share": round(
+            busy_share(compute, lambda: partial(fit, job(config, data, compute), until=steps, checkpoints=Kept())), 3
+        ),
     }
 
 
@@ -224,6 +227,10 @@ def check(device: str, small: bool) -> dict[str, Any]:
         str(size): round(scores(config, supernet, genotypes, context(config, data, compute, size, images))[1], 3)
         for size in sizes
     }
+    usual = context(config, data, compute, sizes[0], images)
+    result["busy_share_of_scoring"] = round(
+        busy_share(compute, lambda: partial(scores, config, supernet, genotypes, usual)), 3
+    )
     # Precision and device together against the arithmetic that defines the score.
     plain = resolve(config.compute.model_copy(update={"device": "cpu", "precision": "fp32"}))
     on_cpu = load(config.data, seed=config.seed, device=plain.device)
@@ -239,6 +246,7 @@ def check(device: str, small: bool) -> dict[str, Any]:
         with tf32(True):
             rounded, _ = scores(config, supernet, genotypes, where["fp32"])
         result["against_cpu_fp32"]["fp32 with TF32"] = agreement(rounded, reference)
+    result["default_run"] = device_costs.default_run(device, small)
     return result
 
 
@@ -252,10 +260,15 @@ def lines(result: dict[str, Any]) -> Iterator[str]:
     yield f"one path in a bare loop {training['one_path_in_a_bare_loop']} images/s"
     if training["waits_per_step"] is not None:
         yield f"waits for the GPU: {training['waits_per_step']} per step"
+    yield (
+        f"the device computes {100 * training['busy_share']:.0f} % of the time of training, "
+        f"{100 * result['busy_share_of_scoring']:.0f} % of scoring"
+    )
     for size, rate in result["candidates_per_second_by_batch"].items():
         yield f"batch {size:>4}: {rate} candidates/s"
     for name, found in result["against_cpu_fp32"].items():
         yield f"{name} against fp32 on the CPU: τ {found['tau']}, at most {found['largest_difference']:.2g} apart"
+    yield from device_costs.lines(result["default_run"])
 
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
