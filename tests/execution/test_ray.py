@@ -8,12 +8,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.execution import ray as ray_module
+from lowland.execution.outcome import LocalScorer, Scored
 from lowland.execution.ray import Ray, join, versions
-from lowland.testing.processes import Case, Prepare
+from lowland.execution.room import Room
+from lowland.testing.processes import Case, Prepare, PrepareSeen
 from whole_runs import Command
 
 
@@ -80,3 +83,33 @@ def test_an_actor_notes_what_it_begins_and_python_how_it_crashes(tmp_path: Path)
         file.write(b"Fatal Python error: Segmentation fault\n\nCurrent thread")
     assert ray_module._note(str(note)) == (123, "Fatal Python error: Segmentation fault")
     assert not note.exists()
+
+
+@pytest.mark.slow
+def test_more_workers_than_gpus_are_refused_where_the_cluster_cannot_grow() -> None:
+    ray = pytest.importorskip("ray")
+    if torch.cuda.is_available():
+        pytest.skip("there are GPUs")
+    with pytest.raises(ConfigError, match=r"no room for 2 workers .* Ray found 0 GPUs .* each needs 0.5"):
+        Ray(Room(2, gpus=0.5), PrepareSeen())
+    assert not ray.is_initialized()
+
+
+@pytest.mark.slow
+def test_each_worker_has_its_share_of_a_gpu() -> None:
+    """Ray is told of GPUs that are not there; workers only say what they see."""
+    ray = pytest.importorskip("ray")
+    ray.init(address="local", num_cpus=4, num_gpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        with Ray(Room(gpus=0.5), PrepareSeen()) as executor:
+            assert executor.size == 4
+            genotypes = [Genotype("toy", (place,)) for place in range(40)]
+            found: dict[int, str] = {}
+            while len(found) < 4:
+                for outcome in executor.scores("what do you see?", genotypes, LocalScorer(lambda _: None)):  # type: ignore[arg-type, return-value]
+                    assert isinstance(outcome, Scored)
+                    found[outcome.details["process"]] = outcome.details["visible"]
+            assert sorted(found.values()) == ["0", "0", "1", "1"]
+            assert executor.facts()["gpus"] == 2
+    finally:
+        ray.shutdown()

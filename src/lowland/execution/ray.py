@@ -66,18 +66,18 @@ class Ray(Pool):
         usual = found.get("GPU", 0.0) / gpus + 1e-9 if gpus else found.get("CPU", 1.0) / threads
         size = size or max(1, int(usual))
         super().__init__(replace(room, size=size), prepare)
-        if gpus and _of_this_machine() and size > int(usual):  # it cannot grow, so that workers would wait for ever
-            self.close()
-            raise ConfigError(
-                f"search.workers={size} is more than there is room for: Ray found {found.get('GPU', 0):g} GPUs on this "
-                f"machine, and each worker needs {gpus:g} (compute.gpus_per_worker); ask for {max(1, int(usual))}, or "
-                "name a cluster by RAY_ADDRESS"
-            )
         self._numbers = count()
         self._actors: dict[Hashable, Any] = {}
         self._pending: dict[Any, tuple[int, int | None]] = {}
         self._notes: dict[Hashable, tuple[str, str]] = {}
         self._snapshot: Any = None
+        if gpus and self._own and _of_this_machine() and size > int(usual):
+            self.close()  # it cannot grow: workers would wait for ever
+            raise ConfigError(
+                f"there is no room for {size} workers (search.workers): Ray found {found.get('GPU', 0):g} GPUs on this "
+                f"machine, and each needs {gpus:g} (compute.gpus_per_worker); ask for fewer, or name a cluster by "
+                "RAY_ADDRESS"
+            )
 
     @classmethod
     def require(cls) -> None:
