@@ -48,6 +48,11 @@ def kills_tally(part: dict[str, Any], row: dict[str, Any]) -> None:
 def verbs_tally(part: dict[str, Any], row: dict[str, Any]) -> None:
     """Count how verbs ended with a mutant, or with a hostile directory."""
     place = f"{row['state']}: {row['file']}" if "state" in row else row["kind"]
+    if not row["verbs"]:  # damage that changes nothing
+        return
+    if "state" in row:
+        kind = damage.kind_of(Path(row["file"]))
+        part.setdefault("by_kind", {})[kind] = part.get("by_kind", {}).get(kind, 0) + 1
     of = part.setdefault("by_place", {}).setdefault(place, {})
     of["mutants" if "state" in row else "cases"] = of.get("mutants" if "state" in row else "cases", 0) + 1
     for verb, how in row["verbs"].items():

@@ -92,8 +92,10 @@ def mutated(content: bytes, kind: str, generator: random.Random) -> bytes | None
     changed = bytearray(content)
     if kind == "deleted":
         return None
-    if kind == "emptied" or not content:
+    if kind == "emptied" or (not content and kind != "garbage"):
         return b""
+    if not content:
+        return generator.randbytes(16)
     if kind in ("bit", "bits"):
         for _ in range(1 if kind == "bit" else 8):
             changed[generator.randrange(len(changed))] ^= 1 << generator.randrange(8)
@@ -135,6 +137,11 @@ def loading(run: Path) -> Callable[[], None]:
     return call
 
 
+def kind_of(file: Path) -> str:
+    """Kind of a file of a run: its place, of checkpoints their folder."""
+    return f"{file.parent.name}/*{file.suffix}" if file.parent.name == "checkpoints" else file.as_posix()
+
+
 def did(verb: str, run: Path) -> Ended:
     """Do a verb with a run, in a process of its own."""
     return apart(loading(run) if verb == "load" else command(verb, run), limit=180)
@@ -148,7 +155,9 @@ def seen(verb: str, run: Path, ended: Ended) -> Any:
 
 
 def mutants(folder: Path, seed: int, begin: int) -> Iterator[dict[str, Any]]:
-    """Mutants of all files of all states in turn, from the `begin`-th on.
+    """Mutants of all kinds of files in turn, from the `begin`-th on; of a kind, the files of all states in turn.
+
+    What cannot be damaged in one way (a bit of an empty file) is left out.
 
     Yields:
         For each mutant: state, file, kind of damage, and by verb how it ended: `done`, `refused`, `traceback`, `hang`,
@@ -173,22 +182,24 @@ def mutants(folder: Path, seed: int, begin: int) -> Iterator[dict[str, Any]]:
             if verb in ("resume", "evaluate"):
                 whole = whole or expected[state, verb]
                 assert expected[state, verb] == whole, "without damage all end alike"
-    files = [
-        (state, path.relative_to(folder / state))
-        for state in STATES
-        for path in sorted((folder / state).rglob("*"))
-        if path.is_file()
-    ]
+    kinds: dict[str, list[tuple[str, Path]]] = {}
+    for state in STATES:
+        for path in sorted((folder / state).rglob("*")):
+            if path.is_file():
+                kinds.setdefault(kind_of(path.relative_to(folder / state)), []).append((state, path))
     number = begin
     while True:
-        state, file = files[number % len(files)]
-        turn = number // len(files)
+        turn, place = divmod(number, len(kinds))
+        files = list(kinds.values())[place]
+        turn, which = divmod(turn, len(files))
+        state, path = files[which]
+        file = path.relative_to(folder / state)
         kind = KINDS[turn] if turn < len(KINDS) else RANDOM[turn % len(RANDOM)]
         generator = random.Random(f"{seed} {number}")
-        content = mutated((folder / state / file).read_bytes(), kind, generator)
+        content = mutated(path.read_bytes(), kind, generator)
         row: dict[str, Any] = {"number": number, "state": state, "file": file.as_posix(), "kind": kind, "verbs": {}}
         number += 1
-        if content == (folder / state / file).read_bytes():
+        if content == path.read_bytes():
             yield row
             continue
         for verb in VERBS[state]:

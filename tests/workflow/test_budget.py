@@ -17,6 +17,7 @@ from lowland.data import DataSet, load
 from lowland.training import supernet as supernet_training
 from lowland.workflow import pipeline, searchers, timing
 from lowland.workflow.budget import scaled, within
+from lowland.workflow.network_size import network_shape
 from lowland.workflow.presets import assemble
 from lowland.workflow.rungs import rungs
 from lowland.workflow.timing import Costs, costs, seconds
@@ -93,6 +94,16 @@ def test_nothing_is_longer_than_its_warm_up(data: DataSet) -> None:
     short = scaled(assemble(TINY, {"retrain": {"epochs": 20, "warmup_epochs": 10.0}}), 0.1)
     assert short.retrain.epochs == 3
     assert short.retrain.warmup_epochs < 1
+
+
+def test_the_plan_counts_the_arithmetic_of_all_sizes_that_begin(data: DataSet) -> None:
+    asked = {"network": {"channels": "fit"}, "search": {"finalists": 4, "max_params": 20_000}}
+    config = assemble(asked, {"search": {"resolutions": [1.0, 2.0]}})
+    genotype = timing.typical(config)
+    shape = network_shape(config, data, genotype)
+    assert timing.arithmetic(config, data, genotype, shape) == pytest.approx(2.5, rel=0.02)
+    assert timing.arithmetic(assemble(asked), data, genotype, shape) == 1.0
+    assert timing.arithmetic(assemble(asked, {"search": {"finalists": 0}}), data, genotype, shape) == 1.0
 
 
 def test_pieces_are_timed_on_this_machine(data: DataSet) -> None:

@@ -112,7 +112,23 @@ def test_designs_of_several_norms(supernet_only: Path, tmp_path: Path) -> None:
     assert met.usual.norm == "batch"  # a network written by hand is as published
 
 
-@pytest.mark.parametrize("sizes", [{"depths": [1, 2]}, {"growths": [1.5]}, {"norms": ["ibn"]}])
+def test_designs_of_several_resolutions(supernet_only: Path, tmp_path: Path) -> None:
+    run = copied(supernet_only, tmp_path / "run")
+    asked = {"finalists": 4, "depths": [], "resolutions": [1.0, 1.5], "max_params": 20_000}
+    pipeline.resume(run, last="train", changes=[FIVE | {"search": FIVE["search"] | asked}])
+    rows = ranking(run)[:4]
+    assert sorted(row["shape"].get("resolution", 1.0) for row in rows) == [1.0, 1.0, 1.5, 1.5]
+    delivered = json.loads((run / "network/network.json").read_text())["shape"]
+    assert delivered.get("resolution", 1.0) == rows[0]["shape"].get("resolution", 1.0)
+    with Run.open(run, read_only=True) as opened:
+        shown = gather(opened).halving
+    assert shown is not None
+    assert {design.resolution for design in shown.designs} == {1.0, 1.5}
+    met = trial(Session(Run.open(run, read_only=True), Monitor()), tmp_path / "contest", corruptions=False)
+    assert met.usual.resolution == 1.0
+
+
+@pytest.mark.parametrize("sizes", [{"depths": [1]}, {"growths": [1.5]}, {"norms": ["ibn"]}, {"resolutions": [1.5]}])
 def test_sizes_for_finalists_that_there_are_not_are_refused(sizes: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="finalists"):
         require(assemble({"search": {"finalists": 0} | sizes}))

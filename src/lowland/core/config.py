@@ -12,6 +12,7 @@ from lowland.core.recipe import OptimizationConfig as OptimizationConfig
 from lowland.core.settings import Fraction, NonNegative, Options, Positive, Probability, Rate, Section, section
 
 Growth = Annotated[float, Field(ge=1.0, le=4.0)]
+Resolution = Annotated[float, Field(ge=0.125, le=8.0)]
 
 
 class DataConfig(Section):
@@ -187,6 +188,10 @@ class SearchConfig(Section):
     norms: tuple[Literal["batch", "ibn", "ibn-quarter"], ...] = Field(
         (), description="finalists: norms (as network.norm) tried for each; default: network.norm alone"
     )
+    resolutions: tuple[Resolution, ...] = Field(
+        (),
+        description="finalists: resolutions (network.resolution) tried for each; default: network.resolution alone",
+    )
     hand_written: bool = Field(
         False, description="finalists: networks of the space written by hand are among them (at most half)"
     )
@@ -237,6 +242,12 @@ class NetworkConfig(Section):
         "batch",
         description="normalisation: batch norm as published, or instance-batch norm in all but the last stage, which "
         "gains on images of other conditions: instance norm for half of the channels (IBN-Net, ECCV 2018) or a quarter",
+    )
+    resolution: Resolution = Field(
+        1.0,
+        description="side of what the network works on over that of the images, which it resizes itself "
+        "(NAS-Bench-201, DARTS; in the elastic spaces genes decide it); parameters stay, multiply-accumulates go with "
+        "its square",
     )
 
 

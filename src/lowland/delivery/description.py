@@ -14,7 +14,7 @@ from lowland.core.errors import RunError
 from lowland.core.genotype import Genotype
 from lowland.data import Fit
 from lowland.spaces import Shape
-from lowland.spaces.values import AS_PUBLISHED, GROWTH, PUBLISHED_GROWTH, Norm, Stem
+from lowland.spaces.values import AS_PUBLISHED, GROWTH, PUBLISHED_GROWTH, RESOLUTION, Norm, Stem
 from lowland.store import inside
 from lowland.store.manifest_check import Fault, parsed
 
@@ -151,6 +151,11 @@ def _shape(values: Any) -> Shape:
     _require(
         _finite(growth) and GROWTH[0] <= growth <= GROWTH[1],
         "growth of its 'shape' is not from {:g} to {:g}".format(*GROWTH),
+    )
+    resolution = values.get("resolution", 1.0)
+    _require(
+        _finite(resolution) and RESOLUTION[0] <= resolution <= RESOLUTION[1],
+        "resolution of its 'shape' is not from {:g} to {:g}".format(*RESOLUTION),
     )
     norm = values.get("norm", "batch")
     _require(norm in get_args(Norm), f"norm of its 'shape' is not one of {', '.join(get_args(Norm))}")

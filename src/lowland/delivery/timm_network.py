@@ -67,6 +67,7 @@ class TimmNetwork(nn.Module):
         stem: Stem = "auto",
         growth: float = PUBLISHED_GROWTH,
         norm: Norm = "batch",
+        resolution: float = 1.0,
         global_pool: str = "avg",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -83,6 +84,7 @@ class TimmNetwork(nn.Module):
             stem=stem,
             growth=growth,
             norm=norm,
+            resolution=resolution,
         )
         options = NetworkOptions(drop_path=drop_path_rate, output_stride=output_stride)
         body = honoured(get(space).network(get(space).parse(genotype), shape, options), output_stride, space)

@@ -26,6 +26,7 @@ class DesignFacts:
     channels: int
     growth: float
     norm: str
+    resolution: float
     parameters: int
     macs: int
     values: tuple[str | None, ...]
@@ -68,6 +69,7 @@ def halving(searched: Searched, config: Config) -> HalvingFacts | None:
                 channels=entry.shape["channels"],
                 growth=entry.shape.get("growth", AS_PUBLISHED["growth"]),
                 norm=entry.shape.get("norm", AS_PUBLISHED["norm"]),
+                resolution=entry.shape.get("resolution", AS_PUBLISHED["resolution"]),
                 parameters=entry.parameters,
                 macs=entry.macs,
                 values=values,

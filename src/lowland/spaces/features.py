@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+
+def resized(x_NCHW: Tensor, side: int) -> Tensor:
+    """Square images of `side` pixels, by antialiased bilinear interpolation; unchanged where they have that size."""
+    if x_NCHW.shape[2] == side and x_NCHW.shape[3] == side:
+        return x_NCHW
+    return functional.interpolate(x_NCHW, (side, side), mode="bilinear", antialias=True)
+
+
+fx.wrap("resized")  # torch.fx cannot follow its question for the size, and need not
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +60,10 @@ class FeatureNetwork(nn.Module, ABC):
     feature_info: tuple[FeatureInfo, ...]
     resolution: int | None = None
     head: Callable[[Tensor], Tensor]
+
+    def seen(self, x_NCHW: Tensor) -> Tensor:
+        """Images at the network's `resolution`: what its first layer gets."""
+        return x_NCHW if self.resolution is None else resized(x_NCHW, self.resolution)
 
     @abstractmethod
     def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:

@@ -118,6 +118,9 @@ class Space(ABC):
     grows: bool = False
     """Whether `Shape.growth` decides widths; otherwise it must be the published 2."""
 
+    resizes: bool = False
+    """Whether `Shape.resolution` decides what networks work on; otherwise it must be 1, that of the images."""
+
     norms: tuple[Norm, ...] = ("batch",)
     """What `Shape.norm` may be."""
 

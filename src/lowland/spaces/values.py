@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
@@ -26,11 +27,14 @@ Norm = Literal["batch", "ibn", "ibn-quarter"]
 PUBLISHED_GROWTH = 2.0
 """Channels double where the resolution halves, in all published networks of stages."""
 
-AS_PUBLISHED: Mapping[str, Any] = MappingProxyType({"growth": PUBLISHED_GROWTH, "norm": "batch"})
+AS_PUBLISHED: Mapping[str, Any] = MappingProxyType({"growth": PUBLISHED_GROWTH, "norm": "batch", "resolution": 1.0})
 """Fields of `Shape` that descriptions leave out where they have these values."""
 
 GROWTH = (1.0, 4.0)
 """Least and greatest growth that is built."""
+
+RESOLUTION = (0.125, 8.0)
+"""Least and greatest resolution that is built."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -47,6 +51,8 @@ class Shape:
         growth: g, channels of a stage over those of the one before: stage s has round(C·g^s). Below 2 a network of so
             many parameters has more multiply-accumulates, since its early stages are wider.
         norm: `batch`, or `ibn`, `ibn-quarter` for instance-batch norm in all but the last stage (`spaces.norms`).
+        resolution: r, side of what the network works on over that of the images, which it resizes itself; parameters
+            stay, multiply-accumulates go with r². `stem=auto` goes by the images.
     """
 
     in_channels: int = 3
@@ -57,6 +63,7 @@ class Shape:
     stem: Stem = "auto"
     growth: float = PUBLISHED_GROWTH
     norm: Norm = "batch"
+    resolution: float = 1.0
 
     def __repr__(self) -> str:
         """As of a data class, without what is as published: digests of earlier runs hold it in this form."""
@@ -66,19 +73,41 @@ class Shape:
         """Channels of a stage, counted from 0: round(C·g^s), at least 1."""
         return max(1, round(self.channels * self.growth**stage))
 
+    @property
+    def side(self) -> int:
+        """Side of what the network works on, pixels: ⌊r·image_size + ½⌋, at least 1."""
+        return max(1, math.floor(self.resolution * self.image_size + 0.5))
+
     def described(self) -> dict[str, Any]:
         """All fields as JSON-like values, those of `AS_PUBLISHED` only where they are not so."""
         return {name: value for name, value in asdict(self).items() if AS_PUBLISHED.get(name) != value}
 
 
 def require_built(space: str, shape: Shape, norms: tuple[Norm, ...]) -> None:
-    """Raise ConfigError for a growth outside `GROWTH` and for a norm that the space does not build."""
+    """Raise ConfigError for what the space does not build: a norm, or a growth or resolution out of bounds."""
     require_norm(space, shape, norms)
+    if not RESOLUTION[0] <= shape.resolution <= RESOLUTION[1]:
+        raise ConfigError(
+            f"resolution={shape.resolution:g} of a {space} network must be from {RESOLUTION[0]:g} to "
+            f"{RESOLUTION[1]:g} times that of its images"
+        )
     if not GROWTH[0] <= shape.growth <= GROWTH[1]:
         raise ConfigError(
             f"growth={shape.growth:g} of a {space} network must be from {GROWTH[0]:g} to {GROWTH[1]:g}; published "
             f"networks have {PUBLISHED_GROWTH:g}"
         )
+
+
+def require_own_resolution(space: str, shape: Shape) -> None:
+    """Raise ConfigError for a resolution other than that of the images."""
+    if shape.resolution != 1:
+        raise ConfigError(f"networks of {space} work on images as they are, not at resolution={shape.resolution:g}")
+
+
+def require_supernet(space: str, shape: Shape) -> None:
+    """Raise ConfigError for what no supernet is built with: another norm, or another resolution than the images'."""
+    require_norm(f"{space} that are supernets", shape, ("batch",))
+    require_own_resolution(f"{space} that are supernets", shape)
 
 
 def require_norm(space: str, shape: Shape, norms: tuple[Norm, ...]) -> None:

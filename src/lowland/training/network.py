@@ -79,6 +79,11 @@ def check_inheritance(recipe: RetrainConfig, width: int | str, network: Shape, s
             f"retrain.inherit needs a network of the supernet's size, but network.growth={network.growth:g} and a "
             f"supernet's is {supernet.growth:g}; leave network.growth out"
         )
+    if network.resolution != supernet.resolution:
+        raise ConfigError(
+            f"retrain.inherit needs the supernet's resolution, that of the images, but network.resolution="
+            f"{network.resolution:g}; leave it out"
+        )
     if network.norm != supernet.norm:
         raise ConfigError(
             f"retrain.inherit needs the supernet's batch norm, but network.norm={network.norm}; set it to batch"

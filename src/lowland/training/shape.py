@@ -16,6 +16,7 @@ def on(
     stem: Literal["auto", "cifar", "imagenet"],
     growth: float = PUBLISHED_GROWTH,
     norm: Norm = "batch",
+    resolution: float = 1.0,
 ) -> Shape:
     """A network of `channels` initial channels and `cells` cells for the images and classes of `data`."""
     return Shape(
@@ -27,4 +28,5 @@ def on(
         stem=stem,
         growth=growth,
         norm=norm,
+        resolution=resolution,
     )

@@ -38,7 +38,8 @@ class Design:
         """Differs from all other designs of a run."""
         genes = "-".join(map(str, self.genotype.genes))
         shape = self.shape.described()
-        own = [f"{shape[name]:g}" if name == "growth" else str(shape[name]) for name in AS_PUBLISHED if name in shape]
+        written = {"growth": "{:g}", "resolution": "r{:g}"}
+        own = [written.get(name, "{}").format(shape[name]) for name in AS_PUBLISHED if name in shape]
         return "-".join([genes, str(self.shape.cells), str(self.shape.channels), *own])
 
     @property
@@ -56,8 +57,8 @@ class Design:
 def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
     """The designs that begin: the space's hand-written networks, then the search's order.
 
-    Each comes at every depth and growth and with every norm that the settings name. Those that the limits do not
-    allow, or that are there already in another form, are left out.
+    Each comes at every depth, growth and resolution and with every norm that the settings name. Those that the limits
+    do not allow, or that are there already in another form, are left out.
 
     Returns:
         At most `search.finalists` designs, at least one.
@@ -67,19 +68,20 @@ def entrants(session: Session, ranking: Sequence[Ranked]) -> list[Design]:
     depths = config.search.depths or (config.network.cells,)
     growths = config.search.growths or (config.network.growth,)
     norms = config.search.norms or (config.network.norm,)
-    sizes = list(product(depths, growths, norms))
+    resolutions = config.search.resolutions or (config.network.resolution,)
+    sizes = list(product(depths, growths, norms, resolutions))
     by_hand = space.references.items() if config.search.hand_written else ()
     named = [(space.parse(text), name) for name, text in by_hand]
     pool: list[tuple[Genotype, Ranked | None, str | None]] = [(genotype, None, name) for genotype, name in named]
     pool = pool[: max(1, wanted // (2 * len(sizes)))] if pool else pool
     pool += [(each.genotype, each, None) for each in ranking]
-    found: dict[tuple[str, int, float, str], Design] = {}
+    found: dict[tuple[str, int, float, str, float], Design] = {}
     for genotype, entry, name in pool:
-        for cells, growth, norm in sizes:
-            key = (space.key(genotype), cells, growth, norm)
+        for cells, growth, norm, resolution in sizes:
+            key = (space.key(genotype), cells, growth, norm, resolution)
             if len(found) >= wanted or key in found:
                 continue
-            shape = network_shape(config, session.data, genotype, cells, growth, norm)
+            shape = network_shape(config, session.data, genotype, cells, growth, norm, resolution)
             if allowed(session, genotype, shape):
                 found[key] = Design(genotype=genotype, shape=shape, entry=entry, name=name)
     return list(found.values())

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from lowland.core.config import Config
 from lowland.core.errors import LowlandError
 from lowland.core.monitor import Monitor
 from lowland.core.threads import threads_of
@@ -26,6 +27,7 @@ from lowland.measures.aggregation import AGGREGATIONS
 from lowland.measures.expression import combination
 from lowland.search.aggregation import parts
 from lowland.search.record import Ranked, SearchRecord
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.store.run import Run
 from lowland.training.optimization import steps_per_epoch
 from lowland.workflow.designs import Design, entrants
@@ -218,16 +220,19 @@ class Halving:
         parts = {
             "retrain": config.retrain.identity(exclude={"top", "recipe"}),
             "measure": self.training.measure.identity(),
-            # Runs of before there was another norm have none here.
-            "network": config.network.model_dump(
-                mode="json", exclude={"norm"} if config.network.norm == "batch" else None
-            ),
+            "network": _network(config),
             "rungs": [config.search.finalist_epochs, config.search.halving],
             "data": session.data.fingerprint,
             "seed": config.seed,
             "precision": session.compute.precision,
         }
         return json.dumps(parts, sort_keys=True)
+
+
+def _network(config: Config) -> dict[str, Any]:
+    """Settings of the network; runs of before there was another norm or resolution have none of them here."""
+    values = config.network.model_dump(mode="json")
+    return {name: value for name, value in values.items() if name == "growth" or AS_PUBLISHED.get(name) != value}
 
 
 class _Quiet(Monitor):

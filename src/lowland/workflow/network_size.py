@@ -45,6 +45,7 @@ def network_shape(
     cells: int | None = None,
     growth: float | None = None,
     norm: Norm | None = None,
+    resolution: float | None = None,
 ) -> Shape:
     """The delivered network's size for one genotype. With `channels: fit`, the largest width within the limits.
 
@@ -55,6 +56,7 @@ def network_shape(
         cells: Another depth than `network.cells`.
         growth: Another growth than `network.growth`.
         norm: Another norm than `network.norm`.
+        resolution: Another resolution than `network.resolution`.
 
     Returns:
         The size. Where even the narrowest is above a limit it is that, which the search then rejects.
@@ -64,10 +66,11 @@ def network_shape(
     depth = network.cells if cells is None else cells
     growth = network.growth if growth is None else growth
     norm = network.norm if norm is None else norm
+    resolution = network.resolution if resolution is None else resolution
     if width != "fit":
-        return on(data, width, depth, network.stem, growth, norm)
+        return on(data, width, depth, network.stem, growth, norm, resolution)
     space = spaces.get(config.space)
-    shape = on(data, space.width_step, depth, network.stem, growth, norm)
+    shape = on(data, space.width_step, depth, network.stem, growth, norm, resolution)
     parameters = limits.max_params
     if parameters is None and limits.max_macs is None:
         parameters = natural_parameters(len(data.train) + len(data.search))
@@ -91,6 +94,12 @@ def check_limits(config: Config, data: DataSet) -> None:
         raise ConfigError(
             f"networks of {space.name} are built with {' or '.join(space.norms)} norm; leave network.norm and "
             f"search.norms out (they are {', '.join(sorted(norms))})"
+        )
+    resolutions = {config.network.resolution, *config.search.resolutions}
+    if not space.resizes and resolutions != {1.0}:
+        raise ConfigError(
+            f"networks of {space.name} have resolutions of their own; leave network.resolution and search.resolutions "
+            f"out (they are {', '.join(f'{resolution:g}' for resolution in sorted(resolutions))})"
         )
     shape = partial(network_shape, config, data)
     limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)

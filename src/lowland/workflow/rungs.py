@@ -35,8 +35,8 @@ def require(config: Config) -> None:
     """Raise ConfigError for a measure that cannot decide who goes on."""
     search = config.search
     if not search.finalists:
-        for name, tried in (("depths", search.depths), ("growths", search.growths), ("norms", search.norms)):
-            if tried:
+        for name in ("depths", "growths", "norms", "resolutions"):
+            if getattr(search, name):
                 raise ConfigError(
                     f"search.{name} are tried for finalists, of which there are none; set search.finalists, or "
                     f"network.{'cells' if name == 'depths' else name.removesuffix('s')} instead"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -28,7 +29,8 @@ from lowland.data import STANDARD, DataSet, corrupt, order
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
-from lowland.spaces import Single, Supernet
+from lowland.spaces import Shape, Single, Supernet
+from lowland.spaces.values import AS_PUBLISHED
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.finetune import finetuning_job
@@ -55,7 +57,7 @@ class Costs:
 
     Attributes:
         supernet_step: Of the supernet's training.
-        network_step: Of the delivered network's training.
+        network_step: Of the delivered network's training; where several sizes begin it, their mean by arithmetic.
         candidate: One score, on one thread.
         image: One image through the delivered network.
         corrupted: One image corrupted.
@@ -91,6 +93,9 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     shape = network_shape(config, data, genotype, rungs.usual_depth(config))
     body = compute.prepare(network_training.build(genotype, shape, config.retrain, config.seed))
     job = network_training.job(genotype, body, config.retrain, data, compute, config.seed)
+    usual = arithmetic(config, data, genotype, shape)
+    cost = partial(spaces.get(config.space).cost, genotype)
+    published = cost(replace(shape, **AS_PUBLISHED)).macs / cost(shape).macs
     network_step = _timed(step_of(job, compute))
     steps: dict[int, float | None] = {compute.threads: None}
 
@@ -126,19 +131,35 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
             each_step = _timed(step_of_supernet(config, data, compute, supernet))  # the last: it changes the weights
     return Costs(
         supernet_step=each_step,
-        network_step=network_step,
+        network_step=usual * network_step,
         candidate=candidate,
         image=image,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
         finetuning=finetuning,
-        rung_step=rung_step,
-        reference_step=reference_step,
+        rung_step=None if rung_step is None else usual * rung_step,
+        reference_step=published * (network_step if reference_step is None else reference_step) if trains else None,
         rung_judging=rung_judging,
         rung_processes=_processes(config, compute, rung_threads),
         reference_processes=_processes(config, compute, reference_threads),
         scoring_processes=processes(config, compute),
     )
+
+
+def arithmetic(config: Config, data: DataSet, genotype: Genotype, shape: Shape) -> float:
+    """Multiply-accumulates of what finalists begin with, over those of `shape`; 1 where there are none.
+
+    Returns:
+        The mean over the growths, norms and resolutions that the settings name, at the depth of `shape`.
+    """
+    search, network = config.search, config.network
+    if not search.finalists:
+        return 1.0
+    growths, norms = search.growths or (network.growth,), search.norms or (network.norm,)
+    ways = list(product(growths, norms, search.resolutions or (network.resolution,)))
+    cost = partial(spaces.get(config.space).cost, genotype)
+    macs = [cost(network_shape(config, data, genotype, shape.cells, *way)).macs for way in ways]
+    return sum(macs) / len(macs) / cost(shape).macs
 
 
 def typical(config: Config) -> Genotype:

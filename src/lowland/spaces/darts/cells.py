@@ -294,6 +294,7 @@ class DartsNetwork(FeatureNetwork):
         both = live_edges(genotype)
         self.drop_path = options.drop_path
         self.feature_info = feature_info(shape, options.output_stride)
+        self.resolution = None if shape.resolution == 1 else shape.side
         self._map_names = frozenset(info.name for info in self.feature_info)
         self.stem = Stem(shape)
         self.cells = nn.ModuleList(
@@ -340,7 +341,7 @@ class DartsNetwork(FeatureNetwork):
         """
         drop = self.drop_path if self.training else 0.0
         auxiliary_NK: Tensor | None = None
-        s0, s1 = self.stem(x_NCHW, maps)
+        s0, s1 = self.stem(self.seen(x_NCHW), maps)
         for index, cell in enumerate(self.cells):
             s0, s1 = s1, cell(s0, s1, drop)
             if maps is not None and f"cells.{index}" in self._map_names:

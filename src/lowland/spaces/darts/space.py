@@ -51,7 +51,7 @@ from lowland.spaces.values import (
     NetworkOptions,
     Shape,
     require_built,
-    require_norm,
+    require_supernet,
     with_gene,
 )
 
@@ -69,6 +69,7 @@ class Darts(Space):
 
     name = "darts"
     grows = True
+    resizes = True
     norms = ("batch", "ibn", "ibn-quarter")
     summary = "two cells of 4 nodes, 7 operations, about 1e18 networks"
     source = "Liu et al., DARTS, ICLR 2019 (arXiv 1806.09055)"
@@ -198,9 +199,9 @@ class Darts(Space):
         require_built(SPACE, shape, self.norms)
         imagenet = has_imagenet_stem(shape)
         least = 8 if imagenet else 4
-        if shape.image_size < least:
+        if shape.side < least:
             raise ConfigError(
-                f"darts: image_size is {shape.image_size}, expected at least {least} pixels under the "
+                f"darts: image_size is {shape.side}, expected at least {least} pixels under the "
                 f"{'ImageNet' if imagenet else 'CIFAR'} stem: enlarge the images"
             )
         if imagenet and shape.channels % 2:
@@ -241,7 +242,7 @@ class Darts(Space):
     def supernet(self, shape: Shape) -> Supernet:
         """A freshly initialised supernet of batch norms, seven operations on each of 14 edges per cell."""
         self.check(shape)
-        require_norm(f"{SPACE} that are supernets", shape, ("batch",))
+        require_supernet(SPACE, shape)
         return DartsSupernet(shape)
 
     @property
@@ -252,6 +253,7 @@ class Darts(Space):
     def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedDarts:
         """A relaxed supernet; ConfigError where its channels cannot be parted into `partial` groups."""
         self.check(shape)
+        require_supernet(SPACE, shape)
         return RelaxedDarts(shape, partial)
 
     def network(self, genotype: Genotype, shape: Shape, options: NetworkOptions = NetworkOptions()) -> DartsNetwork:
@@ -358,7 +360,7 @@ def _cost_table(shape: Shape) -> tuple[Cost, tuple[_Table, _Table]]:
     """Cost of all that a genotype does not change but the classifier, and the tables of both kinds of cell."""
     with torch.device("meta"):
         stem = Stem(shape)
-    fixed, height0, width0 = module_cost(stem.first, shape.image_size, shape.image_size)
+    fixed, height0, width0 = module_cost(stem.first, shape.side, shape.side)
     second, height, width = module_cost(stem.second, height0, width0)
     fixed += second
     tables: tuple[_Table, _Table] = ([_no_cost() for _ in EDGES], [_no_cost() for _ in EDGES])

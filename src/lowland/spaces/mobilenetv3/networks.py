@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lowland.core.genotype import Genotype
@@ -41,16 +41,6 @@ def scaled(width: int, shape: Shape) -> int:
 def pixels(design: Design, genotype: Genotype, shape: Shape) -> int:
     """The side of the network's input: image_size · n/56, rounded half up."""
     return max(1, (2 * shape.image_size * resolution(design, genotype) + FULL_RESOLUTION) // (2 * FULL_RESOLUTION))
-
-
-def resized(x_NCHW: Tensor, side: int) -> Tensor:
-    """Square images of `side` pixels, by antialiased bilinear interpolation; unchanged where they have that size."""
-    if x_NCHW.shape[2] == side and x_NCHW.shape[3] == side:
-        return x_NCHW
-    return functional.interpolate(x_NCHW, (side, side), mode="bilinear", antialias=True)
-
-
-fx.wrap("resized")  # torch.fx cannot follow its question for the size, and need not
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +252,7 @@ class MobileNetV3Network(FeatureNetwork):
 
     def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """The output of the last block, before the 1×1 convolution that precedes pooling."""
-        if self.resolution is not None:
-            x_NCHW = resized(x_NCHW, self.resolution)
-        x_NCHW = self.first(self.stem(x_NCHW))
+        x_NCHW = self.first(self.stem(self.seen(x_NCHW)))
         if maps is not None and "first" in self._map_names:
             maps.append(x_NCHW)
         for index, cell in enumerate(self.cells):

@@ -38,7 +38,17 @@ from lowland.spaces.mobilenetv3.networks import (
 from lowland.spaces.mobilenetv3.shrinking import restricted
 from lowland.spaces.mobilenetv3.supernet import MobileNetV3Supernet
 from lowland.spaces.space import Space, Supernet, SupernetPath, is_searched, register
-from lowland.spaces.values import AngleTerm, CellGraph, ClassifierCount, Cost, NetworkOptions, Shape, require_norm
+from lowland.spaces.values import (
+    AngleTerm,
+    CellGraph,
+    ClassifierCount,
+    Cost,
+    NetworkOptions,
+    Shape,
+    require_norm,
+    require_own_resolution,
+    require_supernet,
+)
 
 LEAST_PIXELS = 8
 """Smallest image side."""
@@ -162,6 +172,7 @@ class ElasticMobileNetV3(Space):
             if getattr(shape, name) < 1:
                 raise ConfigError(f"{name}={getattr(shape, name)} of a {self.name} network must be at least 1")
         require_norm(self.name, shape, self.norms)
+        require_own_resolution(self.name, shape)
         if shape.cells != 1:
             raise ConfigError(
                 f"cells={shape.cells} of a {self.name} network must be 1, because its depth is decided by its genes; "
@@ -196,7 +207,7 @@ class ElasticMobileNetV3(Space):
     def supernet(self, shape: Shape) -> MobileNetV3Supernet:
         """An elastic supernet with torch's default initialisation; kernel matrices are the identity."""
         self.check(shape)
-        require_norm(f"{self.name} that are supernets", shape, ("batch",))
+        require_supernet(self.name, shape)
         return MobileNetV3Supernet(self.design, shape)
 
     def network(

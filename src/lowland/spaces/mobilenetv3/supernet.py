@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.genotype import Genotype
+from lowland.spaces.features import resized
 from lowland.spaces.mobilenetv3.design import Design
 from lowland.spaces.mobilenetv3.elastic import ElasticResidual
 from lowland.spaces.mobilenetv3.genotype import Choice, choices
@@ -26,7 +27,6 @@ from lowland.spaces.mobilenetv3.networks import (
     make_head,
     make_stem,
     pixels,
-    resized,
 )
 from lowland.spaces.single import Single
 from lowland.spaces.space import Supernet, SupernetPath

@@ -204,7 +204,8 @@ class NasBench201Network(_Trunk, FeatureNetwork):
             mix_norms(shape.norm, self.stem, self.reductions[0], *self.cells[: (_STAGES - 1) * shape.cells])
         self.drop_path = options.drop_path
         self.feature_info = feature_info(shape)
+        self.resolution = None if shape.resolution == 1 else shape.side
 
     def trunk(self, x_NCHW: Tensor, maps: list[Tensor] | None = None) -> Tensor:
         """The output of the last cell."""
-        return self._last_map(x_NCHW, [self.drop_path] * self.num_cells, maps)
+        return self._last_map(self.seen(x_NCHW), [self.drop_path] * self.num_cells, maps)

@@ -59,7 +59,7 @@ from lowland.spaces.values import (
     NetworkOptions,
     Shape,
     require_built,
-    require_norm,
+    require_supernet,
     with_gene,
 )
 
@@ -74,6 +74,7 @@ class NasBench201(Space):
     gene_names = GENE_NAMES
     width_step = 1
     grows = True
+    resizes = True
     norms = ("batch", "ibn", "ibn-quarter")
     default_supernet = MappingProxyType({"channels": 16, "cells": 5})
     # The cell that makes the network a plain residual network, and the one with a 3×3 convolution on every edge.
@@ -232,7 +233,7 @@ class NasBench201(Space):
     def supernet(self, shape: Shape) -> NasBench201Supernet:
         """A supernet with torch's default initialisation; ConfigError unless all its norms are batch norm."""
         _check(shape)
-        require_norm(f"{NAME} that are supernets", shape, ("batch",))
+        require_supernet(NAME, shape)
         return NasBench201Supernet(shape)
 
     @property
@@ -243,7 +244,7 @@ class NasBench201(Space):
     def relaxed(self, shape: Shape, partial: int = 1) -> RelaxedNasBench201:
         """A relaxed supernet; ConfigError where its channels cannot be parted into `partial` groups."""
         _check(shape)
-        require_norm(f"{NAME} that are relaxed", shape, ("batch",))
+        require_supernet(NAME, shape)
         return RelaxedNasBench201(shape, partial)
 
     def network(
@@ -294,10 +295,10 @@ def _check(shape: Shape) -> None:
     require_built(NAME, shape, NasBench201.norms)
     # 4 pixels behind the stem; the ImageNet stem rounds a quarter up.
     least = 13 if large_images(shape) else 4
-    remedy = "set stem to cifar" if 4 <= shape.image_size < least else "enlarge them with data.image_size"
-    if shape.image_size < least:
+    remedy = "set stem to cifar" if 4 <= shape.side < least else "enlarge them with data.image_size"
+    if shape.side < least:
         raise ConfigError(
-            f"images of {shape.image_size} pixels are too small for {NAME}, which needs at least {least} to halve "
+            f"images of {shape.side} pixels are too small for {NAME}, which needs at least {least} to halve "
             f"them twice behind its stem; {remedy}"
         )
 
@@ -307,7 +308,7 @@ def _cost_tables(shape: Shape, classifier: ClassifierCount) -> tuple[Cost, tuple
     """Cost outside the cells; and (parameters, MACs) of each operation on one edge, summed over all cells."""
     _check(shape)
     with torch.device("meta"):
-        fixed, height, width = module_cost(make_stem(shape), shape.image_size, shape.image_size)
+        fixed, height, width = module_cost(make_stem(shape), shape.side, shape.side)
         totals = [(0, 0)] * len(OPERATIONS)
         widths = stage_widths(shape)
         for stage, channels in enumerate(widths):
