@@ -106,6 +106,7 @@ def test_threads_of_a_training_on_a_gpu_are_its_share_whatever_the_workers(super
         ({"gpus_per_worker": 0.5}, 2),
         ({"task_threads": 3}, 3),
         ({"device": "cuda:0"}, 16),
+        ({"executor": "simulated", "gpus_per_worker": 2.0}, 8),
     ):
         of = session(supernet_only, **settings)
         assert rungs.task_threads(of.config, of.compute) == wanted

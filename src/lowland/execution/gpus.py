@@ -33,8 +33,8 @@ def on_each(share: float) -> int:
 
 
 def places(share: float) -> int:
-    """How many processes with that share of a GPU there is room for on this machine."""
-    return len(visible()) * on_each(share)
+    """How many processes with that share of a GPU, or so many whole ones, there is room for on this machine."""
+    return len(visible()) * on_each(share) if share <= 1 else len(visible()) // int(share)
 
 
 def names(size: int, share: float) -> list[str]:

@@ -1,5 +1,7 @@
 """Worker processes of this machine: several candidates scored at a time, with the same results as in one process.
 
+Each has a core, or a GPU that it alone sees (`execution.gpus`).
+
 A worker is a fresh interpreter that is told over its standard input what to prepare, then answers one genotype after
 the other. (Not a `multiprocessing` process: that would run the caller's script again.) A worker holds nothing that
 would be missed, so it may be ended, or die, at any time.
