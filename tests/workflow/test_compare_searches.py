@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from lowland.core.errors import ConfigError, InterruptedRun, RunError
+from lowland.core.config import Config
+from lowland.core.errors import BudgetError, ConfigError, InterruptedRun, RunError
 from lowland.core.monitor import Monitor
 from lowland.core.registry import SEARCHERS, STRATEGIES
 from lowland.spaces import get
+from lowland.workflow import pipeline
 from lowland.workflow import searchers as searching
 from lowland.workflow.search_comparison.comparison import compare_searches
 from lowland.workflow.search_comparison.configurations import NAMED, configuration
@@ -107,6 +109,23 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     monkeypatch.chdir(tmp_path)
     fault = lowland("compare", *arguments, "--out", tmp_path / "out").fault
     assert all(word in fault for word in words), fault
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_cannot_be_done_in_time_is_told_of_before_any_begins(
+    tmp_path: Path, lowland: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = pipeline.prepared
+
+    def timed(config: Config, *others: Any) -> Any:
+        if config.search.strategy == "random":
+            raise BudgetError("budget=1 min 00 s is too short for this machine and these settings")
+        return prepared(config.model_copy(update={"budget": None}), *others)
+
+    monkeypatch.setattr(pipeline, "prepared", timed)
+    asked = ("--searchers", "spos,random", "--data", "digits", "--budget", "1m", "--set", "compute.threads=1")
+    fault = lowland("compare", *asked, "--out", tmp_path / "out").fault
+    assert "search random: budget=1 min 00 s is too short" in fault
     assert list(tmp_path.iterdir()) == []
 
 

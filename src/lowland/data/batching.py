@@ -6,7 +6,7 @@ Tensor names: N images of a batch, C channels, H height, W width.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -94,6 +94,19 @@ def batches(
         indices = indices.to(split.device)  # once, since each copy to a GPU is waited for
     end = len(indices) - len(indices) % batch_size if drop_last else len(indices)
     parts = (indices[at : min(at + batch_size, end)][rank::world] for at in range(start * batch_size, end, batch_size))
+    return in_parts(split, parts)
+
+
+def in_parts(split: Split, parts: Iterable[Tensor]) -> Iterator[Batch]:
+    """The batches of these indices, in order; those of a streamed split are decoded two ahead, in the background.
+
+    Args:
+        split: The images.
+        parts: Indices of each batch, int64 (B,).
+
+    Returns:
+        uint8 images (B, C, H, W) and labels (B,) of each batch.
+    """
     return _ahead(split, parts) if split.streamed else (_fetch(split, part) for part in parts)
 
 
@@ -101,7 +114,7 @@ def _fetch(split: Split, indices: Tensor) -> Batch:
     return split.images(indices), split.labels_N.index_select(0, indices.to(split.device))
 
 
-def _ahead(split: Split, parts: Iterator[Tensor]) -> Iterator[Batch]:
+def _ahead(split: Split, parts: Iterable[Tensor]) -> Iterator[Batch]:
     """The batches in order, read by a background thread that ends when the caller stops iterating."""
     reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
     try:

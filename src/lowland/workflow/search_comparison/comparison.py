@@ -17,7 +17,7 @@ from lowland import spaces
 from lowland._version import __version__
 from lowland.core.config import Config
 from lowland.core.device import environment, resolve
-from lowland.core.errors import ConfigError, InterruptedRun, RunError
+from lowland.core.errors import BudgetError, ConfigError, InterruptedRun, RunError
 from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
 from lowland.core.torch_settings import settings_kept
@@ -61,6 +61,7 @@ def compare_searches(
 
     Raises:
         ConfigError: the request is wrong, a setting is, or a search cannot search this space; nothing is written.
+        BudgetError: one of the searches cannot be done within the budget; nothing is written.
         DataError: the data or the truth cannot be used.
         RunError: `out` is something else, or a comparison with other settings.
         InterruptedRun: the monitor asked for a stop; the same command goes on.
@@ -78,8 +79,11 @@ def compare_searches(
     for name, asked in {**configs, JUDGE: judge}.items():
         try:
             data = check(asked)
-        except ConfigError as error:
-            raise ConfigError(f"search {name}: {error}") from error
+            # Before hours of other searches, and not after them. One that is there already goes on as it began.
+            if name != JUDGE and asked.budget is not None and not (_path(out, name, asked) / MANIFEST).exists():
+                pipeline.prepared(asked, data, "search", join())
+        except (BudgetError, ConfigError) as error:
+            raise type(error)(f"search {name}: {error}") from error
     accuracies = _accuracies(request, truth, judge, out, monitor)
     lock = _opened(out, _fixed(configs, truth, request))
     try:
@@ -129,9 +133,13 @@ def _accuracies(
     return Retrained(judge, out, monitor, corruptions="corruptions" in suites)
 
 
+def _path(out: Path, name: str, config: Config) -> Path:
+    return out / name / str(config.seed)
+
+
 def _searched(each: Configuration, config: Config, out: Path, monitor: Monitor) -> Network:
     """Carry a search to its end, unless it is there."""
-    path = out / each.name / str(config.seed)
+    path = _path(out, each.name, config)
     if not (path / MANIFEST).exists():
         pipeline.run(config, path, monitor=monitor, last="search")
     with Run.open(path, read_only=True) as opened:
