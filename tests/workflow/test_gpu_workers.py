@@ -18,7 +18,7 @@ from lowland.execution.local import Workers
 from lowland.execution.ray import Ray
 from lowland.execution.room import Room
 from lowland.execution.sequential import Sequential
-from lowland.execution.snapshot import in_memory, placed
+from lowland.execution.snapshot import in_memory, on_device
 from lowland.search import Archive
 from lowland.store.run import ARCHIVE, Run
 from lowland.testing.simulated import Simulated
@@ -175,8 +175,8 @@ def test_images_that_come_along_lie_where_a_worker_computes() -> None:
     data = load(config.data, seed=3)
     sent = in_memory(data, test=True)
     assert sent is not None
-    assert placed(sent, torch.device("cpu")) is sent
-    there = placed(sent, torch.device("meta"))
+    assert on_device(sent, torch.device("cpu")) is sent
+    there = on_device(sent, torch.device("meta"))
     assert {split.device.type for split in (there.train, there.search, there.test)} == {"meta"}
     assert [len(split) for split in (there.train, there.test)] == [len(data.train), len(data.test)]
 

@@ -85,7 +85,7 @@ def in_memory(data: DataSet, *, test: bool = False) -> DataSet | None:
     return _each(data, unresized, lambda split: _copied(split, 0 if split is data.test and not test else len(split)))
 
 
-def placed(data: DataSet, device: torch.device) -> DataSet:
+def on_device(data: DataSet, device: torch.device) -> DataSet:
     """A data set that came along, its images where a worker computes, as if it had read them itself."""
     if device.type == "cpu":
         return data

@@ -14,7 +14,7 @@ from lowland.core.config import MeasureConfig
 from lowland.core.errors import ConfigError
 from lowland.core.genotype import Genotype
 from lowland.core.registry import outside_modules
-from lowland.execution.snapshot import Snapshot, in_memory, placed
+from lowland.execution.snapshot import Snapshot, in_memory, on_device
 from lowland.measures import Context, Score
 from lowland.measures.measure import Measure
 from lowland.search.racing import INFLUENCE, rounded
@@ -169,7 +169,7 @@ def opened(snapshot: Snapshot, modules: Sequence[str]) -> Materials:
     snapshot.require_precision()
     materials = Materials(snapshot)
     if snapshot.data is not None:
-        materials.given = placed(snapshot.data, materials.compute.device)
+        materials.given = on_device(snapshot.data, materials.compute.device)
     return materials
 
 
