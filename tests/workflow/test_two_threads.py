@@ -48,6 +48,7 @@ def trained(executor: Executor, prepare: PrepareRungs, design: Design) -> dict[s
     return from_safetensors(gave.value.state)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_bits_of_two_threads_are_those_of_two_threads_in_a_worker(
     supernet_only: Path, tmp_path: Path, precision: str, monkeypatch: pytest.MonkeyPatch
