@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from common import RESULTS, interval, read, save
 from dense_candidates import Candidate, candidates, described
 from lowland.core.config import ComputeConfig
@@ -104,24 +106,33 @@ def report(file: Path, metric: str) -> None:
     results = read(file)
     if not results:
         raise SystemExit(f"{file} is not there; measure first")
-    values: dict[str, dict[int, float]] = {}
-    for key, each in results["trainings"].items():
-        name, _, seed = key.partition("/")
-        values.setdefault(name, {})[int(seed)] = each["outcome"]["metrics"][metric]
-    summary: dict[str, Any] = {metric: {name: interval(list(found.values())) for name, found in values.items()}}
-    for other in ("random", "timm"):
-        shared = sorted(values.get("found", {}).keys() & values.get(other, {}).keys())
-        if shared:
-            summary[f"found − {other}"] = interval([values["found"][seed] - values[other][seed] for seed in shared])
-    for name, found in summary[metric].items():
-        print(f"{name:8} {metric} {shown(found)}")
-    for name, found in summary.items():
-        if name != metric:
-            print(f"{name:16} {shown(found)}")
+    summary: dict[str, Any] = {}
+    for what, of in ((metric, lambda each: each["outcome"]["metrics"][metric]), (LOSS, at_the_end)):
+        values: dict[str, dict[int, float]] = {}
+        for key, each in results["trainings"].items():
+            name, _, seed = key.partition("/")
+            values.setdefault(name, {})[int(seed)] = of(each)
+        summary[what] = {name: interval(list(found.values())) for name, found in values.items()}
+        for other in ("random", "timm"):
+            shared = sorted(values.get("found", {}).keys() & values.get(other, {}).keys())
+            if shared:
+                differences = [values["found"][seed] - values[other][seed] for seed in shared]
+                summary[what][f"found − {other}"] = interval(differences)
+        for name, found in summary[what].items():
+            print(f"{what}: {name:14} {shown(found)}")
     file.write_text(json.dumps(results | {"summary": summary}, indent=2) + "\n", encoding="utf-8")
 
 
+LOSS = "training loss, last tenth"
+
+
+def at_the_end(training: dict[str, Any]) -> float:
+    """The training loss, all its parts, on average over the last tenth of the steps."""
+    parts = training["outcome"]["losses"].values()
+    return float(sum(np.mean(values[-max(1, len(values) // 10) :]) for values in parts))
+
+
 def shown(found: dict[str, float]) -> str:
-    """Mean and 95 % interval, percent."""
+    """Mean and 95 % interval."""
     between = f" ({found['low']:.3f} … {found['high']:.3f})" if "low" in found else ""
     return f"{found['mean']:.3f}{between}, n = {found['n']}"
