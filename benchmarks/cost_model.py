@@ -115,8 +115,11 @@ def scored_images(config: Config, data: DataSet) -> int:
     return min(config.measure.images or len(data.search), len(data.search))
 
 
-def on_gpus(piece: Costs, gpus: int, passes: float, of: argparse.Namespace) -> Costs:
-    """The same pieces on so many GPUs; `passes` is how many forward passes a candidate takes."""
+def on_gpus(piece: Costs, gpus: int, passes: float, designs: int, of: argparse.Namespace) -> Costs:
+    """The same pieces on so many GPUs; `passes` is how many forward passes a candidate takes.
+
+    Of `designs` that begin at the first rung half, on average over the rungs, train at a time.
+    """
 
     def step(core: float | None, parallel: bool) -> float | None:
         shared = gpus * (of.data_parallel if gpus > 1 else 1.0) if parallel else 1.0
@@ -137,7 +140,7 @@ def on_gpus(piece: Costs, gpus: int, passes: float, of: argparse.Namespace) -> C
         image=piece.image / of.gpu_cores / (gpus * workers),
         corrupted=piece.corrupted / (of.cpu_cores * gpus),
         scoring_processes=gpus,
-        rung_processes=gpus,
+        rung_processes=min(gpus, max(1, designs // 2)),
         reference_processes=gpus,
     )
 
@@ -158,7 +161,7 @@ def modelled(name: str, of: argparse.Namespace) -> dict[str, Any]:
     )
     stages = {"1 core": seconds(config, data, piece, "report")}
     for gpus in GPUS:
-        there = on_gpus(piece, gpus, batches * of.passes, of)
+        there = on_gpus(piece, gpus, batches * of.passes, config.search.finalists, of)
         stages[f"{gpus} GPU{'s' * (gpus > 1)}"] = seconds(config, data, there, "report")
     longer = lengthened(config.supernet, len(data.train))
     return {
