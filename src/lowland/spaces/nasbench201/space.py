@@ -296,6 +296,8 @@ def _check(shape: Shape) -> None:
     # 4 pixels behind the stem; the ImageNet stem rounds a quarter up.
     least = 13 if large_images(shape) else 4
     remedy = "set stem to cifar" if 4 <= shape.side < least else "enlarge them with data.image_size"
+    if shape.resolution < 1 and shape.image_size >= least:
+        remedy = "enlarge network.resolution"
     if shape.side < least:
         raise ConfigError(
             f"images of {shape.side} pixels are too small for {NAME}, which needs at least {least} to halve "
