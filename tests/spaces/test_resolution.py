@@ -73,7 +73,7 @@ def test_what_is_not_built_is_refused(name: str, resolution: float) -> None:
 
 
 def test_too_few_pixels_are_refused() -> None:
-    with pytest.raises(ConfigError, match="3 pixels are too small.* enlarge network.resolution"):
+    with pytest.raises(ConfigError, match=r"3 pixels are too small.* enlarge network\.resolution"):
         spaces.get("nasbench201").check(Shape(image_size=12, channels=8, cells=1, resolution=0.25))
 
 

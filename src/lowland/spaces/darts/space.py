@@ -202,7 +202,7 @@ class Darts(Space):
         if shape.side < least:
             raise ConfigError(
                 f"darts: image_size is {shape.side}, expected at least {least} pixels under the "
-                f"{'ImageNet' if imagenet else 'CIFAR'} stem: enlarge the images{' or network.resolution' if shape.resolution < 1 else ''}"
+                f"{'ImageNet' if imagenet else 'CIFAR'} stem: enlarge the images, or network.resolution"
             )
         if imagenet and shape.channels % 2:
             raise ConfigError(
