@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,6 +70,18 @@ def test_sentences_say_what_the_figures_support() -> None:
     alone = SearchComparison(rows=comparison().rows[:1], accuracy="retrained")
     assert alone.sentences == ("spos finds networks of 93.20 % on average over 3 seeds; there is no other search "
                                "beside it.",)  # fmt: skip
+
+
+def test_a_cell_that_no_input_passes_is_a_collapse_of_its_own() -> None:
+    rows = comparison().rows
+    (darts,) = [row for row in rows if row.name == "darts"]
+    lost = [replace(each, cut=not each.collapsed) for each in darts.found]
+    found = SearchComparison(rows=(rows[0], replace(darts, found=tuple(lost))), accuracy="retrained")
+    assert [row.collapsed for row in found.rows] == [0, 3]
+    assert (
+        "Collapse, more than half of the operations found being skips: darts in 1 of 3 searches. Collapse, no input "
+        "reaching the output of a cell, since `none` was chosen on the way: darts in 2 of 3 searches."
+    ) in found.sentences
 
 
 def test_all_of_it_goes_through_json() -> None:

@@ -354,3 +354,10 @@ def test_angle_terms_by_hand():
     fixed = {t.name for t in SPACE.angle_terms(supernet, genotype(0, 0, 0, 1, 0, 0))}
     assert fixed == {name for name, _ in supernet.named_parameters() if not spaces.is_searched(name)}
     assert {"stem.0.weight", "stem.1.bias", "head.0.weight", "head.4.bias"} <= fixed
+
+
+def test_a_cell_whose_output_no_input_reaches_is_cut():
+    (cut,) = SPACE.graphs(SPACE.parse("|none~0|+|none~0|none~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|"))
+    (whole,) = SPACE.graphs(SPACE.parse("|none~0|+|skip_connect~0|none~1|+|none~0|nor_conv_1x1~1|nor_conv_3x3~2|"))
+    assert cut.cut
+    assert not whole.cut

@@ -75,6 +75,7 @@ class Found:
         macs: Multiply-accumulates for one image.
         operations: Operations of a cell of one kind; None where the space has no skip connections to choose.
         skips: Skip connections by kind of cell.
+        cut: Whether there is a cell whose output no input reaches: such a network says the same of every image.
         judged: With the weights of the common supernet.
         epochs: Of a search by gradients.
     """
@@ -89,13 +90,15 @@ class Found:
     macs: int
     operations: int | None = None
     skips: Mapping[str, int]
+    cut: bool = False
     judged: Judged | None = None
     epochs: tuple[Epoch, ...] = ()
 
     @property
     def collapsed(self) -> bool:
-        """Whether more than half of its operations are skips."""
-        return self.operations is not None and 2 * sum(self.skips.values()) > self.operations * len(self.skips)
+        """Whether more than half of its operations are skips, or no input reaches its output."""
+        skipping = self.operations is not None and 2 * sum(self.skips.values()) > self.operations * len(self.skips)
+        return skipping or self.cut
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -145,8 +148,13 @@ class SearchRow:
 
     @property
     def collapsed(self) -> int:
-        """Searches that ended in skips."""
+        """Searches that ended in skips, or in a cell that is cut."""
         return sum(each.collapsed for each in self.found)
+
+    @property
+    def cut(self) -> int:
+        """Those of them that ended in a cell that is cut."""
+        return sum(each.cut for each in self.found)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
@@ -271,10 +279,19 @@ class SearchComparison:
         learnt = [row for row in self.rows if any(each.epochs for each in row.found)]
         if not learnt:
             return None
-        fallen = [f"{row.name} in {row.collapsed} of {self.seeds} searches" for row in learnt if row.collapsed]
-        if not fallen:
+        skipping = {row.name: row.collapsed - row.cut for row in learnt if row.collapsed > row.cut}
+        cut = {row.name: row.cut for row in learnt if row.cut}
+        if not skipping and not cut:
             return f"No search by gradients ended in a cell that is mostly skips ({_listed([r.name for r in learnt])})."
-        return f"Collapse, more than half of the operations found being skips: {'; '.join(fallen)}."
+        kinds = (
+            ("Collapse, more than half of the operations found being skips", skipping),
+            ("Collapse, no input reaching the output of a cell, since `none` was chosen on the way", cut),
+        )
+        return " ".join(
+            f"{what}: {'; '.join(f'{name} in {count} of {self.seeds} searches' for name, count in fallen.items())}."
+            for what, fallen in kinds
+            if fallen
+        )
 
     def _flat(self) -> str | None:
         found = self.agreement

@@ -150,11 +150,23 @@ class AngleTerm:
 
 @dataclass(frozen=True, slots=True)
 class CellGraph:
-    """One cell as a picture: nodes by name, edges (source, target, operation)."""
+    """One cell as a picture: nodes by name, edges (source, target, operation).
+
+    The first `inputs` nodes are what the cell gets, the last one is what it gives.
+    """
 
     title: str
     nodes: tuple[str, ...]
     edges: tuple[tuple[str, str, str], ...]
+    inputs: int = 1
+
+    @property
+    def cut(self) -> bool:
+        """Whether no input reaches the last node, so that the cell says the same of every image."""
+        reached = set(self.nodes[: self.inputs])
+        for _ in self.nodes:
+            reached |= {target for source, target, _ in self.edges if source in reached}
+        return self.nodes[-1] not in reached
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

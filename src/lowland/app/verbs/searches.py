@@ -79,7 +79,7 @@ def lines(document: dict[str, Any], out: Path, width: int) -> list[str | Text]:
     note = (
         f"{results.seeds} {'seed' if results.seeds == 1 else 'seeds'}; accuracy in percent with 95 % interval, "
         f"{source}; time of the search, and in units of SPOS'; GPU-days as published for CIFAR-10; flatness in one "
-        "supernet that no search saw; collapsed: mostly skips"
+        "supernet that no search saw; collapsed: mostly skips, or an output that no input reaches"
     )
     below = [line for text in (note, "", *results.sentences, "") for line in (wrapped(text, width) or [""])]
     places = [f"figures  {out / 'searches.json'}", f"page     {out / 'searches.html'}"]

@@ -186,7 +186,7 @@ class Darts(Space):
                 for live in pair
             ]
             concatenation = [(node, "c_{k}", "") for node in inner]
-            graphs.append(CellGraph(f"{kind} cell", nodes, (*edges, *concatenation)))
+            graphs.append(CellGraph(f"{kind} cell", nodes, (*edges, *concatenation), inputs=2))
         return graphs
 
     # --- networks ------------------------------------------------------------------------------------------------

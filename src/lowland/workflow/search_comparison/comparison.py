@@ -20,6 +20,7 @@ from lowland.core.device import environment, resolve
 from lowland.core.errors import BudgetError, ConfigError, InterruptedRun, RunError
 from lowland.core.files import json_text
 from lowland.core.monitor import Monitor
+from lowland.core.settings import merge
 from lowland.core.torch_settings import settings_kept
 from lowland.evaluation.ranking.truth import Truth, read_truth
 from lowland.evaluation.search_comparison import SearchComparison, SearchRow
@@ -233,7 +234,8 @@ def _require_same(out: Path, known: Mapping[str, Any], fixed: Mapping[str, Any])
         if known.get(key) != plain[key]:
             raise RunError(f"{out} holds a comparison with another {key}; choose another --out, or delete it")
     for name, config in plain["searches"].items():
-        old = known["searches"].get(name, config)
+        # A setting that there was not yet when the comparison was begun has its default there.
+        old = merge(Config().model_dump(mode="json"), known["searches"].get(name, config))
         changed = [section for section in config if old.get(section) != config[section]]
         if changed:
             raise RunError(

@@ -88,6 +88,7 @@ def found(one: Network, accuracy: tuple[float, float | None, int, int], scores: 
         macs=macs,
         operations=None if relaxation is None else relaxation.most,
         skips={} if relaxation is None else skips(relaxation, one.genotype.genes),
+        cut=any(graph.cut for graph in space.graphs(one.genotype)),
         judged=scores.get(space.key(one.genotype)),
         epochs=tuple(
             Epoch(epoch=each["epoch"], skips=each["skips"], judged=scores.get(space.key(genotype)))
