@@ -80,7 +80,7 @@ def test_a_cell_that_no_input_passes_is_a_collapse_of_its_own() -> None:
     assert [row.collapsed for row in found.rows] == [0, 3]
     assert (
         "Collapse, more than half of the operations found being skips: darts in 1 of 3 searches. Collapse, no input "
-        "reaching the output of a cell, since `none` was chosen on the way: darts in 2 of 3 searches."
+        "reaching the output of a cell, since “none” was chosen on the way: darts in 2 of 3 searches."
     ) in found.sentences
 
 

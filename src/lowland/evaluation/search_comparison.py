@@ -285,7 +285,7 @@ class SearchComparison:
             return f"No search by gradients ended in a cell that is mostly skips ({_listed([r.name for r in learnt])})."
         kinds = (
             ("Collapse, more than half of the operations found being skips", skipping),
-            ("Collapse, no input reaching the output of a cell, since `none` was chosen on the way", cut),
+            ("Collapse, no input reaching the output of a cell, since “none” was chosen on the way", cut),
         )
         return " ".join(
             f"{what}: {'; '.join(f'{name} in {count} of {self.seeds} searches' for name, count in fallen.items())}."

@@ -26,6 +26,14 @@ def _looks(results: SearchComparison) -> dict[str, tuple[str, str]]:
     return {row.name: look for row, look in zip(results.rows, looks, strict=False)}
 
 
+def _range(results: SearchComparison) -> tuple[float, float]:
+    """From the least to the greatest accuracy that is shown: of networks that did not collapse, where there are any."""
+    whole = [each.accuracy for row in results.rows for each in row.found if not each.collapsed]
+    values = whole or [value for row in results.rows for value in row.accuracies]
+    room = max(0.5, 0.15 * (max(values) - min(values)))
+    return max(0.0, min(values) - room), min(100.0, max(values) + room)
+
+
 def against_time(results: SearchComparison) -> str:
     """Accuracy of the networks against the wall time of their search, with the interval of the mean."""
     looks = _looks(results)
@@ -46,6 +54,7 @@ def against_time(results: SearchComparison) -> str:
         axes.set_xlabel("wall time of the search, minutes")
         axes.set_ylabel("accuracy of the network, %")
         axes.set_xlim(left=0.0)
+        axes.set_ylim(*_range(results))
         legend(axes)
     said = "; ".join(f"{row.name} {row.accuracy.value:.2f} % in {row.seconds / 60:.1f} min" for row in results.ordered)
     return inline(drawn, "time", f"Accuracy against search time: {said}.")
@@ -54,6 +63,7 @@ def against_time(results: SearchComparison) -> str:
 def means(results: SearchComparison) -> str:
     """Mean accuracy of each search with its 95 % interval over seeds, the best on top."""
     rows = results.ordered
+    least, most = _range(results)
     with styled():
         drawn = figure(WIDTH, HEAD + LINE * len(rows))
         axes = drawn.subplots()
@@ -63,6 +73,10 @@ def means(results: SearchComparison) -> str:
             if mean.low is not None and mean.high is not None:
                 axes.plot([mean.low, mean.high], [place, place], color=ACCENT, linewidth=1.8)
             axes.plot([mean.value], [place], color=ACCENT, marker="o", linestyle="none", markersize=7)
+            for value in (*row.accuracies, mean.value):
+                if value < least:
+                    axes.plot([least], [place], color=GREY, marker="<", linestyle="none", markersize=7, clip_on=False)
+        axes.set_xlim(least, most)
         _names(axes, [row.name for row in rows])
         axes.set_xlabel("accuracy of the network, %: each seed, mean and 95 % interval")
     return inline(drawn, "means", f"Mean accuracies, best first: {', '.join(row.name for row in rows)}.")
