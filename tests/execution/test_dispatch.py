@@ -247,14 +247,19 @@ def test_what_is_late_is_told_by_the_kind_of_the_batch_that_takes_longest() -> N
     assert found.short()
 
 
-def test_the_first_of_a_kind_is_not_late_by_the_times_of_another() -> None:
+def of_kinds(workers: str, *kinds: str) -> Dispatcher:
+    """These workers, and a batch with a task of each of these kinds."""
     dispatcher = Dispatcher()
-    for name in "abc":
+    for name in workers:
         dispatcher.join(name, name)
     dispatcher.begin(0, "evaluation")
-    dispatcher.extend("judging")
-    dispatcher.extend("leg")
-    dispatcher.extend("leg")
+    for kind in kinds:
+        dispatcher.extend(kind)
+    return dispatcher
+
+
+def test_the_first_of_a_kind_is_not_late_by_the_times_of_another() -> None:
+    dispatcher = of_kinds("abc", "judging", "leg", "leg")
     out = given_out(dispatcher)
     dispatcher.answered("a", out["a"].ticket, GOOD, 0.1)
     assert not dispatcher._times.short(), "or a leg would be queued behind another"
@@ -267,12 +272,7 @@ def test_the_first_of_a_kind_is_not_late_by_the_times_of_another() -> None:
 
 
 def test_the_only_one_of_its_kind_is_late_in_the_end() -> None:
-    dispatcher = Dispatcher()
-    for name in "ab":
-        dispatcher.join(name, name)
-    dispatcher.begin(0, "evaluation")
-    dispatcher.extend("judging")
-    dispatcher.extend("leg")
+    dispatcher = of_kinds("ab", "judging", "leg")
     out = given_out(dispatcher)
     dispatcher.answered("a", out["a"].ticket, GOOD, 0.1)
     assert dispatcher.wake() == times.UNKNOWN_SECONDS

@@ -16,9 +16,10 @@ from lowland.core.config import DataConfig
 from lowland.core.errors import ConfigError
 from lowland.data import load
 from lowland.delivery import network as delivery
-from lowland.spaces import NetworkOptions, Shape
+from lowland.spaces import Shape
 from lowland.spaces.norms import InstanceBatchNorm2d
 from lowland.testing.spaces.cases import samples
+from spaces.delivered import came_back
 
 PLAIN = Shape(image_size=16, channels=10, cells=2)
 IBN = replace(PLAIN, norm="ibn")
@@ -117,17 +118,7 @@ def test_maps_of_a_single_pixel_are_refused() -> None:
 
 
 def test_a_delivered_network_comes_back_with_its_norm(tmp_path: Path) -> None:
-    data = load(DataConfig(limit=60, image_size=8), seed=0)
-    space = spaces.get("nasbench201")
-    (genotype,) = samples(space, 1, seed=3)
-    shape = Shape(in_channels=1, image_size=8, num_classes=10, channels=4, cells=1, norm="ibn")
-    body = space.network(genotype, shape, NetworkOptions()).eval()
-    delivery.save(tmp_path / "network", body, genotype, shape, data, {})
-    found = package.load(tmp_path / "network")
-    assert found.shape == shape
-    x_NCHW = torch.randn(3, 1, 8, 8)
-    with torch.inference_mode():
-        torch.testing.assert_close(found.body(x_NCHW), body(x_NCHW))
+    came_back(tmp_path / "network", norm="ibn")
     assert json.loads((tmp_path / "network/config.json").read_text())["model_args"]["norm"] == "ibn"
 
 

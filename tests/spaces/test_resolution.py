@@ -10,16 +10,15 @@ import pytest
 import torch
 from torch.nn import functional
 
-import lowland as package
 from lowland import spaces
 from lowland.core.config import Config, DataConfig
 from lowland.core.errors import ConfigError
 from lowland.data import load
-from lowland.delivery import network as delivery
-from lowland.spaces import NetworkOptions, Shape
+from lowland.spaces import Shape
 from lowland.spaces.width import fitted
 from lowland.testing.spaces.cases import samples
 from lowland.workflow.network_size import check_limits
+from spaces.delivered import came_back
 
 PLAIN = {"nasbench201": Shape(image_size=16, channels=10, cells=2), "darts": Shape(image_size=16, channels=6, cells=3)}
 
@@ -84,17 +83,7 @@ def test_spaces_whose_genes_decide_it_refuse_the_setting() -> None:
 
 
 def test_a_delivered_network_comes_back_with_its_resolution(tmp_path: Path) -> None:
-    data = load(DataConfig(limit=60, image_size=8), seed=0)
-    space = spaces.get("nasbench201")
-    (genotype,) = samples(space, 1, seed=3)
-    shape = Shape(in_channels=1, image_size=8, num_classes=10, channels=4, cells=1, resolution=2.0)
-    body = space.network(genotype, shape, NetworkOptions()).eval()
-    delivery.save(tmp_path / "network", body, genotype, shape, data, {})
-    found = package.load(tmp_path / "network")
-    assert found.shape == shape
-    x_NCHW = torch.randn(3, 1, 8, 8)
-    with torch.inference_mode():
-        torch.testing.assert_close(found.body(x_NCHW), body(x_NCHW))
+    x_NCHW, body = came_back(tmp_path / "network", resolution=2.0)
     timm = pytest.importorskip("timm")
     importlib.import_module("lowland.timm")  # registers the architecture
     model = timm.create_model(f"local-dir:{tmp_path / 'network'}", pretrained=True).eval()
