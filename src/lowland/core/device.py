@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.config import ComputeConfig
-from lowland.core.dilated import with_right_gradients
+from lowland.core.convolutions import with_right_gradients
 from lowland.core.errors import ConfigError
 from lowland.core.threads import available_cores, usable_threads
 from lowland.core.torch_settings import allow_tf32, be_deterministic, tf32
@@ -68,7 +68,7 @@ class Compute:
     def prepare(self, module: M) -> M:
         """A module on the device, its convolution weights in the chosen memory order.
 
-        In bfloat16 on a CPU with dilated convolutions that PyTorch has right gradients for (`core.dilated`).
+        In bfloat16 on a CPU with convolutions whose gradients are right (`core.convolutions`).
 
         Returns:
             The module itself.

@@ -5,8 +5,8 @@ respect to the weight, kernels wider than three columns are slow; with respect t
 bfloat16. Here the first is put together from blocks of three columns, and the second taken in float32. Values are the
 same up to rounding. On other devices, and where no gradient is asked for, this is `conv2d`.
 
-And one path is wrong: in bfloat16 and channels_last PyTorch 2.14's weight gradient of a dilated depthwise convolution
-of some 30 rows or more is anything, up to 10¹⁸ times the right one. It is taken in float32 as well, which is quicker.
+And two paths are wrong in bfloat16: PyTorch 2.14's weight gradient of a dilated convolution, and that of one whose
+stride is larger than its input is wide (`core.convolutions`). They are taken in float32 as well, which is quicker.
 
 Tensor names: N batch, C channels, H height, W width, I kernel rows, J kernel columns.
 """
@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from lowland.core.convolutions import narrow
 
 COLUMNS = 3
 """Widest kernel whose weight gradient is fast."""
@@ -97,7 +99,7 @@ def _weight_gradient(
     grad_NCHW: Tensor, x_NCHW: Tensor, weight_C1IJ: Tensor, stride: int, padding: int, dilation: int
 ) -> Tensor:
     columns, dtype = weight_C1IJ.shape[3], weight_C1IJ.dtype
-    if dilation > 1:
+    if dilation > 1 or narrow(x_NCHW, stride):
         exact = torch.promote_types(dtype, torch.float32)
         grad_NCHW, x_NCHW, weight_C1IJ = (each.to(exact) for each in (grad_NCHW, x_NCHW, weight_C1IJ))
     if columns <= COLUMNS:
