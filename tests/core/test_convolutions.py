@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lowland.core.device import Compute
 from lowland.core.convolutions import DilatedConv2d, StridedConv2d
+from lowland.core.device import Compute
 from lowland.spaces.depthwise import DepthwiseConv2d
 
 BF16 = Compute(device=torch.device("cpu"), autocast_dtype=torch.bfloat16, channels_last=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
-from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.errors import ConfigError, LowlandError, NotFiniteError
 from lowland.evaluation.landscape import loss_curve
+from lowland.training.loop import DivergedError
 
 
 def test_mean_and_error_over_draws() -> None:
@@ -55,6 +57,17 @@ def test_bad_settings(sigmas: list[float], draws: int) -> None:
         loss_curve(lambda sigma, draw: 1.0, sigmas, draws)
 
 
-def test_a_loss_that_is_not_a_number_names_its_sigma() -> None:
-    with pytest.raises(LowlandError, match=r"σ = 0\.3 is inf \(draw 1\)"):
-        loss_curve(lambda sigma, draw: math.inf if draw else 1.0, [0.3], 2)
+def _not_finite(draw: int) -> float:
+    raise NotFiniteError("loss is not finite")
+
+
+@pytest.mark.parametrize("bad", [lambda _: math.inf, lambda _: math.nan, _not_finite])
+def test_a_loss_that_is_not_a_number_names_its_sigma_and_what_to_do(bad: Callable[[int], float]) -> None:
+    with pytest.raises(NotFiniteError, match=r"σ = 0\.3 is not finite \(draw 1\); leave large values out"):
+        loss_curve(lambda sigma, draw: bad(draw) if draw else 1.0, [0.3], 2)
+
+
+def test_the_error_is_caught_as_a_sentence_and_by_those_who_measure_networks_of_their_own() -> None:
+    assert issubclass(NotFiniteError, LowlandError)
+    assert issubclass(NotFiniteError, ValueError)
+    assert issubclass(DivergedError, NotFiniteError)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,17 +14,21 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from lowland.core.errors import InterruptedRun
+from lowland.core.errors import InterruptedRun, LowlandError, NotFiniteError
 from lowland.core.monitor import Monitor
 from lowland.execution.local import Workers
+from lowland.measures import Score
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
 from lowland.training.legs import Trained
 from lowland.workflow import pipeline, room, rung_tasks, rungs
+from lowland.workflow.designs import Design
 from lowland.workflow.halving import Halving
+from lowland.workflow.rung_training import RungTraining
 from lowland.workflow.session import Session
 from whole_runs import copied, made
 
@@ -146,6 +152,80 @@ def test_a_design_that_diverges_fails_alike(supernet_only: Path, tmp_path: Path)
         found.append(figures(run))
     assert "the training loss became" in found[0]
     assert found[0] == found[1]
+
+
+def without_finite_loss(monkeypatch: pytest.MonkeyPatch, broken: Callable[[Design], bool]) -> None:
+    """From now on the averaged weights of some designs are NaN, as one last gradient can make them."""
+    judge = RungTraining.judge
+
+    def judged(self: RungTraining, design: Design, averaged: dict[str, torch.Tensor]) -> dict[str, Any]:
+        if broken(design):
+            averaged = {
+                name: value * math.nan if value.is_floating_point() else value for name, value in averaged.items()
+            }
+        return judge(self, design, averaged)
+
+    monkeypatch.setattr(RungTraining, "judge", judged)
+
+
+def test_a_design_without_a_finite_loss_fails_alike_and_the_others_go_on(
+    supernet_only: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best, *others = json.loads((alone / "rungs.json").read_text())["designs"]
+    without_finite_loss(monkeypatch, lambda design: design.key == best)
+    found, notes = [], list[str]()
+
+    class Stop(Monitor):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+        @property
+        def stopping(self) -> bool:  # type: ignore[override]
+            return bool(notes)
+
+    for place, settings in enumerate((workers(1), workers(2, "simulated"))):
+        run, stopped = (copied(supernet_only, tmp_path / f"{name}-{place}") for name in ("run", "stopped"))
+        pipeline.resume(run, last="train", changes=[FINALISTS, settings])
+        notes.clear()
+        with pytest.raises(InterruptedRun):
+            pipeline.resume(stopped, last="train", changes=[FINALISTS, settings], monitor=Stop())
+        pipeline.resume(stopped)
+        assert any(re.fullmatch("finalist .* failed: loss is not finite", text) for text in notes)
+        found += [run, stopped]
+    rows = json.loads((found[0] / "rungs.json").read_text())["designs"]
+    assert rows[best] == [{"steps": rows[best][0]["steps"], "failed": "loss is not finite"}]
+    assert any("value" in row for key in others for row in rows[key][1:])
+    assert all(same(found[0], other) for other in found[1:])
+
+
+def test_where_no_design_has_a_finite_loss_one_sentence_says_so(
+    supernet_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_finite_loss(monkeypatch, lambda _: True)
+    for place, settings in enumerate((workers(1), workers(2, "simulated"))):
+        run = copied(supernet_only, tmp_path / f"run-{place}")
+        for _ in range(2):
+            with pytest.raises(LowlandError, match="none of the finalists could be trained"):
+                pipeline.resume(run, last="search", changes=[FINALISTS, settings])
+
+
+@pytest.mark.parametrize("given", [ValueError("no such thing"), ZeroDivisionError("by zero"), math.nan])
+def test_what_fails_a_candidate_in_a_search_fails_it_at_a_rung(
+    supernet_only: Path, tmp_path: Path, given: Exception | float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def score(*_: Any) -> Score:
+        if isinstance(given, Exception):
+            raise given
+        return Score(given, None)
+
+    with Run.open(copied(supernet_only, tmp_path / "run")) as opened:
+        session = Session(opened, Monitor())
+        training = RungTraining(session)
+        monkeypatch.setattr(type(training.measure), "score", score)
+        genotype = session.space.sample(np.random.default_rng(0))
+        design = Design(genotype=genotype, shape=session.network_shape(1))
+        with pytest.raises(NotFiniteError, match=r"nan|no such thing|by zero"):
+            training.judge(design, training._body(design).state_dict())
 
 
 def test_threads_of_a_training_are_its_own_and_leave_room_for_as_many_as_there_are_cores(

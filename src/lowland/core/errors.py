@@ -23,6 +23,14 @@ class BudgetError(LowlandError):
     """No network of the space meets the size limits."""
 
 
+class NotFiniteError(LowlandError, ArithmeticError, ValueError):
+    """A loss, a curvature or a measure is NaN or infinite: a failure of the candidate or network it is of.
+
+    A search or a rung notes it and goes on; elsewhere its sentence ends the command. It is a ValueError for those who
+    measure networks of their own.
+    """
+
+
 class RunError(LowlandError):
     """A run directory is busy, damaged, of another version or cannot be written."""
 

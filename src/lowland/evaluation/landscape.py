@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import nn
 
 from lowland.core.config import Config as RunConfig
-from lowland.core.errors import ConfigError, LowlandError
+from lowland.core.errors import ConfigError, LowlandError, NotFiniteError
 from lowland.core.genotype import Genotype
 from lowland.core.settings import NonNegative, Positive, Section
 from lowland.data import DataSet, order
@@ -46,7 +46,7 @@ def loss_curve(
 
     Raises:
         ConfigError: a σ is negative or not finite, there is none, or `draws` < 1.
-        LowlandError: a loss is NaN or infinite.
+        NotFiniteError: a loss is NaN or infinite.
     """
     if not sigmas or any(not math.isfinite(sigma) or sigma < 0 for sigma in sigmas):
         raise ConfigError(
@@ -61,10 +61,13 @@ def loss_curve(
     for sigma in sigmas:
         losses: list[float] = []
         for draw in range(draws if sigma > 0 else 1):
-            losses.append(float(loss_at(sigma, draw)))
+            try:
+                losses.append(float(loss_at(sigma, draw)))
+            except NotFiniteError:
+                losses.append(math.nan)
             if not math.isfinite(losses[-1]):
-                raise LowlandError(
-                    f"the loss with weight noise σ = {sigma:g} is {losses[-1]} (draw {draw}); "
+                raise NotFiniteError(
+                    f"the loss with weight noise σ = {sigma:g} is not finite (draw {draw}); "
                     "leave large values out of evaluate.options.landscape.sigmas, or use compute.precision=fp32"
                 )
             done += 1

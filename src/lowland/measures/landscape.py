@@ -127,7 +127,7 @@ def flatness(
         ConfigError: an argument is out of range, no parameter is perturbed, what `loss_fn` returns is no loss, or the
             loss cannot be differentiated twice.
         DataError: the loader is empty or malformed, or labels and logits do not fit.
-        ValueError: a loss is not finite, or the flatness is infinite.
+        NotFiniteError: a loss is not finite, or the flatness is infinite.
     """
     _check(sigmas, alpha, draws, max_images)
     if loss_fn is not None and loss is not cross_entropy:

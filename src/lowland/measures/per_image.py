@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from lowland.core.device import Compute
-from lowland.core.errors import DataError
+from lowland.core.errors import DataError, NotFiniteError
 from lowland.core.inference import outputs
 from lowland.measures.measure import Batches
 from lowland.measures.perturbation import Levels, Noise, Perturbation, coefficients, perturbed
@@ -91,7 +91,7 @@ def evaluate(
 
     Raises:
         DataError: there are no images.
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     losses: list[Tensor] = []
     correct: list[Tensor] = []
@@ -102,7 +102,7 @@ def evaluate(
         raise DataError("no images to evaluate on; give at least one batch")
     losses_N: Array = torch.cat(losses).cpu().double().numpy()
     if not np.isfinite(losses_N).all():
-        raise ValueError("loss is not finite")
+        raise NotFiniteError("loss is not finite")
     return ImageResults(losses_N, torch.cat(correct).cpu().double().numpy())
 
 
@@ -124,7 +124,7 @@ def loss_under_noise(
         Loss and correctness of every image (N,).
 
     Raises:
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     noise = Noise(seed=seed, draw=draw, coefficients={0: sigma}, sign=sign, relative=relative)
     return outcome_under(noise, evaluate, parameters, sigma)
@@ -161,7 +161,7 @@ def losses_under_noise(
         Per-image losses (K draws, T levels, N images), averaged over ±ε where `antithetic`.
 
     Raises:
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     signs: tuple[Literal[1, -1], ...] = (1, -1) if antithetic else (1,)
 
@@ -189,13 +189,13 @@ def outcome_under(
         Loss and correctness of every image (N,).
 
     Raises:
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     with perturbed(parameters, perturbation):
         try:
             return evaluate()
-        except ValueError as error:
-            raise ValueError(f"{error} at σ = {sigma:g}") from error
+        except NotFiniteError as error:
+            raise NotFiniteError(f"{error} at σ = {sigma:g}") from error
 
 
 def first(batches: Batches, count: int) -> list[tuple[Tensor, Tensor]]:

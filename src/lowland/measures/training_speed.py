@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import nn
 
-from lowland.core.errors import DataError
+from lowland.core.errors import DataError, NotFiniteError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import torch_generator
 from lowland.core.settings import Positive, Rate, Section
@@ -61,13 +61,13 @@ class TrainingSpeed(Measure):
 
         Raises:
             DataError: there are no calibration images.
-            ValueError: a loss is not finite.
+            NotFiniteError: a loss is not finite.
         """
         if not context.calibration:
             raise DataError("no training images to train candidates on; enlarge the data set")
         losses_T = self._losses(supernet, genotype, context)
         if not np.isfinite(losses_T).all():
-            raise ValueError(f"the training loss is not finite after {int(np.isfinite(losses_T).sum())} steps")
+            raise NotFiniteError(f"the training loss is not finite after {int(np.isfinite(losses_T).sum())} steps")
         late_T = losses_T[len(losses_T) // 2 :]
         error = float(late_T.std(ddof=1)) / math.sqrt(len(late_T)) if len(late_T) > 1 else None
         return Score(-float(late_T.mean()), error, {"steps": len(losses_T), "first_loss": float(losses_T[0])})

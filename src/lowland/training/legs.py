@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lowland.core.errors import InterruptedRun
+from lowland.core.errors import InterruptedRun, NotFiniteError
 from lowland.core.monitor import Monitor
 from lowland.store.tensors import from_safetensors, to_safetensors
 from lowland.training.loop import History
@@ -100,6 +100,6 @@ def one_leg(train: Callable[[Baton, Monitor], History], state: bytes | None, leg
         history = train(baton, leg)
     except InterruptedRun:
         return Trained(state=baton.content)
-    except ArithmeticError as error:
+    except NotFiniteError as error:
         return Trained(failed=str(error))
     return Trained(state=baton.content, whole=True, seconds=history.seconds, loss=tuple(history.loss))

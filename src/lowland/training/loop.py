@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lowland.core.device import Compute
-from lowland.core.errors import ConfigError, InterruptedRun, LowlandError
+from lowland.core.errors import ConfigError, InterruptedRun, NotFiniteError
 from lowland.core.monitor import STEP, Monitor
 from lowland.core.recipe import OptimizationConfig
 from lowland.core.seeds import derive
@@ -136,8 +136,8 @@ AGREEMENT_STEPS = 10
 """Under torchrun the ranks agree whether to stop or to save once in so many steps, since asking costs a round trip."""
 
 
-class DivergedError(LowlandError, ArithmeticError):
-    """The loss is no longer a finite number. Arithmetic, so that a search notes the candidate as failed and goes on."""
+class DivergedError(NotFiniteError):
+    """The loss of a training is no longer a finite number."""
 
 
 def fit(

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from lowland.core.config import Config
-from lowland.core.errors import LowlandError
+from lowland.core.errors import LowlandError, NotFiniteError
 from lowland.core.monitor import Monitor
 from lowland.core.threads import threads_of
 from lowland.measures.aggregation import AGGREGATIONS
@@ -136,7 +136,7 @@ class Halving:
         for design in designs:
             try:
                 yield design, self._trained(design, rung.steps)
-            except ArithmeticError as error:  # it diverged, or has no finite loss
+            except NotFiniteError as error:  # it diverged, or has no finite loss
                 yield design, {"steps": rung.steps, "failed": str(error)}
 
     def _trained(self, design: Design, steps: int) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from lowland.core.errors import NotFiniteError
 from lowland.core.registry import outside_modules
 from lowland.core.threads import threads_of
 from lowland.execution.executor import Executor
@@ -70,7 +71,7 @@ class RungWork(TaskFunction):
             assert task.state is not None
             try:
                 return self.training.judge(task.design, from_safetensors(task.state)[0])
-            except ArithmeticError as error:
+            except NotFiniteError as error:
                 return {"failed": str(error)}
         train = partial(self.training.train, task.design, request.steps)
         return one_leg(train, task.state, Leg(task.seconds))

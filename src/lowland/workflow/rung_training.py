@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from lowland import measures as measuring
+from lowland.core.errors import NotFiniteError
 from lowland.core.monitor import Monitor
+from lowland.execution.outcome import line
 from lowland.measures import Context
 from lowland.spaces import Single
 from lowland.training import network as network_training
@@ -87,11 +89,21 @@ class RungTraining:
 
         Returns:
             value, standard_error and details.
+
+        Raises:
+            NotFiniteError: They have no finite loss, or the measure no value for them.
         """
         body = self.materials.compute.prepare(self._body(design))
         body.load_state_dict(averaged)
         network = Single(body, design.genotype, design.shape).eval()
-        score = self.measure.score(network, design.genotype, self.context)
+        try:
+            score = self.measure.score(network, design.genotype, self.context)
+        except NotFiniteError:
+            raise
+        except (ArithmeticError, ValueError) as error:  # a fault of the candidate, as in a search (`execution.outcome`)
+            raise NotFiniteError(line(error)) from error
+        if not math.isfinite(score.value):
+            raise NotFiniteError(f"the measure gave {score.value}")
         return {"value": score.value, "standard_error": score.standard_error, "details": dict(score.details)}
 
     def job(self, design: Design, body: nn.Module) -> Job:

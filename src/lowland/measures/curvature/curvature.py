@@ -81,7 +81,7 @@ def curvature(
 
     Raises:
         ConfigError: an argument is out of range, or the loss cannot be differentiated twice.
-        ValueError: a curvature is not finite.
+        NotFiniteError: a curvature is not finite.
     """
     for name, value, least in (("eigenvalues", eigenvalues, 1), ("vectors", vectors, 1), ("steps", steps, 0)):
         if value < least:

@@ -72,7 +72,7 @@ def spectral_density(product: Product, starts: Sequence[Tensor], steps: int) -> 
         The density with its nodes.
 
     Raises:
-        ValueError: a product is not finite.
+        NotFiniteError: a product is not finite.
     """
     nodes, weights = [], []
     for start_P in starts:

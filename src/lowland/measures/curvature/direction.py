@@ -47,7 +47,7 @@ def losses_along_hessian(
         Per-image losses (K, T, N), and JSON facts about the eigenvectors.
 
     Raises:
-        ValueError: a loss or a curvature is not finite.
+        NotFiniteError: a loss or a curvature is not finite.
     """
     context = subnet.context
     parameters = subnet.perturbable(shared.position)

@@ -113,7 +113,7 @@ class HessianTrace(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−tr H of the candidate; raises ValueError where a curvature is not finite."""
+        """−tr H of the candidate; raises NotFiniteError where a curvature is not finite."""
         shared, draws = self.shared, self.options.draws
         keys = () if shared.noise == "shared" else (subnet.context.space.key(subnet.genotype),)
         hessian = LossHessian(subnet, subnet.perturbable(shared.position), shared.hessian_images)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lowland.core.errors import NotFiniteError
 from lowland.measures.per_image import Array
 
 LANCZOS_STEPS = 60
@@ -56,7 +57,7 @@ def lanczos(product: Product, start_P: Tensor, steps: int) -> Iterator[Step]:
         Every step.
 
     Raises:
-        ValueError: a product is not finite.
+        NotFiniteError: a product is not finite.
     """
     size = len(start_P)
     steps = min(steps, size)
@@ -67,7 +68,7 @@ def lanczos(product: Product, start_P: Tensor, steps: int) -> Iterator[Step]:
         w_P = product(basis_MP[last])
         tridiagonal_MM[last, last] = float(basis_MP[last] @ w_P)
         if not np.isfinite(tridiagonal_MM[last, last]):
-            raise ValueError("curvature of the loss is not finite")
+            raise NotFiniteError("curvature of the loss is not finite")
         found_MP = basis_MP[: last + 1]
         for _ in range(2):
             w_P = w_P - found_MP.T @ (found_MP @ w_P)
@@ -123,7 +124,7 @@ def top_eigenpairs(
         The pairs found, at most J, with their residuals.
 
     Raises:
-        ValueError: a product is not finite.
+        NotFiniteError: a product is not finite.
     """
     size = len(start_P)
     count = min(count, size)

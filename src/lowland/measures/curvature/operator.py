@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lowland.core.errors import ConfigError
+from lowland.core.errors import ConfigError, NotFiniteError
 from lowland.measures.per_image import Array
 from lowland.measures.perturbation import Displacement, noise, perturbed
 
@@ -84,7 +84,7 @@ class Hessian(ABC):
             The forms (G, K) in float64, and the number of images in each group (G); there are at most `groups`.
 
         Raises:
-            ValueError: a form is not finite.
+            NotFiniteError: a form is not finite.
         """
         forms, sizes = [], []
         for group in self.groups(groups):
@@ -98,7 +98,7 @@ class Hessian(ABC):
             sizes.append(size)
         forms_GK: Array = np.array(forms)
         if not np.isfinite(forms_GK).all():
-            raise ValueError("curvature of the loss is not finite")
+            raise NotFiniteError("curvature of the loss is not finite")
         return forms_GK, np.array(sizes, dtype=np.float64)
 
     def gradient(self) -> Tensor:

@@ -40,7 +40,7 @@ class TopEigenvalue(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−λ₁ of the candidate; raises ValueError where a curvature is not finite."""
+        """−λ₁ of the candidate; raises NotFiniteError where a curvature is not finite."""
         hessian = LossHessian(subnet, subnet.perturbable(self.shared.position), self.shared.hessian_images)
         hessian.seed = 0  # where Lanczos' method starts decides rounding only, so the run's seed has no say in it
         pairs = top_eigenpairs(hessian.product, hessian.vector("lanczos"), self.options.eigenvalues)

@@ -44,7 +44,7 @@ def outcomes_under_noise(
         Results by draw (K) and sign (S).
 
     Raises:
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     common = shared.noise == "shared"
     signs: tuple[Literal[1, -1], ...] = (1, -1) if shared.antithetic else (1,)

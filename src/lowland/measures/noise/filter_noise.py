@@ -63,7 +63,7 @@ class FilterNormalisedNoise(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−S of the candidate; raises ValueError where a loss is not finite."""
+        """−S of the candidate; raises NotFiniteError where a loss is not finite."""
         sigma, clean = self.options.sigma, subnet.clean
         losses_KN = losses_by_draw(subnet, self.shared, sigma, kind=FilterNoise)
         return negative_mean(losses_KN - clean.losses_N, {"sigma": sigma, "loss": clean.loss})

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from lowland.core.config import MeasureConfig
-from lowland.core.errors import ConfigError
+from lowland.core.errors import ConfigError, NotFiniteError
 from lowland.core.seeds import numpy_rng
 from lowland.core.settings import Probability, Rate, Section
 from lowland.measures.measure import Context, register
@@ -109,7 +109,7 @@ class FlatNas(SubnetMeasure):
 
         Raises:
             ConfigError: k is not given and cannot be taken from random genotypes.
-            ValueError: a loss is not finite.
+            NotFiniteError: a loss is not finite.
         """
         alpha = self.options.alpha
         k, genotypes = self.options.k, 0
@@ -152,7 +152,7 @@ class FlatNas(SubnetMeasure):
             try:
                 with calibrated_subnet(supernet, genotype, context, self.shared) as sampled:
                     found = self._robustness(sampled)
-            except ValueError:
+            except NotFiniteError:
                 # Such a candidate also fails in the search, which goes on without it.
                 continue
             errs.append(found.error)

@@ -19,6 +19,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from lowland.core.errors import NotFiniteError
 from lowland.core.settings import NonNegative, Positive, Rate, Section
 from lowland.measures.curvature.direction import Scale, losses_along_hessian
 from lowland.measures.measure import register
@@ -47,7 +48,7 @@ def flatness_value(losses: Sequence[float] | Array, sigmas: Sequence[float], alp
         F = 1/(slopes + α·depth) in units of σ per loss; greater is flatter and deeper.
 
     Raises:
-        ValueError: the denominator is 0, so the flatness is infinite.
+        NotFiniteError: the denominator is 0, so the flatness is infinite.
 
     Example:
         At the minimum of a quadratic with Hessian H, noise σ costs L(σ) = σ²/2·tr H on average, so slopes are
@@ -63,7 +64,7 @@ def flatness_value(losses: Sequence[float] | Array, sigmas: Sequence[float], alp
     slopes, depth = flatness_parts(losses, sigmas)
     denominator = slopes + alpha * depth
     if not denominator > 0.0:
-        raise ValueError(
+        raise NotFiniteError(
             f"flatness is infinite: the loss does not change between the noise levels {list(sigmas)} (α = {alpha:g})"
         )
     return 1.0 / denominator
@@ -132,7 +133,7 @@ def estimate_flatness(losses_KTN: Array, sigmas: Sequence[float], alpha: float) 
         The flatness with its standard errors, over images and over draws.
 
     Raises:
-        ValueError: the flatness is infinite.
+        NotFiniteError: the flatness is infinite.
 
     Example:
         The loss ‖w‖²/2 of P weights at w = 0 has tr H = P, so L(σ) = σ²·P/2, and with α = 1 and levels 1, 2, 3
@@ -228,7 +229,7 @@ class Flatness(SubnetMeasure):
         return found
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """Flatness of the candidate; raises ValueError where a loss is not finite or the flatness is infinite."""
+        """Flatness of the candidate; raises NotFiniteError where a loss is not finite or the flatness is infinite."""
         own = self.options
         facts: dict[str, Any] = {}
         if own.direction == "hessian":

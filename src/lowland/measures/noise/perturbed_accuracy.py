@@ -51,7 +51,7 @@ class PerturbedAccuracy(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """The candidate's accuracy under noise; raises ValueError where a loss is not finite."""
+        """The candidate's accuracy under noise; raises NotFiniteError where a loss is not finite."""
         sigma, scored = self.options.sigma, subnet.noise_scored(self.shared)
         with by_batch(path_batch_norms(subnet.supernet, subnet.genotype)):
             found = outcomes_under_noise(subnet, self.shared, sigma, self.shared.draws, relative=True, scored=scored)

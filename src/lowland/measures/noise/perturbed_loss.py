@@ -44,6 +44,6 @@ class PerturbedLoss(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−L(σ) of the candidate; raises ValueError where a loss is not finite."""
+        """−L(σ) of the candidate; raises NotFiniteError where a loss is not finite."""
         sigma = self.options.sigma
         return negative_mean(losses_by_draw(subnet, self.shared, sigma), {"sigma": sigma})

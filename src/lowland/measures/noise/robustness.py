@@ -110,7 +110,7 @@ def robustness_of(subnet: Subnet, sigma: float, draws: int, shared: MeasureConfi
         R(x, σ) in percentage points, with its standard errors.
 
     Raises:
-        ValueError: a loss is not finite.
+        NotFiniteError: a loss is not finite.
     """
     clean_N = subnet.clean.correct_N
     found = outcomes_under_noise(subnet, shared, sigma, draws, relative=True)
@@ -156,7 +156,7 @@ class Robustness(SubnetMeasure):
     options: Config
 
     def judge(self, subnet: Subnet) -> Estimate:
-        """−R of the candidate; raises ValueError where a loss is not finite."""
+        """−R of the candidate; raises NotFiniteError where a loss is not finite."""
         sigma, draws = self.options.sigma, self.options.draws
         found = robustness_of(subnet, sigma, draws, self.shared)
         return Estimate(

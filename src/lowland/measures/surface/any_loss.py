@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.device import Compute
-from lowland.core.errors import ConfigError, DataError
+from lowland.core.errors import ConfigError, DataError, NotFiniteError
 from lowland.measures.curvature.operator import Piece
 from lowland.measures.per_image import Array, ImageResults
 from lowland.measures.surface.batch import moved, size_of
@@ -138,5 +138,5 @@ def _finite(values: Array, sizes: Sequence[int]) -> Array:
     bad = np.flatnonzero(~np.isfinite(values))
     if len(bad):
         batch = int(np.searchsorted(np.cumsum(sizes), bad[0], side="right"))
-        raise ValueError(f"loss is not finite ({values[bad[0]]}, first in batch {batch})")
+        raise NotFiniteError(f"loss is not finite ({values[bad[0]]}, first in batch {batch})")
     return values

@@ -78,7 +78,7 @@ def evaluator(
 
     Returns:
         Loss and correctness of every image, when called. It then raises DataError where there are no images, or labels
-        and logits do not fit, and ValueError where a loss is not finite.
+        and logits do not fit, and NotFiniteError where a loss is not finite.
     """
     checked = _Checked(model, batches, loss)
 

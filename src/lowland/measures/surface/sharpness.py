@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lowland.core.errors import ConfigError
+from lowland.core.errors import ConfigError, NotFiniteError
 from lowland.measures.curvature.operator import Hessian
 from lowland.measures.per_image import Array
 
@@ -60,7 +60,7 @@ def sharpness(hessian: Hessian, rho: float, *, adaptive: bool = False) -> Sharpn
 
     Raises:
         ConfigError: ρ is not a positive number.
-        ValueError: a loss or gradient is not finite.
+        NotFiniteError: a loss or gradient is not finite.
     """
     require_radius(rho)
     scale_P = hessian.weights().abs() + ETA if adaptive else None
@@ -74,7 +74,7 @@ def sharpness(hessian: Hessian, rho: float, *, adaptive: bool = False) -> Sharpn
     rise, rise_se = mean_and_error(above_B - clean_B, sizes_B)
     by_batch, by_batch_se = mean_and_error(np.array(own_B), sizes_B)
     if not math.isfinite(rise + by_batch):
-        raise ValueError(f"loss is not finite at ρ = {rho:g}")
+        raise NotFiniteError(f"loss is not finite at ρ = {rho:g}")
     return Sharpness(
         rho=float(rho),
         adaptive=adaptive,
@@ -109,6 +109,6 @@ def _ascent(g_P: Tensor, rho: float, scale_P: Tensor | None) -> Tensor:
     scaled_P = g_P if scale_P is None else scale_P * g_P
     length = float(torch.linalg.vector_norm(scaled_P))
     if not math.isfinite(length):
-        raise ValueError("gradient of the loss is not finite")
+        raise NotFiniteError("gradient of the loss is not finite")
     step_P = scaled_P if scale_P is None else scale_P * scaled_P
     return step_P * (rho / length) if length else torch.zeros_like(step_P)

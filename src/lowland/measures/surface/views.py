@@ -62,7 +62,7 @@ def look_around(hessian: Hessian, views: Views) -> dict[str, Any]:
 
     Raises:
         ConfigError: the loss cannot be differentiated as often as it takes, or there are not two eigenvectors.
-        ValueError: a curvature, a gradient or a loss is not finite.
+        NotFiniteError: a curvature, a gradient or a loss is not finite.
     """
     seen, pairs = None, None
     if views.curvature:

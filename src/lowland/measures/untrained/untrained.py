@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lowland.core.config import MeasureConfig
+from lowland.core.errors import NotFiniteError
 from lowland.core.genotype import Genotype
 from lowland.core.seeds import derive
 from lowland.measures.measure import Context, Measure, Score
@@ -102,14 +103,14 @@ class UntrainedMeasure(Measure):
         Raises:
             ConfigError: no network of the untrained size can be built.
             DataError: the measure looks at images and there are none.
-            ValueError: the value is not finite.
+            NotFiniteError: the value is not finite.
         """
         untrained = Untrained(supernet.shape, genotype, context, self.shared)
         # The caller may have switched gradients off.
         with torch.enable_grad():
             value = self.judge(untrained)
         if not math.isfinite(value):
-            raise ValueError(f"{self.name} of the untrained network is {value}, expected a finite number")
+            raise NotFiniteError(f"{self.name} of the untrained network is {value}, expected a finite number")
         return Score(value, None, untrained.details)
 
     @abstractmethod
