@@ -54,3 +54,12 @@ def test_others_go_through(error: Exception) -> None:
 
 def told() -> ShortageTold:
     return ShortageTold("in stage x of y")
+
+
+def test_a_lost_error_of_a_library_is_a_shortage_only_under_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = SystemError("<function Legend.__init__> returned NULL without setting an exception")
+    resource = pytest.importorskip("resource")
+    for limit, short in ((2**40, True), (resource.RLIM_INFINITY, False)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
+        assert memory_short(lost) is short
+        assert not memory_short(SystemError("bad argument to internal function"))

@@ -39,7 +39,7 @@ cli.main()
 """The command line, in which no more memory is to be had from the beginning of one stage on."""
 
 
-@pytest.mark.parametrize("stage", ["search"])
+@pytest.mark.parametrize("stage", ["search", "train", "evaluate", "report"])
 def test_a_stage(stage: str, pristine: Path, tmp_path: Path) -> None:
     run = copied(pristine, tmp_path / "run")
     with Run.open(run) as opened:

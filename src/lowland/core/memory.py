@@ -23,17 +23,32 @@ _PRIMITIVE = "could not create a primitive"
 """All that oneDNN says where it gets no memory for its code; of an operation it does not know it says more."""
 
 
+_LOST = "without setting an exception"
+"""What Python says where a library in C returned no result, and no reason: most often it got no memory."""
+
+
 def memory_short(error: BaseException) -> bool:
     """Whether host or device had not enough memory. Imports nothing, which shortage might forbid."""
     accelerator = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
     if isinstance(error, MemoryError | accelerator) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
+    if isinstance(error, SystemError) and _LOST in str(error):
+        return _limited()
     # A library of its own that cannot be loaded is told by numpy in many words, with the loader's as the cause.
     causes = (error, error.__cause__) if isinstance(error, ImportError) else (error,)
     said = [" ".join(str(cause).lower().split()) for cause in causes]
     if not isinstance(error, RuntimeError | OSError | ImportError):
         return False
     return _PRIMITIVE in said or any(words in text for text in said for words in _SHORT)
+
+
+def _limited() -> bool:
+    """Whether this process may have so much address space and no more (`ulimit -v`)."""
+    try:
+        import resource
+    except ImportError:  # on Windows, which has no such limit
+        return False
+    return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
 
 
 class ShortageTold:
