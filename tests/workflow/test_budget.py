@@ -138,7 +138,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         duration("--budget", text)
 
 
-@pytest.mark.parametrize("name", ["darts", "dropnas", "p-darts", "pc-darts", "shapley"])
+@pytest.mark.parametrize("name", ["darts", "darts-pt", "dropnas", "p-darts", "pc-darts", "shapley"])
 def test_a_search_by_gradients_fills_the_budget(name: str, data: DataSet) -> None:
     """What is trained within the search is timed, too, and its warm-up stays below its epochs."""
     config = assemble(

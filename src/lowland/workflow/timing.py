@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 
@@ -62,6 +62,7 @@ class Costs:
         image: One image through the delivered network.
         corrupted: One image corrupted.
         search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
+        search_others: Of what it does beside these epochs, by names that it knows.
         finetuning: Of one candidate before its score, on one thread.
         rung_step: Of the training of a finalist, on the threads that it has; None: as `network_step`.
         reference_step: Of the training of a reference, on the threads that it has; None: as `network_step`.
@@ -77,6 +78,7 @@ class Costs:
     image: float
     corrupted: float
     search_epoch: float | None = None
+    search_others: Mapping[str, float] = field(default_factory=dict)
     finetuning: float | None = None
     rung_step: float | None = None
     reference_step: float | None = None
@@ -136,6 +138,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         image=image,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
+        search_others=searcher.other_pieces(config, data, compute, _timed) if searcher.trains else {},
         finetuning=finetuning,
         rung_step=None if rung_step is None else usual * rung_step,
         reference_step=published * (network_step if reference_step is None else reference_step) if trains else None,
@@ -187,6 +190,7 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
         found["search"] = _scoring(config, piece) + _rungs(config, data, piece)
         if piece.search_epoch is not None:
             found["search"] += lengthened(config.supernet, len(data.train)).epochs * piece.search_epoch
+            found["search"] += searcher.other_seconds(config, data, piece.search_others)
     whole = rungs.total_steps(config, data)
     if last not in ("supernet", "search"):
         found["train"] = config.retrain.top * whole * piece.network_step
