@@ -34,7 +34,8 @@ PIECE = Costs(supernet_step=0.1, network_step=0.2, candidate=0.5, image=1e-3, co
 
 @pytest.fixture(scope="module")
 def data() -> DataSet:
-    return load(assemble(TINY).data, seed=3)
+    config = assemble(TINY)
+    return load(config.data, seed=3, device=resolve(config.compute).device)
 
 
 def total(config: Config, data: DataSet) -> float:

@@ -6,8 +6,10 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +28,7 @@ from lowland.core.inference import evaluating
 from lowland.core.seeds import derive, numpy_rng
 from lowland.core.threads import available_cores, threads_of
 from lowland.data import STANDARD, DataSet, corrupt, order
+from lowland.evaluation.shift.corruptions import makers
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
@@ -122,9 +125,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     body = exact.prepare(body)
     with evaluating(body), torch.inference_mode():
         image = _timed(lambda _: body(x_NCHW)) / len(x_NCHW)
-    few = images_NCHW[:100]  # of fewer the fixed cost of a call is most
-    names = list(STANDARD)
-    corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
+    corrupted = _corrupted(images_NCHW[:100], compute)  # of fewer the fixed cost of a call is most
     candidate = finetuning = each_step = None
     if searcher.supernet or config.finetune.epochs:
         initial = supernet_training.initial(config, data)
@@ -267,6 +268,21 @@ def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -
         except (ArithmeticError, ValueError, LowlandError):  # random weights may have no finite loss
             return None
         return time.perf_counter() - began
+
+
+def _corrupted(few_NCHW: Tensor, compute: Compute) -> float:
+    """A corrupted image, by as many threads as make them."""
+    names, at_a_time = list(STANDARD), max(1, makers(compute))
+
+    def make(number: int) -> None:
+        corrupt(few_NCHW, names[number % len(names)], 3, seed=0)
+
+    with ThreadPoolExecutor(at_a_time) as threads:
+        beside = _timed(
+            lambda round: list(threads.map(make, range(round * at_a_time, (round + 1) * at_a_time))),
+            least=math.ceil(len(names) / at_a_time),
+        )
+    return beside / (at_a_time * len(few_NCHW))
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:
