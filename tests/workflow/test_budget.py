@@ -100,9 +100,10 @@ def test_finalists_are_timed_by_a_usual_design_and_a_busy_one(data: DataSet, mon
     step, factor = design_steps.rung_steps(config, data, compute, usual, lambda work: [work(0), next(taken)][1])
     assert (step, factor) == (1.25, 1.25)
     monkeypatch.setattr(timing, "rung_steps", lambda *_: (7.0, 3.0))
+    monkeypatch.setattr(timing, "_judging", lambda *_: 2.0)
     monkeypatch.setattr(timing, "_timed", lambda work, least=1: [work(0), 1.0][1])
     found = costs(config, data, compute)
-    assert (found.rung_step, found.network_step) == (7.0, 3.0)
+    assert (found.rung_step, found.network_step, found.rung_judging) == (7.0, 3.0, 6.0)
 
 
 def test_a_timed_step_is_that_of_the_loop(data: DataSet) -> None:

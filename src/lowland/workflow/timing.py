@@ -147,7 +147,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         finetuning=finetuning,
         rung_step=None if rung_step is None else usual * rung_step,
         reference_step=published * (network_step if reference_step is None else reference_step) if trains else None,
-        rung_judging=rung_judging,
+        rung_judging=None if rung_judging is None else busier * rung_judging,
         rung_processes=_processes(config, compute, rung_threads),
         reference_processes=_processes(config, compute, reference_threads),
         scoring_processes=processes(config, compute),
