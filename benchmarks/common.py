@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import math
+import os
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,9 +40,16 @@ def cifar10_npz(folder: Path, train: int, test: int | None = None) -> Path:
         for split, count in (("train", train), ("test", test)):
             images, labels = module.sheets(SHARED / "images" / "cifar10.zip", split)
             arrays |= {f"x_{split}": images[:count], f"y_{split}": labels[:count].astype(np.int64)}
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)
+        save_arrays(path, arrays)
     return path
+
+
+def save_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Write an .npz file in one step, so that benchmarks side by side never read a half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{os.getpid()}-{path.name}")
+    np.savez(half, **arrays)
+    half.replace(path)
 
 
 def interval(values: list[float], level: float = 0.95) -> dict[str, float]:

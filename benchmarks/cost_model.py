@@ -177,7 +177,9 @@ def modelled(name: str, of: argparse.Namespace) -> dict[str, Any]:
 
 def vars_of(piece: Costs) -> dict[str, float | None]:
     """Pieces with four digits."""
-    values = {name: getattr(piece, name) for name in piece.__dataclass_fields__ if "processes" not in name}
+    left_out = ("processes", "others")  # a count, and what one-shot searches have none of
+    names = [name for name in piece.__dataclass_fields__ if not name.endswith(left_out)]
+    values = {name: getattr(piece, name) for name in names}
     return {name: None if value is None else float(f"{value:.4g}") for name, value in values.items()}
 
 

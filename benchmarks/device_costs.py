@@ -114,7 +114,7 @@ def default_run(device: str, small: bool) -> dict[str, Any]:
             "images judged": effort.images * config.retrain.top,
             "images corrupted": effort.corrupted,
         },
-        "pieces": {name: value for name, value in asdict(piece).items() if value is not None},
+        "pieces": {name: value for name, value in asdict(piece).items() if value not in (None, {})},
         "stages": dict(planned.seconds),
         "seconds": sum(planned.seconds.values()),
         "peak_gb": round(torch.cuda.max_memory_allocated(compute.device) / 2**30, 2)

@@ -28,7 +28,7 @@ from lowland.workflow.searchers.gradient import trial
 
 SEARCHES = (
     *("spos", "darts", "genas", "random", "default", "rlnas", "genas-angle", "pc-darts", "sdarts-rs", "sdarts-adv"),
-    *("a2m", "darts-2nd", "regularized-evolution", "flatnas"),
+    *("a2m", "darts-2nd", "regularized-evolution", "flatnas", "darts-pt"),
 )
 """In the order in which they are made."""
 

@@ -23,9 +23,9 @@ from typing import Any
 
 import numpy as np
 
-from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save
+from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save, save_arrays
 from lowland.core.config import ComputeConfig
-from lowland.core.device import resolve
+from lowland.core.device import environment, resolve
 from lowland.core.settings import count, merge
 from lowland.data import load
 from lowland.store.run import Run
@@ -82,6 +82,7 @@ def cell(data: str, params: str, seed: int, arguments: argparse.Namespace) -> No
         "same_norm": rows.pop(same_norm),
         "references": rows,
         "seconds": seconds(winner),
+        "environment": environment(resolve(ComputeConfig())),
     }
     if not arguments.no_random:
         others = merge(settings, random_search(winner, settings, arguments.random_designs))
@@ -132,8 +133,7 @@ def imagenette(folder: Path) -> Path:
         for ours, theirs in (("train", "train"), ("test", "val")):
             images, labels = module.sheets(SHARED / "images" / "imagenette64.zip", theirs, 64)
             arrays |= {f"x_{ours}": images, f"y_{ours}": labels.astype(np.int64)}
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)
+        save_arrays(path, arrays)
     return path
 
 

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import flatnas_matrix
 import genas_tables
-from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save
+from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save, save_arrays
 from lowland.core.config import Config
 from lowland.store.manifest import MANIFEST
 from lowland.workflow import pipeline
@@ -83,6 +83,5 @@ def imagenette(folder: Path, train: int, test: int, size: int = 64) -> Path:
             chosen = np.random.default_rng(0).permutation(len(labels))[:count]  # they lie in the order of classes
             own = "train" if split == "train" else "test"
             arrays |= {f"x_{own}": images[chosen], f"y_{own}": labels[chosen].astype(np.int64)}
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(path, **arrays)
+        save_arrays(path, arrays)
     return path

@@ -21,6 +21,9 @@ from whole_runs import TINY, Command, content, options
 
 FOUND = "10 classes; 320 / 80 / 359 train / search / test; test cut from the training images (20%); 8×8 grey, arrays; "
 
+ON_CPU = {"compute": {"device": "cpu"}}
+"""Threads are told of a CPU alone."""
+
 
 class Heard(Monitor):
     """Remembers the lines and how long each stage is."""
@@ -38,7 +41,7 @@ class Heard(Monitor):
 
 def test_the_first_two_lines_say_what_was_found_and_what_is_planned(tmp_path: Path) -> None:
     heard = Heard()
-    pipeline.run(assemble(TINY), tmp_path / "run", monitor=heard, last="train")
+    pipeline.run(assemble(TINY, ON_CPU), tmp_path / "run", monitor=heard, last="train")
     found, planned = heard.lines
     assert found.startswith(FOUND)
     steps = f"steps: {heard.totals['supernet']} supernet, {heard.totals['train']} retraining; "
@@ -55,7 +58,7 @@ def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: py
     piece = Costs(supernet_step=6.0, network_step=1.0, candidate=2.0, image=1e-3, corrupted=1e-2)
     monkeypatch.setattr(pipeline, "costs", lambda config, data, compute: piece)
     heard = Heard()
-    settings = {"compute": {"threads": None}, "supernet": {"epochs": 1}}
+    settings = {"compute": {"device": "cpu", "threads": None}, "supernet": {"epochs": 1}}
     pipeline.run(assemble(merge(TINY, settings)), tmp_path / "run", monitor=heard, last="supernet")
     assert "steps: 10 supernet; 1 thread; " in heard.lines[1]
     assert heard.lines[1].endswith("; about 1 min (supernet 1 min)")
@@ -104,7 +107,7 @@ def test_a_dry_run_says_both_lines_and_settings_that_make_the_same_run(
     tmp_path: Path, lowland: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    said = lowland("run", *options("--dry-run"))
+    said = lowland("run", *options("--dry-run"), "--device", "cpu")
     assert said.code == 0, said.err
     assert list(tmp_path.iterdir()) == []
     first, second, *rest = said.out.splitlines()

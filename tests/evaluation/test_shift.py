@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,9 +15,12 @@ from torch import nn
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError, DataError
 from lowland.data import STANDARD, CorruptedImages, MemorySplit, corrupt
+from lowland.data.corruptions.images import Generated
+from lowland.evaluation.shift import corruptions as shift
 from lowland.evaluation.shift.corruptions import ALEXNET_ERROR, alexnet_normalised, corruption_accuracy
 
 CPU = Compute(device=torch.device("cpu"), channels_last=False)
+GPU = Compute(device=torch.device("cuda"))
 NAMES = ["gaussian_noise", "contrast"]
 
 
@@ -55,7 +62,8 @@ class Corrupted(CorruptedImages):
 def evaluate(split: MemorySplit, **given: object) -> dict[str, dict[str, object]]:
     options: dict[str, object] = {"names": NAMES, "severities": [1, 5], "batch_size": 10} | given
     models = {"good": Brightness(0.0), "worse": Brightness(0.15)}
-    return corruption_accuracy(models, Corrupted(split), scaled, CPU, **options)  # type: ignore[arg-type]
+    corrupted = options.pop("corrupted", Corrupted(split))
+    return corruption_accuracy(models, corrupted, scaled, CPU, **options)  # type: ignore[arg-type]
 
 
 def test_equals_a_direct_count_on_all_images_at_once(split: MemorySplit) -> None:
@@ -89,6 +97,27 @@ def test_does_not_depend_on_the_batch_size_and_counts_progress(split: MemorySpli
     seen: list[tuple[int, int]] = []
     assert evaluate(split) == evaluate(split, batch_size=7, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(done, 24) for done in range(1, 25)]
+
+
+def test_beside_a_gpu_threads_make_the_same_images_ahead(split: MemorySplit, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [shift.makers(replace(CPU, threads=16)), shift.makers(replace(GPU, threads=1))] == [0, 1]
+    assert shift.makers(replace(GPU, threads=16)) == shift.MOST_MAKERS
+    data = SimpleNamespace(
+        name="shades", test=split, unresized_test=None, image_size=16, fit="squash", fingerprint="", content=""
+    )
+    expected = evaluate(split, corrupted=Generated(data, 3))  # type: ignore[arg-type]
+    assert expected == evaluate(split)
+    seen: set[str] = set()
+
+    class Watched(Generated):
+        def images(self, name: str, severity: int, start: int, stop: int) -> torch.Tensor:
+            seen.add(threading.current_thread().name)
+            time.sleep(0.01)
+            return super().images(name, severity, start, stop)
+
+    monkeypatch.setattr(shift, "makers", lambda compute: 3)
+    assert evaluate(split, corrupted=Watched(data, 3), batch_size=5) == expected  # type: ignore[arg-type]
+    assert len(seen) > 1
 
 
 def test_the_limit_takes_the_first_images(split: MemorySplit) -> None:

@@ -43,3 +43,23 @@ def test_without_a_validation_loss_there_is_no_figure_of_it() -> None:
     found = drawn(Relaxed.of(kept([{"cell": 1}], loss=None)))
     assert found.losses == ""
     assert "skip connections by epoch" in found.skips
+
+
+def test_what_was_decided_edge_by_edge_is_a_table() -> None:
+    without = {"skip_connect": {"accuracy": 0.9, "loss": 0.3}, "nor_conv_3x3": {"accuracy": 0.25, "loss": None}}
+    nodes = {
+        "2": {"accuracy": 0.5, "loss": 1.0},
+        "3": {"accuracy": 0.4, "loss": 1.0},
+        "4": {"accuracy": 0.9, "loss": 0.2},
+    }
+    decisions = [
+        {"kind": "cell", "edge": 4, "kept": "nor_conv_3x3", "without": without},
+        {"kind": "normal", "node": 1, "kept": [2, 3], "without": nodes},
+    ]
+    facts = Relaxed.of(kept([{"cell": 1}]) | {"decisions": decisions})
+    page = render(replace(make_facts(), search=None, relaxed=facts))
+    assert "cell, edge 4" in page
+    assert "nor_conv_3x3 25.0, skip_connect 90.0" in page, "the dearest comes first"
+    assert "edges 2 and 3" in page
+    assert "edge 3 40.0, edge 2 50.0, edge 4 90.0" in page
+    assert "the accuracy without it" not in render(replace(make_facts(), relaxed=Relaxed.of(kept([{"cell": 1}]))))

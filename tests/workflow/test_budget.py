@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import Tensor
 
+from lowland import spaces
 from lowland.core.config import Config
 from lowland.core.device import resolve
 from lowland.core.errors import BudgetError, ConfigError
+from lowland.core.seeds import numpy_rng
 from lowland.core.settings import duration
 from lowland.data import DataSet, load
+from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
-from lowland.workflow import pipeline, searchers, timing
+from lowland.workflow import design_steps, pipeline, searchers, timing
 from lowland.workflow.budget import scaled, within
 from lowland.workflow.network_size import network_shape
+from lowland.workflow.plan import plan
 from lowland.workflow.presets import assemble
 from lowland.workflow.rungs import rungs
 from lowland.workflow.timing import Costs, costs, seconds
@@ -28,7 +34,8 @@ PIECE = Costs(supernet_step=0.1, network_step=0.2, candidate=0.5, image=1e-3, co
 
 @pytest.fixture(scope="module")
 def data() -> DataSet:
-    return load(assemble(TINY).data, seed=3)
+    config = assemble(TINY)
+    return load(config.data, seed=3, device=resolve(config.compute).device)
 
 
 def total(config: Config, data: DataSet) -> float:
@@ -63,6 +70,62 @@ def test_references_train_beside_what_is_judged_and_are_judged_after(data: DataS
         after = (trainings + 1) * (len(data.test) + corrupted) * 1e-3 + corrupted * 1e-3
         longest = 72 * 0.3 if trainings == 1 else (trainings * 72 * 0.3 + before) / 2
         assert seconds(config, data, piece, "report")["evaluate"] == pytest.approx(longest + after / 2)
+
+
+@pytest.mark.parametrize("top", [1, 3])
+def test_rungs_are_of_the_search_and_what_goes_on_from_them_is_of_the_training(top: int, data: DataSet) -> None:
+    config = assemble(TINY, {"search": {"finalists": 4, "halving": 2, "workers": 1}, "retrain": {"top": top}})
+    first, last = rungs(config, data, 4)
+    every = 4 * first.steps + 2 * (last.steps - first.steps)
+    scoring = seconds(assemble(TINY, {"search": {"workers": 1}}), data, PIECE, "search")["search"]
+    piece = replace(PIECE, rung_step=0.4)
+    # A search that ends there has trained the winner as far as all others.
+    assert seconds(config, data, piece, "search")["search"] == pytest.approx(scoring + 0.4 * every)
+    begun = last.steps if top == 1 else 2 * last.steps + first.steps
+    assert seconds(config, data, piece, "train")["train"] == pytest.approx((top * 72 - begun) * 0.2)
+    said = {end: str(plan(config, data, resolve(config.compute), end)) for end in ("search", "train")}
+    assert f"{every} to choose of 4 designs" in said["search"]
+    assert f"{every - begun} to choose of 4 designs" in said["train"]
+
+
+def test_finalists_are_timed_by_a_usual_design_and_a_busy_one(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = assemble(TINY, {"search": {"finalists": 4}, "network": {"channels": "fit"}})
+    compute = resolve(config.compute)
+    space, usual = spaces.get(config.space), timing.typical(config)
+    busy = design_steps.busiest(config, data, 1)
+    shape = network_shape(config, data, usual, 1)
+    others = [space.sample(numpy_rng(seed)) for seed in range(20)]
+    assert sum(space.cost(each, shape).macs > space.cost(busy, shape).macs for each in others) <= 2
+    taken = iter([1.0, 1.5])
+    step, factor = design_steps.rung_steps(config, data, compute, usual, lambda work: [work(0), next(taken)][1])
+    assert (step, factor) == (1.25, 1.25)
+    monkeypatch.setattr(timing, "rung_steps", lambda *_: (7.0, 3.0))
+    monkeypatch.setattr(timing, "_judging", lambda *_: 2.0)
+    monkeypatch.setattr(timing, "_timed", lambda work, least=1: [work(0), 1.0][1])
+    found = costs(config, data, compute)
+    assert (found.rung_step, found.network_step, found.rung_judging) == (7.0, 3.0, 6.0)
+
+
+def test_a_timed_step_is_that_of_the_loop(data: DataSet) -> None:
+    """Its images are augmented, and averaged weights are kept; a training of few steps is begun anew."""
+    config = assemble(TINY, {"retrain": {"epochs": 1, "batch_size": 200}})
+    compute, genotype = resolve(config.compute), timing.typical(config)
+    shape = network_shape(config, data, genotype)
+    body = compute.prepare(network_training.build(genotype, shape, config.retrain, 0))
+    job = replace(network_training.job(genotype, body, config.retrain, data, compute, 0), ema=0.9)
+    seen: list[Tensor] = []
+
+    def loss(model: Any, x_NCHW: Tensor, labels: Tensor, step: int) -> Any:
+        seen.append(x_NCHW)
+        return job.loss(model, x_NCHW, labels, step)
+
+    step = design_steps.loop_step(replace(job, loss=loss), compute)
+    for number in range(4):
+        step(number)
+    per_epoch = job.steps_per_epoch()
+    assert per_epoch < 4
+    for number in range(4):
+        assert torch.equal(seen[number], compute.place(job.inputs().batch(number % per_epoch)[0]))
 
 
 def test_judging_at_rungs_counts(data: DataSet) -> None:
@@ -138,7 +201,7 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         duration("--budget", text)
 
 
-@pytest.mark.parametrize("name", ["darts", "dropnas", "p-darts", "pc-darts", "shapley"])
+@pytest.mark.parametrize("name", ["darts", "darts-pt", "dropnas", "p-darts", "pc-darts", "shapley"])
 def test_a_search_by_gradients_fills_the_budget(name: str, data: DataSet) -> None:
     """What is trained within the search is timed, too, and its warm-up stays below its epochs."""
     config = assemble(

@@ -13,7 +13,7 @@ from lowland.core.errors import BudgetError, ConfigError, InterruptedRun, RunErr
 from lowland.core.monitor import Monitor
 from lowland.core.registry import SEARCHERS, STRATEGIES
 from lowland.spaces import get
-from lowland.workflow import pipeline
+from lowland.workflow import budget, pipeline, timing
 from lowland.workflow import searchers as searching
 from lowland.workflow.search_comparison.comparison import compare_searches
 from lowland.workflow.search_comparison.configurations import NAMED, configuration
@@ -127,6 +127,30 @@ def test_a_search_that_cannot_be_done_in_time_is_told_of_before_any_begins(
     fault = lowland("compare", *asked, "--out", tmp_path / "out").fault
     assert "search random: budget=1 min 00 s is too short" in fault
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_timed_for_the_check_is_handed_to_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[tuple[str, int, bool]] = []
+    costs = pipeline.costs
+
+    def counted(config: Config, *others: Any) -> Any:
+        timed.append((config.search.strategy, config.seed, (tmp_path / "out").exists()))
+        return costs(config, *others)
+
+    monkeypatch.setattr(pipeline, "costs", counted)
+    monkeypatch.setattr(timing, "PIECE_SECONDS", 0.0)
+    monkeypatch.setattr(budget, "LONGEST", 1.0)
+    layers = [SMALL, {"budget": 3600.0}]
+    request = SearchesRequest(searchers=("spos", "regularized-evolution"), seeds=2, truth=table(tmp_path / "truth.csv"))
+    compare_searches(request, tmp_path / "out", layers)
+    # Both before anything is written; then the runs of the second seed and the judge's, and not those of the first.
+    seed = settings(configuration("spos"), layers).seed
+    asked = ["evolution", "regularized-evolution"]
+    assert timed[:2] == [(name, seed, False) for name in asked]
+    assert timed[2:4] == [(name, seed + 1, True) for name in asked]
+    assert all(known != seed for _, known, _ in timed[4:])
 
 
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:

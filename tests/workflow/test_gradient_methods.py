@@ -99,6 +99,8 @@ def test_published_recipes() -> None:
         ({"search": {"searcher": "dropnas", "options": {"dropnas": {"order": "second"}}}}, "of its own; leave it out"),
         ({"search": {"searcher": "shapley", "options": {"shapley": {"flat_rho": 0.1}}}}, "this one has none"),
         ({"search": {"searcher": "p-darts", "options": {"p-darts": {"operations": [3, 5, 8]}}}}, "must not grow"),
+        ({"search": {"searcher": "darts-pt", "options": {"darts-pt": {"stop": "eigenvalue"}}}}, "with the weights of"),
+        ({"search": {"searcher": "darts-pt"}, "space": "mobilenetv3-small"}, "cannot be relaxed"),
         ({"retrain": {"inherit": True}}, "retrain.inherit needs a supernet, but search.searcher=darts trains none"),
     ],
 )

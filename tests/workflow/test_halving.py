@@ -19,7 +19,17 @@ from lowland.workflow.designs import Design
 from lowland.workflow.halving import Halving
 from lowland.workflow.network_size import check_limits
 from lowland.workflow.presets import assemble
-from lowland.workflow.rungs import Continued, Rung, extra_steps, regrouped, require, rungs, total_steps
+from lowland.workflow.rungs import (
+    Continued,
+    Rung,
+    all_steps,
+    begun_steps,
+    extra_steps,
+    regrouped,
+    require,
+    rungs,
+    total_steps,
+)
 from lowland.workflow.session import Session
 from lowland.workflow.trial import trial
 from whole_runs import TINY, copied
@@ -231,7 +241,11 @@ def test_the_rungs_take_about_as_long_as_they_say() -> None:
     config = assemble({"search": {"finalists": 9, "finalist_epochs": 1.25, "halving": 3}, "retrain": {"epochs": 15}})
     data = load(config.data, seed=0)
     assert rungs(config, data, 9) == [Rung(steps=98, designs=9), Rung(steps=294, designs=3)]
-    assert extra_steps(config, data, 9) == 9 * 98 + 3 * (294 - 98) - 294
+    every = 9 * 98 + 3 * (294 - 98)
+    assert extra_steps(config, data, 9) == every - 294
+    assert all_steps(config, data, 9) == extra_steps(config, data, 9, 0) == every
+    assert begun_steps(config, data, 9, 1) == 294
+    assert begun_steps(config, data, 9, 5) == 3 * 294 + 2 * 98, "those beaten at the first rung go on from there"
     assert total_steps(config, data) == 15 * 78
 
 

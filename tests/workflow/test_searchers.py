@@ -143,6 +143,14 @@ class TestShapley(RelaxedSuite):
 
 
 @pytest.mark.slow
+class TestDartsPT(RelaxedSuite):
+    name = "darts-pt"
+    settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {
+        "search": {"options": {"darts-pt": {"tune_epochs": 1, "images": 40}}}
+    }
+
+
+@pytest.mark.slow
 class TestPDarts(RelaxedSuite):
     name = "p-darts"
     settings: ClassVar[dict[str, Any]] = RelaxedSuite.settings | {

@@ -115,13 +115,13 @@ def _fetch(split: Split, indices: Tensor) -> Batch:
 
 
 def _ahead(split: Split, parts: Iterable[Tensor]) -> Iterator[Batch]:
-    """The batches in order, read by a background thread that ends when the caller stops iterating."""
-    reader = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+    """The batches in order, read by background threads that end when the caller stops iterating."""
+    reader = ThreadPoolExecutor(max_workers=split.readers, thread_name_prefix="batches")
     try:
         coming: deque[Future[Batch]] = deque()
         for part in parts:
             coming.append(reader.submit(_fetch, split, part))
-            if len(coming) > AHEAD:
+            if len(coming) > max(AHEAD, split.readers):
                 yield coming.popleft().result()
         while coming:
             yield coming.popleft().result()

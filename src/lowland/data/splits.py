@@ -23,10 +23,12 @@ class Split(ABC):
     Attributes:
         labels_N: Class index of each image, int64 (N,), on the split's device.
         streamed: Whether `images` reads and decodes files, so that it is worth calling ahead of need.
+        readers: Threads that call `images` ahead of need at a time, where that is worth it.
     """
 
     labels_N: Tensor
     streamed: bool = False
+    readers: int = 1
 
     def __len__(self) -> int:
         return len(self.labels_N)

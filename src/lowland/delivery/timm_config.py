@@ -80,7 +80,8 @@ def config(
         fit: How oblong images become square.
 
     Returns:
-        JSON-like values as `timm.create_model("local-dir:…")` reads them (timm 1.0.16 or later).
+        JSON-like values as `timm.create_model("local-dir:…")` reads them (timm 1.0.17 or later; 1.0.31 where it is
+        asked for another number of channels than these weights').
     """
     body = bare(genotype, shape)
     return {

@@ -123,12 +123,47 @@ class RelaxedEpoch:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """What a search that judges its supernet without operations or edges kept (DARTS-PT).
+
+    Attributes:
+        place: Kind of cell, and the edge or the node, in words.
+        kept: The operation, or the edges.
+        without: Accuracy of the supernet in [0, 1] without each, the dearest first.
+    """
+
+    place: str
+    kept: str
+    without: tuple[tuple[str, float], ...]
+
+    @classmethod
+    def of(cls, made: Mapping[str, Any]) -> Decision:
+        """Read what the search kept."""
+        of_edge = "edge" in made
+        names = {name: name if of_edge else f"edge {name}" for name in made["without"]}
+        found = [(names[name], each["accuracy"]) for name, each in made["without"].items()]
+        return cls(
+            place=f"{made['kind']}, " + (f"edge {made['edge']}" if of_edge else f"node {made['node']}"),
+            kept=made["kept"] if of_edge else "edges " + " and ".join(map(str, made["kept"])),
+            without=tuple(sorted(found, key=lambda each: each[1])),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Relaxed:
-    """A gradient search: its epochs, the one whose genotype it found (None: none), and the operations of a cell."""
+    """A gradient search.
+
+    Attributes:
+        epochs: Its epochs.
+        chosen: The one whose genotype it found, from 1; None: none.
+        operations: Of a cell.
+        decisions: In their order, of a search that decides edge by edge.
+    """
 
     epochs: tuple[RelaxedEpoch, ...]
     chosen: int | None
     operations: int
+    decisions: tuple[Decision, ...] = ()
 
     @classmethod
     def of(cls, result: Mapping[str, Any]) -> Relaxed:
@@ -146,6 +181,7 @@ class Relaxed:
             ),
             chosen=None if chosen is None else chosen + 1,
             operations=result["operations"],
+            decisions=tuple(map(Decision.of, result.get("decisions", ()))),
         )
 
 

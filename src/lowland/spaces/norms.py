@@ -49,10 +49,15 @@ class InstanceBatchNorm2d(nn.Module):
                 "instance-batch norm meets maps of a single pixel; enlarge the images with data.image_size, or set "
                 "network.norm to batch"
             )
-        first_NCHW, rest_NCHW = torch.split(x_NCHW, self.split, dim=1)
-        # Contiguous, since both norms are several times as slow on a slice of channels; and in the order of memory in
-        # which it came, since every convolution behind would bring it into that order for itself.
-        y_NCHW = torch.cat([self.instance(first_NCHW.contiguous()), self.batch(rest_NCHW.contiguous())], dim=1)
+        first_NCHW, rest_NCHW = torch.split(x_NCHW.contiguous(), self.split, dim=1)
+        # Contiguous, since both norms are several times as slow on a slice of channels, and so are their gradients; and
+        # in the order of memory in which it came, since every convolution behind would bring it into that order.
+        first_NCHW, rest_NCHW = self.instance(first_NCHW.contiguous()), self.batch(rest_NCHW.contiguous())
+        if self.training:
+            for part_NCHW in (first_NCHW, rest_NCHW):
+                if part_NCHW.requires_grad:
+                    part_NCHW.register_hook(Tensor.contiguous)
+        y_NCHW = torch.cat([first_NCHW, rest_NCHW], dim=1)
         channels_last = x_NCHW.is_contiguous(memory_format=torch.channels_last)
         return y_NCHW.contiguous(memory_format=torch.channels_last) if channels_last else y_NCHW
 

@@ -172,7 +172,7 @@ def fit(
     model, recipe = job.model, job.recipe
     _check_shares(job, world)
     stepper = Stepper(model, recipe, job.compute, world)
-    averaged = _averaged(model, job.ema) if job.ema else None
+    averaged = averaged_model(model, job.ema) if job.ema else None
     patience = Patience(job.patience) if job.patience and job.held_out is not None else None
     state = _State(job, stepper, averaged, patience)
     history = state.load(checkpoints)
@@ -248,7 +248,8 @@ def _check_shares(job: Job, world: World) -> None:
         )
 
 
-def _averaged(model: nn.Module, decay: float) -> AveragedModel:
+def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
+    """A copy of the model whose weights and statistics follow its own with that decay."""
     rule = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
     return AveragedModel(model, multi_avg_fn=rule, use_buffers=True)
 

@@ -35,6 +35,9 @@ from lowland.workflow.stages.table import STAGES, Stage
 from lowland.workflow.threads import choose_threads, rates, with_threads
 from lowland.workflow.timing import Costs, costs
 
+Prepared = tuple[Config, Costs | None, Mapping[int, float]]
+"""What `prepared` gives."""
+
 
 @settings_kept()
 def run(
@@ -44,6 +47,7 @@ def run(
     monitor: Monitor | None = None,
     last: str = "report",
     arrays: Arrays | None = None,
+    ready: Prepared | None = None,
 ) -> RunResult:
     """Start a run and carry it to stage `last`.
 
@@ -53,6 +57,8 @@ def run(
         monitor: Hears how it goes.
         last: supernet, search, train, evaluate or report.
         arrays: The data, where it was given in memory; the run directory then keeps it as data.npz.
+        ready: What `prepared` gave for these settings and this stage, where the caller has asked it already; None: it
+            is asked now.
 
     Returns:
         What the run has made so far, and where.
@@ -73,7 +79,7 @@ def run(
             config = config.model_copy(update={"data": config.data.model_copy(update={"name": str(folder / DATA)})})
         data = check(config, arrays)
         begun_with = beginning.lines(config, data)
-        config, piece, times = prepared(config, data, last, world)
+        config, piece, times = ready or prepared(config, data, last, world)
         folder = folder or new_run_folder(config, data.name)
         for line in (describe(data), *begun_with):
             logged.say(line)
@@ -204,9 +210,7 @@ def _continued(
         return result
 
 
-def prepared(
-    config: Config, data: DataSet, last: str, world: World
-) -> tuple[Config, Costs | None, Mapping[int, float]]:
+def prepared(config: Config, data: DataSet, last: str, world: World) -> Prepared:
     """What a new run leaves to this machine: the number of threads, and with a budget the length of its trainings.
 
     Returns:

@@ -77,7 +77,7 @@ class Rungs:
 
     Attributes:
         designs: So many begin.
-        steps: Of all together, beyond the one training that goes on.
+        steps: Of all together, beyond the trainings that go on.
     """
 
     designs: int
@@ -157,7 +157,8 @@ def plan(
         planned = searcher.planned(config, data)
         trainings += [_lengthened(name, recipe, seen, 1, "supernet") for name, recipe, seen in planned]
     if last != "supernet" and config.search.finalists:
-        extra = rungs.extra_steps(config, data, config.search.finalists)
+        going_on = 0 if last == "search" else config.retrain.top
+        extra = rungs.extra_steps(config, data, config.search.finalists, going_on)
         trainings.append(Rungs(designs=config.search.finalists, steps=extra))
     if last not in ("supernet", "search"):
         seen = all_images if config.retrain.include_search_split else images

@@ -104,13 +104,26 @@ def total_steps(config: Config, data: DataSet) -> int:
     return network_training.total_steps(config.retrain, data)
 
 
-def extra_steps(config: Config, data: DataSet, designs: int) -> int:
-    """Training steps that the rungs take beyond the one retraining that goes on from them."""
+def all_steps(config: Config, data: DataSet, designs: int) -> int:
+    """Training steps of all designs at the rungs."""
     done, total = 0, 0
     for rung in rungs(config, data, designs):
         total += rung.designs * (rung.steps - done)
         done = rung.steps
-    return total - done
+    return total
+
+
+def begun_steps(config: Config, data: DataSet, designs: int, networks: int) -> int:
+    """Of these the steps of so many designs, the best, whose retrainings go on from there."""
+    reached: list[int] = []
+    for rung in reversed(rungs(config, data, designs)):
+        reached += [rung.steps] * (rung.designs - len(reached))
+    return sum(reached[:networks])
+
+
+def extra_steps(config: Config, data: DataSet, designs: int, networks: int = 1) -> int:
+    """Training steps that the rungs take beyond the retrainings that go on from them."""
+    return all_steps(config, data, designs) - begun_steps(config, data, designs, networks)
 
 
 def task_threads(config: Config, compute: Compute) -> int:

@@ -56,6 +56,12 @@ _FEWER = [5, 3, 2]  # operations of NAS-Bench-201 in each stage of P-DARTS, whic
 
 OWN: Mapping[str, Mapping[tuple[str, str], Values]] = {
     "darts": {},
+    "darts-pt": {
+        # A round of the DARTS space judges 14 supernets.
+        ("quick", "nasbench201"): {"supernet": {"epochs": 20}} | _own("darts-pt", tune_epochs=2),
+        ("quick", "darts"): {"supernet": {"epochs": 6}} | _own("darts-pt", tune_epochs=1, images=250),
+        ("paper", "nasbench201"): {"supernet": {"epochs": 100}},
+    },
     "sdarts-rs": {},
     "sdarts-adv": {
         # Nine passes of the training batch in each step.

@@ -6,10 +6,12 @@ image passed forward, one image corrupted. A plan multiplies them by their numbe
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import product
 
@@ -26,6 +28,7 @@ from lowland.core.inference import evaluating
 from lowland.core.seeds import derive, numpy_rng
 from lowland.core.threads import available_cores, threads_of
 from lowland.data import STANDARD, DataSet, corrupt, order
+from lowland.evaluation.shift.corruptions import makers
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
 from lowland.search.strategies import strategy as strategies
@@ -40,6 +43,7 @@ from lowland.training.optimization import lengthened, steps_per_epoch
 from lowland.training.parallel import World
 from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
+from lowland.workflow.design_steps import loop_step, rung_steps
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.placed import placed
 from lowland.workflow.room import processes
@@ -58,10 +62,12 @@ class Costs:
     Attributes:
         supernet_step: Of the supernet's training.
         network_step: Of the delivered network's training; where several sizes begin it, their mean by arithmetic.
+            Where finalists begin, the mean of a typical one and a busy one.
         candidate: One score, on one thread.
         image: One image through the delivered network.
         corrupted: One image corrupted.
         search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
+        search_others: Of what it does beside these epochs, by names that it knows.
         finetuning: Of one candidate before its score, on one thread.
         rung_step: Of the training of a finalist, on the threads that it has; None: as `network_step`.
         reference_step: Of the training of a reference, on the threads that it has; None: as `network_step`.
@@ -77,6 +83,7 @@ class Costs:
     image: float
     corrupted: float
     search_epoch: float | None = None
+    search_others: Mapping[str, float] = field(default_factory=dict)
     finetuning: float | None = None
     rung_step: float | None = None
     reference_step: float | None = None
@@ -96,17 +103,19 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     usual = arithmetic(config, data, genotype, shape)
     cost = partial(spaces.get(config.space).cost, genotype)
     published = cost(replace(shape, **AS_PUBLISHED)).macs / cost(shape).macs
-    network_step = _timed(step_of(job, compute))
+    network_step = _timed(loop_step(job, compute))
     steps: dict[int, float | None] = {compute.threads: None}
 
     def with_threads(threads: int) -> float | None:
         if threads not in steps:
             with threads_of(threads):
-                steps[threads] = _timed(step_of(job, compute))
+                steps[threads] = _timed(loop_step(job, compute))
         return steps[threads]
 
     rung_threads, reference_threads = rungs.task_threads(config, compute), rungs.reference_threads(config, compute)
-    rung_step = with_threads(rung_threads) if config.search.finalists else None
+    rung_step, busier = None, 1.0  # nothing is known of a network that no rung has chosen
+    if config.search.finalists:
+        rung_step, busier = rung_steps(config, data, compute, genotype, _timed)
     trains = any(each.effort(config, data).trainings for each in suites(config))
     reference_step = with_threads(reference_threads) if trains else None
     rung_judging = _judging(config, data, compute, Single(body, genotype, shape)) if config.search.finalists else None
@@ -116,9 +125,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     body = exact.prepare(body)
     with evaluating(body), torch.inference_mode():
         image = _timed(lambda _: body(x_NCHW)) / len(x_NCHW)
-    few = images_NCHW[:100]  # of fewer the fixed cost of a call is most
-    names = list(STANDARD)
-    corrupted = _timed(lambda number: corrupt(few, names[number % len(names)], 3, seed=0), least=len(names)) / len(few)
+    corrupted = _corrupted(images_NCHW[:100], compute)  # of fewer the fixed cost of a call is most
     candidate = finetuning = each_step = None
     if searcher.supernet or config.finetune.epochs:
         initial = supernet_training.initial(config, data)
@@ -131,15 +138,16 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
             each_step = _timed(step_of_supernet(config, data, compute, supernet))  # the last: it changes the weights
     return Costs(
         supernet_step=each_step,
-        network_step=usual * network_step,
+        network_step=usual * busier * network_step,
         candidate=candidate,
         image=image,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
+        search_others=searcher.other_pieces(config, data, compute, _timed) if searcher.trains else {},
         finetuning=finetuning,
         rung_step=None if rung_step is None else usual * rung_step,
         reference_step=published * (network_step if reference_step is None else reference_step) if trains else None,
-        rung_judging=rung_judging,
+        rung_judging=None if rung_judging is None else busier * rung_judging,
         rung_processes=_processes(config, compute, rung_threads),
         reference_processes=_processes(config, compute, reference_threads),
         scoring_processes=processes(config, compute),
@@ -187,9 +195,11 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
         found["search"] = _scoring(config, piece) + _rungs(config, data, piece)
         if piece.search_epoch is not None:
             found["search"] += lengthened(config.supernet, len(data.train)).epochs * piece.search_epoch
+            found["search"] += searcher.other_seconds(config, data, piece.search_others)
     whole = rungs.total_steps(config, data)
     if last not in ("supernet", "search"):
-        found["train"] = config.retrain.top * whole * piece.network_step
+        begun = rungs.begun_steps(config, data, config.search.finalists, config.retrain.top)
+        found["train"] = (config.retrain.top * whole - begun) * piece.network_step
     if last in ("evaluate", "report"):
         asked = [each for each in suites(config) if "supernet" not in each.requires or searcher.supernet]
         found["evaluate"] = _evaluation(config, piece, [each.effort(config, data) for each in asked], whole)
@@ -232,12 +242,12 @@ def _scoring(config: Config, piece: Costs) -> float:
 
 
 def _rungs(config: Config, data: DataSet, piece: Costs) -> float:
-    """The trainings of finalists beyond the delivered network's, which take turns where several train at a time."""
+    """The trainings of finalists, which take turns where several train at a time."""
     if not config.search.finalists:
         return 0.0
-    extra = rungs.extra_steps(config, data, config.search.finalists)
+    steps = rungs.all_steps(config, data, config.search.finalists)
     judged = sum(rung.designs for rung in rungs.rungs(config, data, config.search.finalists))
-    training = extra * (piece.rung_step or piece.network_step)
+    training = steps * (piece.rung_step or piece.network_step)
     return (training + judged * (piece.rung_judging or 0.0)) / piece.rung_processes
 
 
@@ -258,6 +268,21 @@ def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -
         except (ArithmeticError, ValueError, LowlandError):  # random weights may have no finite loss
             return None
         return time.perf_counter() - began
+
+
+def _corrupted(few_NCHW: Tensor, compute: Compute) -> float:
+    """A corrupted image, by as many threads as make them."""
+    names, at_a_time = list(STANDARD), max(1, makers(compute))
+
+    def make(number: int) -> None:
+        corrupt(few_NCHW, names[number % len(names)], 3, seed=0)
+
+    with ThreadPoolExecutor(at_a_time) as threads:
+        beside = _timed(
+            lambda round: list(threads.map(make, range(round * at_a_time, (round + 1) * at_a_time))),
+            least=math.ceil(len(names) / at_a_time),
+        )
+    return beside / (at_a_time * len(few_NCHW))
 
 
 def _timed(work: Callable[[int], object], least: int = 1) -> float:

@@ -52,8 +52,7 @@ class Generated(CorruptedImages):
     def __init__(self, data: DataSet, seed: int, *, cache: Path | None = None) -> None:
         self._split: Split = data.test if data.unresized_test is None else data.unresized_test
         self._size, self._fit, self._seed = data.image_size, data.fit, seed
-        self._place: tuple[int, int] | None = None
-        self._clean_BCHW = torch.empty(0)
+        self._clean: tuple[tuple[int, int], Tensor] | None = None
         self.labels_N = data.test.labels_N.cpu()
         key = hashlib.sha256(f"{data.fingerprint} {data.content} {seed} {REVISION}".encode()).hexdigest()[:16]
         self._cache = cache / f"{data.name}-{key}" if cache is not None else None
@@ -72,10 +71,11 @@ class Generated(CorruptedImages):
         return made_BCHW
 
     def _made(self, name: str, severity: int, start: int, stop: int) -> Tensor:
-        if self._place != (start, stop):  # every corruption of a batch is asked for before the next batch
-            self._clean_BCHW = self._split.images(torch.arange(start, stop))
-            self._place = (start, stop)
-        return resized(corrupt(self._clean_BCHW, name, severity, seed=self._seed, start=start), self._size, self._fit)
+        kept = self._clean  # once, since another thread may be here
+        if kept is None or kept[0] != (start, stop):
+            # Where images are read once, every corruption of a batch is asked for before the next batch.
+            kept = self._clean = ((start, stop), self._split.images(torch.arange(start, stop)))
+        return resized(corrupt(kept[1], name, severity, seed=self._seed, start=start), self._size, self._fit)
 
 
 def resized(x_NCHW: Tensor, size: int, how: Fit) -> Tensor:

@@ -162,7 +162,7 @@ def hits_under(
     hits_N = {key: torch.zeros(count, dtype=torch.bool) for key in models}
     seen: set[tuple[int, int]] = set()
     starts = range(0, count, batch_size)
-    under = _Under(corrupted, name, severity, count)
+    under = _Under(corrupted, name, severity, count, makers(compute))
     with evaluating(*models.values()):
         for start, (x_BCHW, labels_B) in zip(starts, batches(under, batch_size), strict=True):
             batch = [(normalise(compute.place(x_BCHW)), labels_B)]
@@ -184,12 +184,31 @@ def of_bits(bits: str) -> Tensor:
     return torch.tensor([bit == "1" for bit in bits])
 
 
-class _Under(Split):
-    """The first `count` images under one corruption and severity; those in files are decoded ahead of need."""
+MOST_MAKERS = 8
+"""Threads that make corrupted images for one GPU."""
 
-    def __init__(self, corrupted: CorruptedImages, name: str, severity: int, count: int) -> None:
+
+def makers(compute: Compute) -> int:
+    """How many threads make corrupted images ahead: on a CPU, which they would take from the networks, none."""
+    return 0 if compute.device.type == "cpu" else min(MOST_MAKERS, compute.threads)
+
+
+class _Under(Split):
+    """The first `count` images under one corruption and severity, made or decoded ahead of need where that helps.
+
+    Args:
+        corrupted: Where they come from.
+        name: The corruption.
+        severity: Its level.
+        count: How many.
+        makers: Threads that make images ahead; 0: they are made when asked for. Those in files are decoded ahead by
+            one.
+    """
+
+    def __init__(self, corrupted: CorruptedImages, name: str, severity: int, count: int, makers: int) -> None:
         self.labels_N = corrupted.labels_N[:count]
-        self.streamed = corrupted.streamed
+        self.streamed = corrupted.streamed or makers > 0
+        self.readers = 1 if corrupted.streamed else max(1, makers)
         self._images = partial(corrupted.images, name, severity)
 
     def images(self, indices: Tensor) -> Tensor:

@@ -74,7 +74,7 @@ def compare_searches(
     configs = {each.name: settings(each, layers) for each in searches}
     config, judge = configs[searches[0].name], judge_settings(layers)
     _require_one_space(configs)
-    truth = None
+    truth, ready = None, dict[str, pipeline.Prepared]()
     if request.truth is not None:
         truth = read_truth(request.truth, spaces.get(config.space), column=request.truth_column)
     for name, asked in {**configs, JUDGE: judge}.items():
@@ -82,7 +82,7 @@ def compare_searches(
             data = check(asked)
             # Before hours of other searches, and not after them. One that is there already goes on as it began.
             if name != JUDGE and asked.budget is not None and not (_path(out, name, asked) / MANIFEST).exists():
-                pipeline.prepared(asked, data, "search", join())
+                ready[name] = pipeline.prepared(asked, data, "search", join())
         except (BudgetError, ConfigError) as error:
             raise type(error)(f"search {name}: {error}") from error
     accuracies = _accuracies(request, truth, judge, out, monitor)
@@ -93,7 +93,8 @@ def compare_searches(
             for each in searches:
                 seed = configs[each.name].seed + index
                 monitor.say(f"search   {each.name}, seed {seed} ({index + 1} of {request.seeds})")
-                networks.append(_searched(each, settings(each, layers, seed), out, monitor))
+                first = ready.get(each.name) if index == 0 else None  # its run has not to be timed again
+                networks.append(_searched(each, settings(each, layers, seed), out, monitor, first))
         rows = _rows(searches, networks, judge, accuracies, out, monitor)
         document = {
             "format": FORMAT,
@@ -138,11 +139,13 @@ def _path(out: Path, name: str, config: Config) -> Path:
     return out / name / str(config.seed)
 
 
-def _searched(each: Configuration, config: Config, out: Path, monitor: Monitor) -> Network:
+def _searched(
+    each: Configuration, config: Config, out: Path, monitor: Monitor, ready: pipeline.Prepared | None
+) -> Network:
     """Carry a search to its end, unless it is there."""
     path = _path(out, each.name, config)
     if not (path / MANIFEST).exists():
-        pipeline.run(config, path, monitor=monitor, last="search")
+        pipeline.run(config, path, monitor=monitor, last="search", ready=ready)
     with Run.open(path, read_only=True) as opened:
         done = opened.stage_done("search")
     if not done:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from lowland.core.config import Config as RunConfig
@@ -72,6 +72,29 @@ class Searcher(ABC):
         """
         del config, data, compute, timed
         return None
+
+    def other_pieces(self, config: RunConfig, data: DataSet, compute: Compute, timed: Timer) -> Mapping[str, float]:
+        """Time what `search` does beside its epochs on this machine, as `epoch_seconds` does.
+
+        Returns:
+            Seconds by names that `other_seconds` knows; by default none.
+        """
+        del config, data, compute, timed
+        return {}
+
+    def other_seconds(self, config: RunConfig, data: DataSet, pieces: Mapping[str, float]) -> float:
+        """What `search` takes beside its epochs with these settings, which may be shorter or longer than those timed.
+
+        Args:
+            config: Settings of the run.
+            data: The images.
+            pieces: What `other_pieces` found; empty where nothing was timed.
+
+        Returns:
+            Seconds; by default 0.
+        """
+        del config, data, pieces
+        return 0.0
 
     def of_length(self, config: RunConfig, epochs: int) -> dict[str, Any]:
         """Settings, beside `supernet.epochs`, that follow the length of the training; by default none."""

@@ -22,9 +22,9 @@ from lowland.search.gradient.alternation import Alternation, Setting
 from lowland.search.gradient.architecture import Architecture
 from lowland.search.gradient.method import GradientConfig, Method
 from lowland.search.record import Ranked, SearchRecord
-from lowland.spaces.relaxed import Relaxation, RelaxedSupernet
+from lowland.spaces.relaxed import Mixture, Relaxation, RelaxedSupernet
 from lowland.training.inputs import Inputs
-from lowland.training.loop import Job, fit
+from lowland.training.loop import Companion, Job, fit
 from lowland.training.objective import objective
 from lowland.training.optimization import lengthened
 from lowland.training.parallel import World
@@ -51,6 +51,16 @@ class Ground(Protocol):
     @property
     def compute(self) -> Compute:
         """Where the arithmetic runs."""
+
+
+class Learnt(Companion, Protocol):
+    """What is learnt, or decided, beside the weights of a relaxed supernet."""
+
+    weights: Mixture
+    """With which the step of the weights is made."""
+
+    setting: Setting
+    """What it runs on."""
 
 
 class GradientSearcher(Method, Searcher):
@@ -148,11 +158,16 @@ class GradientSearcher(Method, Searcher):
 
     def learnt(self, session: Session) -> Alternation:
         """A relaxed supernet and its architecture parameters, trained from the last checkpoint to the end."""
+        supernet, found = self.begun(session)
+        return self.trained(session, supernet, found)
+
+    def begun(self, session: Session) -> tuple[RelaxedSupernet, Alternation]:
+        """A relaxed supernet of random weights, and what is to be learnt beside them."""
         config, data = session.config, session.data
         torch.manual_seed(derive(config.seed, self.name, "initial weights"))
         supernet = session.compute.prepare(session.space.relaxed(shape(config, data), self.partial))
         architecture = self.initial(session.space.relaxation, session.compute.device, config.seed)
-        return self.trained(session, supernet, self.beside(session, supernet, architecture))
+        return supernet, self.beside(session, supernet, architecture)
 
     def setting(self, ground: Ground, supernet: RelaxedSupernet) -> Setting:
         """What the loop of this search runs on."""
@@ -170,16 +185,20 @@ class GradientSearcher(Method, Searcher):
 
     def trained(self, session: Session, supernet: RelaxedSupernet, found: Alternation) -> Alternation:
         """Train weights and architecture parameters together."""
+        self.fit(session, self.job(session, supernet, found))
+        return found
+
+    def fit(self, session: Session, job: Job) -> None:
+        """Train from the last checkpoint to the end."""
         fit(
-            self.job(session, supernet, found),
+            job,
             checkpoints=session.run,
             checkpoint_seconds=session.config.compute.checkpoint_seconds,
             monitor=session.monitor,
             world=World(),  # a search is done by the first process alone
         )
-        return found
 
-    def job(self, ground: Ground, supernet: RelaxedSupernet, found: Alternation) -> Job:
+    def job(self, ground: Ground, supernet: RelaxedSupernet, found: Learnt) -> Job:
         """The training of the weights, and of what is learnt beside them."""
         config, data = ground.config, ground.data
         split = self.training_images(data)
