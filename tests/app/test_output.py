@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lowland.app import encoding
+from lowland.app import console, encoding
 from lowland.app.cli import app
 from lowland.app.shown import shown
 from lowland.core.registry import EXECUTORS, MEASURES, SEARCHERS, SPACES, STRATEGIES, SUITES
@@ -135,3 +135,14 @@ def test_what_lowland_itself_says_is_written_out_and_not_lost() -> None:
     for text in texts:
         lost = {character for character in text if ord(character) > 127 and not character.isalpha()}
         assert lost <= set(encoding._WRITTEN_OUT), text
+
+
+def test_a_complaint_needs_no_memory_for_colours(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def short(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(console.err, "print", short)
+    console.complain("error: memory ran short \x1b[2J")
+    assert capsys.readouterr().err == "error: memory ran short \\x1b[2J\n"

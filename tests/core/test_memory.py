@@ -56,10 +56,20 @@ def told() -> ShortageTold:
     return ShortageTold("in stage x of y")
 
 
+def test_a_library_may_tell_of_it_in_its_own_words() -> None:
+    error = RuntimeError("the graph cannot be decomposed")
+    error.__cause__ = MemoryError()
+    assert memory_short(error)
+    error.__cause__ = ValueError()
+    assert not memory_short(error)
+    assert memory_short(ImportError("Failed to register EP library with error: std::bad_alloc"))
+
+
 def test_a_lost_error_of_a_library_is_a_shortage_only_under_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     lost = SystemError("<function Legend.__init__> returned NULL without setting an exception")
     resource = pytest.importorskip("resource")
     for limit, short in ((2**40, True), (resource.RLIM_INFINITY, False)):
         monkeypatch.setattr(resource, "getrlimit", lambda _, limit=limit: (limit, limit))
         assert memory_short(lost) is short
+        assert memory_short(SystemError("error return without exception set")) is short
         assert not memory_short(SystemError("bad argument to internal function"))

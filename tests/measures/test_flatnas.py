@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowland import measures
-from lowland.core.errors import ConfigError
+from lowland.core.errors import ConfigError, NotFiniteError
 from lowland.core.seeds import numpy_rng
 from lowland.measures.noise import flatnas
 from lowland.measures.noise.flatnas import SCALE_GENOTYPES, figure_of_merit, scale
@@ -116,7 +116,7 @@ def test_genotypes_that_cannot_be_judged_are_left_out_of_k(trained: Case, monkey
         nonlocal calls
         calls += 1
         if calls in (2, 5):
-            raise ValueError("loss is not finite at σ = 0.4")
+            raise NotFiniteError("loss is not finite at σ = 0.4")
         return robustness_of(*args)
 
     monkeypatch.setattr(flatnas, "robustness_of", failing)

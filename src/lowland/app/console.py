@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -41,8 +42,11 @@ def print_json(value: Any) -> None:
 
 
 def complain(sentence: str, style: str = "") -> None:
-    """Print one sentence to the error output."""
-    err.print(literal(sentence), style=style, soft_wrap=True)
+    """Print one sentence to the error output; as plain text where there is not enough memory for more."""
+    try:
+        err.print(literal(sentence), style=style, soft_wrap=True)
+    except MemoryError:
+        sys.stderr.write(harmless(sentence) + "\n")
 
 
 def literal(line: str | Text) -> Text:

@@ -14,6 +14,7 @@ _SHORT = (
     "not enough memory",
     "out of memory",
     "alloc_failed",
+    "bad_alloc",
     "failed to map segment",
     "can't start new thread",
 )
@@ -23,7 +24,7 @@ _PRIMITIVE = "could not create a primitive"
 """All that oneDNN says where it gets no memory for its code; of an operation it does not know it says more."""
 
 
-_LOST = "without setting an exception"
+_LOST = ("without setting an exception", "without exception set")
 """What Python says where a library in C returned no result, and no reason: most often it got no memory."""
 
 
@@ -32,8 +33,10 @@ def memory_short(error: BaseException) -> bool:
     accelerator = getattr(sys.modules.get("torch"), "OutOfMemoryError", MemoryError)
     if isinstance(error, MemoryError | accelerator) or getattr(error, "errno", None) == errno.ENOMEM:
         return True
-    if isinstance(error, SystemError) and _LOST in str(error):
+    if isinstance(error, SystemError) and any(words in str(error) for words in _LOST):
         return _limited()
+    if isinstance(error, RuntimeError) and isinstance(error.__cause__, MemoryError):  # told in an exporter's own words
+        return True
     # A library of its own that cannot be loaded is told by numpy in many words, with the loader's as the cause.
     causes = (error, error.__cause__) if isinstance(error, ImportError) else (error,)
     said = [" ".join(str(cause).lower().split()) for cause in causes]
