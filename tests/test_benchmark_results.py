@@ -33,7 +33,7 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def test_committed_results_hold_no_path_of_a_machine() -> None:
-    files = sorted((BENCHMARKS / "results").glob("*.json"))
+    files = sorted((BENCHMARKS / "results").rglob("*.json"))
     assert files
     for file in files:
         found = [
