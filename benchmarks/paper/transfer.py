@@ -2,8 +2,8 @@
 
 For every seed one supernet of DARTS cells is trained on CIFAR-10; every measure searches with it; what is found is
 trained on the target with the width that fills the same MACs, judged on its test images, and its loss drawn against
-weight noise there. Small: the target is Imagenette at 64 pixels, the published one ImageNet. `--gammas` adds the sums
-of Table 8, angle + flatness at several weights.
+weight noise there. Small: the target is Imagenette at 64 pixels, the published one ImageNet; the stem is that for
+ImageNet in both. `--gammas` adds the sums of Table 8, angle + flatness at several weights.
 
     python benchmarks/paper/transfer.py
     python benchmarks/paper/transfer.py --scale published --source cifar10 --target /data/imagenet
@@ -84,7 +84,7 @@ def target_layers(arguments: argparse.Namespace, target: str, genotype: str) -> 
     }
     if arguments.scale == "published":
         return found | {"preset": "imagenet"}
-    found["network"]["cells"] = arguments.cells
+    found["network"] |= {"cells": arguments.cells, "stem": "imagenet"}  # at 64 pixels as wide as the published at 224
     return found | {
         "retrain": {"epochs": arguments.retrain_epochs, "min_steps": 0, "learning_rate": 0.025},
         "compute": {"threads": 1},

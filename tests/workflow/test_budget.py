@@ -68,8 +68,12 @@ def test_references_train_beside_what_is_judged_and_are_judged_after(data: DataS
         config = assemble(TINY, {"evaluate": {"suites": asked, "options": options}})
         before = (len(data.test) + curves + corrupted) * 1e-3 + corrupted * 1e-3
         after = (trainings + 1) * (len(data.test) + corrupted) * 1e-3 + corrupted * 1e-3
-        longest = 72 * 0.3 if trainings == 1 else (trainings * 72 * 0.3 + before) / 2
+        early = 72 * 0.2  # one trained beside the network, for as long as that took
+        longest = 72 * 0.3 - early if trainings == 1 else (trainings * 72 * 0.3 - early + before) / 2
         assert seconds(config, data, piece, "report")["evaluate"] == pytest.approx(longest + after / 2)
+        one = replace(piece, reference_processes=1)  # nothing trains beside anything
+        everything = trainings * 72 * 0.3 + before - corrupted * 1e-3 / 2 + after
+        assert seconds(config, data, one, "report")["evaluate"] == pytest.approx(everything, rel=0.01)
 
 
 @pytest.mark.parametrize("top", [1, 3])

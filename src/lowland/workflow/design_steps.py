@@ -30,6 +30,7 @@ LOOKED_AT = 60
 
 def loop_step(job: Job, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of that training as its loop does it: images read and augmented, weights averaged."""
+    # Of the same number it is the same work, though on other images: a supernet's path is that of the number.
     job.model.train()
     stepper, inputs = Stepper(job.model, job.recipe, compute, World()), job.inputs()
     averaged = averaged_model(job.model, job.ema) if job.ema else None
@@ -41,10 +42,10 @@ def loop_step(job: Job, compute: Compute) -> Callable[[int], object]:
         if found is None:  # the training is shorter than the time it is watched for
             steps = inputs.steps(0, World())
             found = next(steps)
-        place, x_NCHW, labels_N = found
+        _, x_NCHW, labels_N = found
         x_NCHW = compute.place(x_NCHW)
         with compute.training():
-            loss = partial(job.loss, job.model, x_NCHW, labels_N, place)
+            loss = partial(job.loss, job.model, x_NCHW, labels_N, number % job.total_steps())
             stepper.step(loss, 0.0, derive(job.seed, job.name, "step", number))
         if averaged is not None:
             averaged.update_parameters(job.model)

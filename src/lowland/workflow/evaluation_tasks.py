@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lowland.core.registry import outside_modules
 from lowland.data import CorruptedImages
@@ -47,11 +47,19 @@ def work_of(materials: Materials) -> EvaluationWork:
 
 
 @contextmanager
-def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
+def evaluation_pool(
+    session: Session, *, busy: bool = False, training_seconds: float | None = None
+) -> Iterator[EvaluationPool | None]:
     """Within the block, references may train and networks be judged beside one another.
 
     Each task has `rungs.reference_threads` CPU threads, however many there are at a time, so that figures do not depend
     on that.
+
+    Args:
+        session: The run.
+        busy: Whether the calling process computes all the while, with as many threads as a task: on a CPU it takes the
+            room of one.
+        training_seconds: What a training takes; None: as long as that of a delivered network took.
 
     Yields:
         The pool, which starts no worker before it is asked for something; None: one process is all that settings and
@@ -63,9 +71,13 @@ def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
     threads = reference_threads(session.config, session.compute)
     kind, room = chosen(session, threads)
     sent = [each for each in suites(session.config) if isinstance(each, CorruptionSuite)]
-    if kind is Sequential or not importable(session, sent, kind):
+    if busy and room.size is not None and session.compute.device.type == "cpu" and not kind.everywhere:
+        room = replace(room, size=room.size - 1)
+    if kind is Sequential or room.size == 0 or not importable(session, sent, kind):
         yield None
         return
+    if training_seconds is None:
+        training_seconds = session.run.manifest["stages"]["train"]["seconds"] / session.config.retrain.top
 
     def executor() -> Executor:
         with_data = sends_data(session, kind)
@@ -78,6 +90,6 @@ def evaluation_pool(session: Session) -> Iterator[EvaluationPool | None]:
         session.monitor,
         threads=threads,
         checkpoint_seconds=session.config.compute.checkpoint_seconds,
-        training_seconds=session.run.manifest["stages"]["train"]["seconds"] / session.config.retrain.top,
+        training_seconds=training_seconds,
     ) as pool:
         yield pool

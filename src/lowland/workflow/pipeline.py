@@ -189,8 +189,8 @@ def _continued(
         if world.main:
             data = reconfigure(opened, changes, restart) or data
         barrier(world)
-        session = Session(opened, monitor, world, given=data)
-        asked = list(STAGES)[: list(STAGES).index(last) + 1]
+        asked = tuple(STAGES)[: list(STAGES).index(last) + 1]
+        session = Session(opened, monitor, world, asked, given=data)
         if world.main:
             monitor.keep(opened.path)
             times = times or choose_threads(session)

@@ -15,6 +15,7 @@ from lowland.core.config import Config, MeasureConfig
 from lowland.core.device import Compute
 from lowland.core.errors import ConfigError
 from lowland.data import DataSet
+from lowland.evaluation.suite import Suite, suites
 from lowland.measures.combined import parts_of
 from lowland.measures.subnet import SubnetMeasure
 from lowland.store.run import Run
@@ -142,6 +143,25 @@ def reference_threads(config: Config, compute: Compute) -> int:
     """
     usual = max(1, compute.threads // 2) if compute.device.type == "cpu" else share_of_threads(config, compute)
     return config.compute.task_threads or usual
+
+
+def with_trainings(config: Config, data: DataSet) -> list[Suite[Any]]:
+    """The suites asked for that train references."""
+    return [each for each in suites(config) if each.effort(config, data).trainings]
+
+
+def network_threads(config: Config, data: DataSet, compute: Compute, world_size: int = 1) -> int:
+    """CPU threads of the training of a delivered network: those of a reference, where references train beside it.
+
+    A function of the settings and the number of threads alone, since threads decide the last bits: no matter whether
+    there is another process, and whether the evaluation is asked for now or later.
+
+    Returns:
+        At least 1; on an accelerator and under torchrun all threads of the process.
+    """
+    if compute.device.type != "cpu" or world_size > 1 or not with_trainings(config, data):
+        return compute.threads
+    return reference_threads(config, compute)
 
 
 def promote_measure(config: Config) -> MeasureConfig:

@@ -175,11 +175,19 @@ class Materials:
 
 @dataclass
 class Session(Materials):
-    """What the stages of one run share."""
+    """What the stages of one run share.
+
+    Attributes:
+        run: The run.
+        monitor: Hears how it goes.
+        world: The processes of torchrun.
+        asked: Names of the stages that are done now, unless they are done already.
+    """
 
     run: Run
     monitor: Monitor
     world: World = field(default_factory=World)
+    asked: tuple[str, ...] = ()
 
     @property
     def supernet_digest(self) -> str:

@@ -10,9 +10,10 @@ from lowland.core.threads import fastest, time_threads
 from lowland.data import DataSet
 from lowland.training import network as network_training
 from lowland.workflow import searchers
+from lowland.workflow.design_steps import loop_step
 from lowland.workflow.network_size import network_shape
 from lowland.workflow.session import Session
-from lowland.workflow.timing import step_of, supernet_step, typical
+from lowland.workflow.timing import supernet_step, typical
 
 
 def choose_threads(session: Session) -> Mapping[int, float]:
@@ -62,10 +63,10 @@ def rates(times: Mapping[int, float], chosen: int) -> str:
 
 
 def training_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
-    """(step) → that step of the run's first training, of a throw-away supernet or network, always on the same batch."""
+    """(step) → that step of the run's first training, of a throw-away supernet or network."""
     if searchers.chosen(config.search).supernet:
         return supernet_step(config, data, compute)
     genotype = typical(config)
     body = network_training.build(genotype, network_shape(config, data, genotype), config.retrain, config.seed)
     body = compute.prepare(body).train()
-    return step_of(network_training.job(genotype, body, config.retrain, data, compute, config.seed), compute)
+    return loop_step(network_training.job(genotype, body, config.retrain, data, compute, config.seed), compute)

@@ -25,9 +25,9 @@ from lowland.core.device import Compute
 from lowland.core.errors import LowlandError
 from lowland.core.genotype import Genotype
 from lowland.core.inference import evaluating
-from lowland.core.seeds import derive, numpy_rng
+from lowland.core.seeds import numpy_rng
 from lowland.core.threads import available_cores, threads_of
-from lowland.data import STANDARD, DataSet, corrupt, order
+from lowland.data import STANDARD, DataSet, corrupt
 from lowland.evaluation.shift.corruptions import makers
 from lowland.evaluation.suite import Effort, suites
 from lowland.measures import Context
@@ -37,11 +37,8 @@ from lowland.spaces.values import AS_PUBLISHED
 from lowland.training import network as network_training
 from lowland.training import supernet as supernet_training
 from lowland.training.finetune import finetuning_job
-from lowland.training.loop import Job
 from lowland.training.network import extracted
 from lowland.training.optimization import lengthened, steps_per_epoch
-from lowland.training.parallel import World
-from lowland.training.step import Stepper
 from lowland.workflow import rungs, searchers
 from lowland.workflow.design_steps import loop_step, rung_steps
 from lowland.workflow.network_size import network_shape
@@ -61,8 +58,8 @@ class Costs:
 
     Attributes:
         supernet_step: Of the supernet's training.
-        network_step: Of the delivered network's training; where several sizes begin it, their mean by arithmetic.
-            Where finalists begin, the mean of a typical one and a busy one.
+        network_step: Of the delivered network's training, on the threads that it has; where several sizes begin it,
+            their mean by arithmetic. Where finalists begin, the mean of a typical one and a busy one.
         candidate: One score, on one thread.
         image: One image through the delivered network.
         corrupted: One image corrupted.
@@ -70,7 +67,7 @@ class Costs:
         search_others: Of what it does beside these epochs, by names that it knows.
         finetuning: Of one candidate before its score, on one thread.
         rung_step: Of the training of a finalist, on the threads that it has; None: as `network_step`.
-        reference_step: Of the training of a reference, on the threads that it has; None: as `network_step`.
+        reference_step: Of the training of a reference, on the threads that it has; None: none is trained.
         rung_judging: What a finalist is worth at a rung, on the threads that it has.
         rung_processes: So many finalists train at a time.
         reference_processes: So many references train, or are judged under corruption, at a time.
@@ -103,21 +100,20 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
     usual = arithmetic(config, data, genotype, shape)
     cost = partial(spaces.get(config.space).cost, genotype)
     published = cost(replace(shape, **AS_PUBLISHED)).macs / cost(shape).macs
-    network_step = _timed(loop_step(job, compute))
-    steps: dict[int, float | None] = {compute.threads: None}
+    steps: dict[int, float] = {}
 
-    def with_threads(threads: int) -> float | None:
+    def with_threads(threads: int) -> float:
         if threads not in steps:
             with threads_of(threads):
                 steps[threads] = _timed(loop_step(job, compute))
         return steps[threads]
 
+    network_step = with_threads(rungs.network_threads(config, data, compute))
     rung_threads, reference_threads = rungs.task_threads(config, compute), rungs.reference_threads(config, compute)
     rung_step, busier = None, 1.0  # nothing is known of a network that no rung has chosen
     if config.search.finalists:
         rung_step, busier = rung_steps(config, data, compute, genotype, _timed)
-    trains = any(each.effort(config, data).trainings for each in suites(config))
-    reference_step = with_threads(reference_threads) if trains else None
+    reference_step = with_threads(reference_threads) if rungs.with_trainings(config, data) else None
     rung_judging = _judging(config, data, compute, Single(body, genotype, shape)) if config.search.finalists else None
     exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
@@ -146,7 +142,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         search_others=searcher.other_pieces(config, data, compute, _timed) if searcher.trains else {},
         finetuning=finetuning,
         rung_step=None if rung_step is None else usual * rung_step,
-        reference_step=published * (network_step if reference_step is None else reference_step) if trains else None,
+        reference_step=None if reference_step is None else published * reference_step,
         rung_judging=None if rung_judging is None else busier * rung_judging,
         rung_processes=_processes(config, compute, rung_threads),
         reference_processes=_processes(config, compute, reference_threads),
@@ -202,14 +198,16 @@ def seconds(config: Config, data: DataSet, piece: Costs, last: str) -> dict[str,
         found["train"] = (config.retrain.top * whole - begun) * piece.network_step
     if last in ("evaluate", "report"):
         asked = [each for each in suites(config) if "supernet" not in each.requires or searcher.supernet]
-        found["evaluate"] = _evaluation(config, piece, [each.effort(config, data) for each in asked], whole)
+        efforts = [each.effort(config, data) for each in asked]
+        found["evaluate"] = _evaluation(config, piece, efforts, whole, found["train"])
     return found
 
 
-def _evaluation(config: Config, piece: Costs, efforts: Sequence[Effort], whole: int) -> float:
+def _evaluation(config: Config, piece: Costs, efforts: Sequence[Effort], whole: int, before: float) -> float:
     """Seconds of all suites: judging goes on beside trainings, and what these give is judged after them.
 
-    What is corrupted is judged side by side, all else by the calling process.
+    What is corrupted is judged side by side, all else by the calling process. Trainings began beside that of the
+    delivered network, which took `before`, with one process less.
 
     Returns:
         The longest of: one training, all work over the processes, the judging without trainings; and what comes after.
@@ -228,8 +226,10 @@ def _evaluation(config: Config, piece: Costs, efforts: Sequence[Effort], whole: 
     if not trainings:
         return judged + after / processes
     training = whole * (piece.reference_step or piece.network_step)
-    together = (trainings * training + alone + beside) / processes
-    return max(training, together, judged) + after / processes
+    early = min(before * (processes - 1), trainings * min(training, before))
+    last = training - early / trainings
+    together = (trainings * training - early + alone + beside) / processes
+    return max(last, together, judged) + after / processes
 
 
 def _scoring(config: Config, piece: Costs) -> float:
@@ -302,23 +302,6 @@ def _wait() -> None:
         torch.cuda.synchronize()
 
 
-def step_of(job: Job, compute: Compute) -> Callable[[int], object]:
-    """(number) → a step of that training, always on the same batch."""
-    job.model.train()
-    stepper = Stepper(job.model, job.recipe, compute, World())
-    chosen = order(len(job.split), seed=job.seed, keys=(job.name, "order", 0))[: job.recipe.batch_size]
-    x_NCHW = compute.place(job.data.normalise(job.split.images(chosen)))
-    labels_N = job.split.labels_N[chosen.to(job.split.labels_N.device)]
-    x_NCHW = torch.cat([x_NCHW] * job.views)
-
-    def step(number: int) -> object:
-        with compute.training():
-            loss = partial(job.loss, job.model, x_NCHW, labels_N, number % job.total_steps())
-            return stepper.step(loss, 0.0, derive(job.seed, job.name, "step", number))
-
-    return step
-
-
 def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[int], object]:
     """(number) → a step of the training of a throw-away supernet."""
     return step_of_supernet(config, data, compute, compute.prepare(supernet_training.initial(config, data)))
@@ -326,7 +309,7 @@ def supernet_step(config: Config, data: DataSet, compute: Compute) -> Callable[[
 
 def step_of_supernet(config: Config, data: DataSet, compute: Compute, supernet: Supernet) -> Callable[[int], object]:
     """(number) → a step of the training of that supernet."""
-    return step_of(supernet_training.job(config, data, supernet, compute), compute)
+    return loop_step(supernet_training.job(config, data, supernet, compute), compute)
 
 
 def _finetuning(config: Config, data: DataSet, compute: Compute, supernet: Supernet, genotype: Genotype) -> float:
@@ -334,7 +317,7 @@ def _finetuning(config: Config, data: DataSet, compute: Compute, supernet: Super
     network = compute.prepare(extracted(supernet, genotype))
     job = finetuning_job(network, genotype, config, data, compute)
     with _as_a_worker(compute):
-        return job.total_steps() * _timed(step_of(job, compute))
+        return job.total_steps() * _timed(loop_step(job, compute))
 
 
 def _candidate(

@@ -8,6 +8,7 @@ from lowland.core.config import Config
 from lowland.core.errors import ConfigError
 from lowland.data import DataSet
 from lowland.delivery import network as delivery
+from lowland.delivery.network import Network
 from lowland.evaluation.pool import EvaluationPool
 from lowland.evaluation.references import Trial
 from lowland.evaluation.shift.suite import Corruptions, corruption_names
@@ -19,7 +20,14 @@ from lowland.workflow.rungs import reference_threads
 from lowland.workflow.session import Session
 
 
-def trial(session: Session, folder: Path, *, corruptions: bool, pool: EvaluationPool | None = None) -> Trial:
+def trial(
+    session: Session,
+    folder: Path,
+    *,
+    corruptions: bool,
+    pool: EvaluationPool | None = None,
+    to_come: Network | None = None,
+) -> Trial:
     """The delivered network and its terms, with what is found kept in `folder`.
 
     Args:
@@ -27,6 +35,8 @@ def trial(session: Session, folder: Path, *, corruptions: bool, pool: Evaluation
         folder: Where.
         corruptions: Whether networks are judged under corruption, too.
         pool: Where trainings go on side by side; None: here, one after the other.
+        to_come: The delivered network as it is before it is trained, where trainings of others are to begin and
+            nothing is judged yet; None: as it lies in the run.
 
     Returns:
         What a comparison needs.
@@ -46,8 +56,8 @@ def trial(session: Session, folder: Path, *, corruptions: bool, pool: Evaluation
         inside.require_no_links(run.path, folder.relative_to(run.path).as_posix())
     place = network_folder(1)
     return Trial(
-        delivered=delivery.load(run.path / place),
-        digest=run.manifest["files"][f"{place}/network.safetensors"],
+        delivered=to_come or delivery.load(run.path / place),
+        digest="" if to_come else run.manifest["files"][f"{place}/network.safetensors"],
         seconds=run.manifest["stages"]["train"]["seconds"] if config.retrain.top == 1 else None,
         folder=folder,
         cells=config.network.cells,

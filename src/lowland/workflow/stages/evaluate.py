@@ -73,9 +73,7 @@ def evaluate_networks(session: Session) -> None:
                 asked.append((each, digest))
         if pool is not None:
             for each, digest in asked:
-                # What cannot begin says so in its turn, when the suites before it are kept.
-                with suppress(BudgetError, ConfigError, DataError, GenotypeError, RunError):
-                    each.begin(judging.context(each, digest))
+                judging.begin(each, digest)
         for each, digest in asked:
             judging.judge(each, digest)
     kept = [record.suite for record in evaluated(run) if judging.holds(record)]
@@ -97,10 +95,17 @@ def _deliver_results(run: Run, ranks: range) -> None:
 
 @dataclass
 class Judging:
-    """What the suites of one stage share: the networks, loaded when first needed, and what decides results."""
+    """What the suites of one stage share: the networks, loaded when first needed, and what decides results.
+
+    Attributes:
+        session: The run.
+        pool: Where trainings and judgements go on side by side; None: here, one after the other.
+        to_come: The first network before it is trained, where suites only begin; None: all are trained.
+    """
 
     session: Session
     pool: EvaluationPool | None = None
+    to_come: delivery.Network | None = None
 
     @cached_property
     def ranks(self) -> range:
@@ -118,7 +123,7 @@ class Judging:
     @cached_property
     def portable(self) -> dict[str, Portable]:
         """The same as they travel to other processes."""
-        if self.pool is None:
+        if self.pool is None or self.to_come is not None:
             return {}
         found: dict[str, Portable] = {}
         for rank in self.ranks:
@@ -131,6 +136,11 @@ class Judging:
         """Whether what a suite would find is there already."""
         known = SuiteRecord.read(self.session.run, of.name)
         return known is not None and known.decided_by == digest
+
+    def begin(self, of: Suite[Any], digest: str = "") -> None:
+        """Begin what a suite needs and can go on beside others; what cannot begin says so when it is its turn."""
+        with suppress(BudgetError, ConfigError, DataError, GenotypeError, RunError):
+            of.begin(self.context(of, digest))
 
     def judge(self, of: Suite[Any], digest: str) -> None:
         """Run a suite, and keep what it finds."""
@@ -181,7 +191,8 @@ class Judging:
         """The delivered network beside others, which are trained in a folder of the run."""
         run = self.session.run
         inside.require_no_links(run.path, REFERENCES)
-        return trial(self.session, run.path / REFERENCES, corruptions=corruptions, pool=self.pool)
+        folder = run.path / REFERENCES
+        return trial(self.session, folder, corruptions=corruptions, pool=self.pool, to_come=self.to_come)
 
     def place(self, of: str) -> Place:
         """The first network as a source of backbones; its trainings lie in a folder of the run called as the suite."""
