@@ -82,3 +82,19 @@ def without_folders(value: Any) -> Any:
     if isinstance(value, str | Path):
         return Path(value).name if Path(value).is_absolute() else str(value)
     return value
+
+
+def imagenette(folder: Path, train: int, test: int) -> Path:
+    """Random images of Imagenette at 64 pixels, of the development folder, as an .npz file that lowland reads."""
+    size = 64
+    path = folder / f"imagenette{size}-{train}-{test}.npz"
+    if not path.exists():
+        module = development_loader()
+        arrays: dict[str, Any] = {}
+        for split, count in (("train", train), ("val", test)):
+            images, labels = module.sheets(SHARED / "images" / f"imagenette{size}.zip", split, size)
+            chosen = np.random.default_rng(0).permutation(len(labels))[:count]  # they lie in the order of classes
+            own = "train" if split == "train" else "test"
+            arrays |= {f"x_{own}": images[chosen], f"y_{own}": labels[chosen].astype(np.int64)}
+        save_arrays(path, arrays)
+    return path

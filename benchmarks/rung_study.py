@@ -7,8 +7,12 @@ GeNAS's flatness (Eq. 4), accuracy under 40 % weight noise, FlatNAS's robustness
 images, clean, and under the fifteen standard corruptions of them (other random seeds than any test's). Test images take
 no part. A stopped study goes on.
 
-    python benchmarks/rung_study.py --data embedded --seeds 0
-    python benchmarks/rung_study.py --report
+    python benchmarks/rung_study.py --data embedded cifar10 imagenette --recipe quick --seeds 0 1
+    python benchmarks/rung_study.py --report --recipe quick
+
+The report tells two things of every figure: Kendall's τ with the end, and what it promotes: of all networks of a group
+those of the best half after each of the rungs go on, down to one, whose accuracies at the end are compared with those
+of the network that accuracy promotes, over groups (a data set and a seed each).
 """
 
 from __future__ import annotations
@@ -16,17 +20,19 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import kendalltau
+from scipy.stats import kendalltau, rankdata
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from common import RESULTS, cifar10_npz, read, save
+from common import RESULTS, cifar10_npz, imagenette, interval, read, save
 from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
 from lowland.core.device import Compute, resolve
 from lowland.core.seeds import numpy_rng
@@ -37,22 +43,45 @@ from lowland.measures.calibration import by_batch
 from lowland.measures.noise.flatness import estimate_flatness
 from lowland.measures.per_image import ImageResults, evaluate, loss_under_noise
 from lowland.spaces import Shape, get
+from lowland.spaces.values import Norm
 from lowland.spaces.width import fitted
 from lowland.training import network
 from lowland.training.loop import fit
+from lowland.workflow.presets import assemble, complete
 from recipe_study import JUDGED, corrupted_splits
 
 RESULT = RESULTS / "rung_study.json"
-EPOCHS = {"embedded": 12, "cifar10": 10}
+EPOCHS = {"embedded": 12, "cifar10": 10, "imagenette": 10}
+RUNGS = (1, 2, 4)
+"""Epochs after which the default run promotes, as nearly as whole epochs of these trainings are: 1/12, 1/6 and 1/3."""
+
+PROMOTED_BY: dict[str, tuple[str, ...]] = {
+    "accuracy": ("accuracy",),
+    "loss": ("loss",),
+    "flatness (Eq. 4)": ("flatness",),
+    "accuracy + flatness (Eq. 5), ranks": ("accuracy", "flatness"),
+    "loss + flatness, ranks": ("loss", "flatness"),
+    "accuracy under 40 % noise": ("perturbed_accuracy",),
+    "loss + accuracy under 40 % noise, ranks": ("loss", "perturbed_accuracy"),
+    "R": ("robustness",),
+    "accuracy + R, ranks": ("accuracy", "robustness"),
+}
+"""Figures by whose summed ranks networks go on."""
+
 EMA = 0.97
 NOISE_IMAGES, DRAWS = 250, 6
 SIGMAS = (2e-2, 4e-2)
+NOISE_AT = (1, 2, 3, 4, 6, 8)
+"""Epochs after which networks are judged."""
+
 ENDS = ("clean", "corrupted")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "wsd": {"schedule": "wsd"},
     "wsd-mixup": {"schedule": "wsd", "mixup": 0.2},
+    "quick": {},
 }
+"""What of a recipe is not the settings' default; `quick` is that of the preset, with its norm."""
 
 
 class InMemory:
@@ -72,68 +101,112 @@ class InMemory:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", choices=tuple(EPOCHS), default="embedded")
+    parser.add_argument("--data", nargs="+", choices=tuple(EPOCHS), default=["embedded"])
     parser.add_argument("--params", type=int, default=100_000)
     parser.add_argument("--random", type=int, default=12, help="random genotypes beside the named ones")
+    parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3], help="cells a stage of the named ones")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="wsd")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print rank correlations and measure nothing")
     arguments = parser.parse_args()
     if arguments.report:
-        report()
+        report(arguments.recipe)
         return
     torch.set_num_threads(arguments.threads)
     compute = resolve(ComputeConfig(threads=arguments.threads))
-    for seed in arguments.seeds:
-        data = load(DataConfig(name=source(arguments.data)), seed=seed, device=compute.device)
+    for seed, source in product(arguments.seeds, arguments.data):
+        size = 32 if source == "imagenette" else None
+        data = load(DataConfig(name=place(source), image_size=size), seed=seed, device=compute.device)
         corrupted = corrupted_splits(data)
-        for name, genes, cells in designs(arguments.random):
-            key = f"{arguments.data}/{arguments.params}/{arguments.recipe}/{seed}/{name}/{cells}"
+        for name, genes, cells in designs(arguments.random, arguments.depths):
+            key = f"{source}/{arguments.params}/{arguments.recipe}/{seed}/{name}/{cells}"
             results = read(RESULT) or {"benchmark": "rung_study", "runs": {}}
             if key in results["runs"]:
                 continue
-            recipe = section(RetrainConfig, RECIPES[arguments.recipe] | {"epochs": EPOCHS[arguments.data]})
-            found = one(genes, cells, arguments.params, recipe, data, corrupted, compute, seed)
+            quick = complete(assemble({"data": {"name": place(source)}}))
+            base = quick.retrain if arguments.recipe == "quick" else section(RetrainConfig, RECIPES[arguments.recipe])
+            recipe = base.model_copy(update={"epochs": EPOCHS[source], "min_steps": 0})
+            norm = quick.network.norm if arguments.recipe == "quick" else "batch"
+            found = one(genes, cells, norm, arguments.params, recipe, data, corrupted, compute, seed)
             settings = {"ema": EMA, "noise_images": NOISE_IMAGES, "draws": DRAWS, "sigmas": SIGMAS, "judged": JUDGED}
             results = merge(read(RESULT) or results, {"runs": {key: found}, "settings": settings})
             save(RESULT, results, compute)
             print(key, found["clean"], found["corrupted"], found["seconds"], flush=True)
 
 
-def report() -> None:
-    """Kendall's τ-b over networks between each figure at a rung and the end, by data, size, recipe and seed."""
+def report(recipe: str) -> None:
+    """Kendall's τ-b over networks between each figure at a rung and the end; and what promotion by it leads to."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for key, found in read(RESULT)["runs"].items():
-        groups.setdefault(key.rsplit("/", 2)[0], []).append(found)
+        if key.split("/")[2] == recipe:
+            groups.setdefault(key.rsplit("/", 2)[0], []).append(found)
     for name, rows in groups.items():
         print(f"{name}: {len(rows)} networks")
         for epoch in rows[0]["rungs"]:
-            for kind in ("raw", "averaged"):
-                told = [row["rungs"][epoch][kind] for row in rows]
-                figures_there = [each for each in told[0] if all(each in other for other in told)]
-                taus = {
-                    each: [
-                        kendalltau([one[each] for one in told], [row[end] for row in rows]).statistic for end in ENDS
-                    ]
-                    for each in figures_there
-                }
+            for kind in rows[0]["rungs"][epoch]:
+                taus = {each: [tau(rows, epoch, kind, each, end) for end in ENDS] for each in known(rows, epoch, kind)}
                 shown = ", ".join(f"{each} {clean:.2f} {shifted:.2f}" for each, (clean, shifted) in taus.items())
                 print(f"  epoch {epoch}, {kind} (τ with clean, corrupted): {shown}")
+    if recipe != "quick":
+        return
+    print(f"τ with the end (clean, corrupted), mean over {len(groups)} groups and 95 % interval")
+    for epoch, each in product(map(str, RUNGS), ("accuracy", "loss", "flatness", "perturbed_accuracy", "robustness")):
+        means = [interval([tau(rows, epoch, "averaged", each, end) for rows in groups.values()]) for end in ENDS]
+        print(f"  epoch {epoch} {each:20s} " + "   ".join(map(shown_interval, means)))
+    print("promoted, minus what accuracy promotes (points, clean, corrupted); below the best of its group")
+    ends = {name: [promoted(rows, parts) for rows in groups.values()] for name, parts in PROMOTED_BY.items()}
+    best = [{end: max(row[end] for row in rows) for end in ENDS} for rows in groups.values()]
+    for name, found in ends.items():
+        over = [
+            interval([one[end] - other[end] for one, other in zip(found, ends["accuracy"], strict=True)])
+            for end in ENDS
+        ]
+        below = [np.mean([top[end] - one[end] for one, top in zip(found, best, strict=True)]) for end in ENDS]
+        print(f"  {name:42s} " + "   ".join(map(shown_interval, over)) + f"   {below[0]:.2f} {below[1]:.2f}")
 
 
-def source(name: str) -> str:
-    """What lowland calls the data; CIFAR-10 is written to an .npz file first."""
+def shown_interval(found: dict[str, float]) -> str:
+    """Mean and interval."""
+    return f"{found['mean']:+.2f} ({found.get('low', np.nan):+.2f} … {found.get('high', np.nan):+.2f})"
+
+
+def known(rows: list[dict[str, Any]], epoch: str, kind: str) -> list[str]:
+    """Figures that all networks have there."""
+    first, *others = [row["rungs"][epoch][kind] for row in rows]
+    return [each for each in first if all(each in other for other in others)]
+
+
+def tau(rows: list[dict[str, Any]], epoch: str, kind: str, figure: str, end: str) -> float:
+    """Kendall's τ-b of one figure at one rung with one at the end; a figure that a network has not is the worst."""
+    told = [row["rungs"][epoch][kind].get(figure, -np.inf) for row in rows]
+    return float(kendalltau(told, [row[end] for row in rows]).statistic)
+
+
+def promoted(rows: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
+    """The network that is left when the better half goes on from each rung, and the best from the last."""
+    alive = list(rows)
+    for epoch in map(str, RUNGS):
+        figures_there = [[row["rungs"][epoch]["averaged"].get(part, -np.inf) for row in alive] for part in parts]
+        total = np.sum([rankdata([-each for each in told]) for told in figures_there], axis=0)
+        keep = 1 if epoch == str(RUNGS[-1]) else (len(alive) + 1) // 2
+        alive = [alive[place] for place in np.argsort(total, kind="stable")[:keep]]
+    return alive[0]
+
+
+def place(name: str) -> str:
+    """What lowland calls the data; others than the embedded ones are written to an .npz file first."""
+    folder = Path(tempfile.gettempdir()) / "lowland-benchmarks"
     if name == "embedded":
         return "fashion-mnist-6k"
-    return str(cifar10_npz(Path(tempfile.gettempdir()) / "lowland-benchmarks", 10_000))
+    return str(cifar10_npz(folder, 10_000) if name == "cifar10" else imagenette(folder, 5_000, 1_000))
 
 
-def designs(count: int) -> list[tuple[str, str, int]]:
-    """(name, genotype, cells per stage): networks written by hand at three depths, and random ones at two."""
+def designs(count: int, depths: Sequence[int]) -> list[tuple[str, str, int]]:
+    """(name, genotype, cells per stage): networks written by hand at these depths, and random ones at two."""
     space = get("nasbench201")
     known = dict(space.references)
-    found = [(name, space.format(space.parse(text)), cells) for cells in (1, 2, 3) for name, text in known.items()]
+    found = [(name, space.format(space.parse(text)), cells) for cells in depths for name, text in known.items()]
     rng = numpy_rng(20_261_127, "rung study")
     keys = {space.key(space.parse(text)) for text in known.values()}
     while count:
@@ -150,6 +223,7 @@ def designs(count: int) -> list[tuple[str, str, int]]:
 def one(
     text: str,
     cells: int,
+    norm: Norm,
     parameters: int,
     recipe: RetrainConfig,
     data: DataSet,
@@ -161,7 +235,12 @@ def one(
     space = get("nasbench201")
     genotype = space.parse(text)
     plain = Shape(
-        in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, channels=16, cells=cells
+        in_channels=data.in_channels,
+        image_size=data.image_size,
+        num_classes=data.num_classes,
+        channels=16,
+        cells=cells,
+        norm=norm,
     )
     shape = fitted(space, genotype, plain, parameters=parameters)
     recipe = recipe.model_copy(update={"include_search_split": False, "ema": EMA})
@@ -176,7 +255,8 @@ def one(
             n.removeprefix("averaged:module."): t for n, t in kept.kept[0].items() if n.startswith("averaged:module.")
         }
         smooth.load_state_dict(averaged)
-        rungs[epoch] = {"raw": figures(model, data, compute, epoch), "averaged": figures(smooth, data, compute, epoch)}
+        if epoch in NOISE_AT:
+            rungs[epoch] = {"averaged": figures(smooth, data, compute, epoch)}
         model.train()
     history = fit(job, checkpoints=kept, checkpoint_seconds=1e9)
     cost = space.cost(genotype, shape)
@@ -207,7 +287,7 @@ def figures(model: nn.Module, data: DataSet, compute: Compute, epoch: int) -> di
     logits_NK, labels_N = predict(model, data.search, data.normalise, compute, 250)
     loss = float(nn.functional.cross_entropy(logits_NK.float(), labels_N))
     found = {"accuracy": 100 * float((logits_NK.argmax(1) == labels_N).double().mean()), "loss": -loss}
-    if epoch not in (1, 2, 3, 4, 6, 8):
+    if epoch not in NOISE_AT:
         return found
     model.eval()
     indices = torch.arange(NOISE_IMAGES)

@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import flatnas_matrix
 import genas_tables
-from common import RESULTS, SHARED, cifar10_npz, development_loader, interval, read, save, save_arrays
+from common import RESULTS, SHARED, cifar10_npz, imagenette, interval, read, save
 from lowland.core.config import Config
 from lowland.store.manifest import MANIFEST
 from lowland.workflow import pipeline
@@ -28,6 +26,7 @@ __all__ = [
     "flatnas_matrix",
     "genas_tables",
     "imagenette",
+    "interval",
     "parser",
     "read",
     "save",
@@ -70,18 +69,3 @@ def beside(values: Sequence[float], published: float | None, differs: str) -> di
         "published_in_interval": inside,
         "differs": differs,
     }
-
-
-def imagenette(folder: Path, train: int, test: int, size: int = 64) -> Path:
-    """The first images of Imagenette at 64 pixels, of the development folder, as an .npz file that lowland reads."""
-    path = folder / f"imagenette{size}-{train}-{test}.npz"
-    if not path.exists():
-        module = development_loader()
-        arrays: dict[str, Any] = {}
-        for split, count in (("train", train), ("val", test)):
-            images, labels = module.sheets(SHARED / "images" / f"imagenette{size}.zip", split, size)
-            chosen = np.random.default_rng(0).permutation(len(labels))[:count]  # they lie in the order of classes
-            own = "train" if split == "train" else "test"
-            arrays |= {f"x_{own}": images[chosen], f"y_{own}": labels[chosen].astype(np.int64)}
-        save_arrays(path, arrays)
-    return path

@@ -1,9 +1,9 @@
 """GeNAS, Tables 2 and 3 and Fig. 3: cells found on one data set, trained on another at equal MACs.
 
 For every seed one supernet of DARTS cells is trained on CIFAR-10; every measure searches with it; what is found is
-trained on the target with the width that fills the same MACs, judged on its test images, and its loss drawn against
-weight noise there. Small: the target is Imagenette at 64 pixels, the published one ImageNet; the stem is that for
-ImageNet in both. `--gammas` adds the sums of Table 8, angle + flatness at several weights.
+trained on the target with the width that fills the same MACs, judged on its test images, clean and corrupted, and its
+loss drawn against weight noise there. Small: the target is Imagenette at 64 pixels, the published one ImageNet; the
+stem is that for ImageNet in both. `--gammas` adds the sums of Table 8, angle + flatness at several weights.
 
     python benchmarks/paper/transfer.py
     python benchmarks/paper/transfer.py --scale published --source cifar10 --target /data/imagenet
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from lowland.store.artifacts import Searched, evaluated
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
-from paper import beside, carried, cifar10_npz, imagenette, parser, read, save
+from paper import beside, carried, cifar10_npz, imagenette, interval, parser, read, save
 
 MEASURES = {
     "accuracy (SPOS)": "accuracy",
@@ -36,6 +37,7 @@ MEASURES = {
     "accuracy + flatness": "accuracy+flatness",
     "angle + flatness": "angle+flatness",
 }
+FIRST = "accuracy (SPOS)"
 PUBLISHED = {"flatness": 75.95, "angle + flatness": 76.06, "angle (RLNAS)": 75.7}
 """ImageNet top-1 of networks searched for on CIFAR-10 (Tables 2 and 3; RLNAS' own paper for angle)."""
 
@@ -76,15 +78,16 @@ def target_layers(arguments: argparse.Namespace, target: str, genotype: str) -> 
         "data": {"name": target},
         "search": {
             "searcher": "given",
-            "max_macs": arguments.macs or (600_000_000 if arguments.scale == "published" else 30_000_000),
+            "max_macs": arguments.macs or (600_000_000 if arguments.scale == "published" else 15_000_000),
             "options": {"given": {"genotypes": [genotype]}},
         },
         "network": {"channels": "fit"},
-        "evaluate": {"suites": ["classification"]},
+        "evaluate": {"suites": ["classification", "corruptions"]},
     }
     if arguments.scale == "published":
         return found | {"preset": "imagenet"}
     found["network"] |= {"cells": arguments.cells, "stem": "imagenet"}  # at 64 pixels as wide as the published at 224
+    found["evaluate"]["options"] = {"corruptions": {"images": arguments.corrupted_images}}
     return found | {
         "retrain": {"epochs": arguments.retrain_epochs, "min_steps": 0, "learning_rate": 0.025},
         "compute": {"threads": 1},
@@ -118,12 +121,27 @@ def trained(run: Path) -> dict[str, Any]:
     network = load(run)
     return {
         "top1": records["classification"]["networks"]["1"]["top1"],
+        "mean_corruption_error": records["corruptions"]["networks"]["1"]["mean_corruption_error"],
         "genotype": str(genotype),
         "channels": network.shape.channels,
         "parameters": best.parameters,
         "macs": best.macs,
         "fig3": curve(run),
     }
+
+
+def row(measure: str, seeds: Mapping[str, Mapping[str, Any]], differs: str) -> dict[str, Any]:
+    """One search's row over seeds: clean accuracy beside the published one, under corruption; minus SPOS', paired."""
+    found = [of for of in seeds.values() if measure in of]
+    made = beside([of[measure]["top1"] for of in found], PUBLISHED.get(measure), differs)
+    made["mean_corruption_error"] = interval([of[measure]["mean_corruption_error"] for of in found])
+    paired = [of for of in found if FIRST in of]
+    if measure != FIRST and paired:
+        made["minus accuracy"] = {
+            figure: interval([of[measure][figure] - of[FIRST][figure] for of in paired])
+            for figure in ("top1", "mean_corruption_error")
+        }
+    return made
 
 
 def copied(source: Path, folder: Path) -> Path:
@@ -142,16 +160,17 @@ def main() -> None:
     add = made.add_argument
     add("--source", help="data to search on [default: the first --images of CIFAR-10]")
     add("--target", help="data to train on [default: Imagenette at 64 pixels; published: an ImageNet folder]")
-    add("--images", type=int, default=5000)
-    add("--target-images", type=int, default=4000)
+    add("--images", type=int, default=4000)
+    add("--target-images", type=int, default=3000)
     add("--measures", nargs="+", default=list(MEASURES), choices=list(MEASURES))
     add("--gammas", type=float, nargs="*", default=[], help="Table 8: weights of flatness beside the angle")
-    add("--epochs", type=int, default=20, help="small: of the supernets")
-    add("--retrain-epochs", type=int, default=20, help="small: on the target")
-    add("--population", type=int, default=20)
-    add("--generations", type=int, default=5)
+    add("--epochs", type=int, default=15, help="small: of the supernets")
+    add("--retrain-epochs", type=int, default=12, help="small: on the target")
+    add("--population", type=int, default=12)
+    add("--generations", type=int, default=4)
+    add("--corrupted-images", type=int, default=250, help="small: test images under each corruption")
     add("--cells", type=int, default=5, help="small: depth on the target")
-    add("--macs", type=int, help="MACs of the trained networks [default: 30 M; published 600 M]")
+    add("--macs", type=int, help="MACs of the trained networks [default: 15 M; published 600 M]")
     arguments = made.parse_args()
     work, path = arguments.work.absolute(), arguments.out / "transfer.json"
     if arguments.scale == "published" and arguments.target is None:
@@ -186,14 +205,8 @@ def main() -> None:
             settings = assemble(target_layers(arguments, target, genotype), {"seed": seed})
             run = carried(settings, work / str(seed) / f"target-{folder}", "evaluate")
             seeds.setdefault(str(seed), {})[name] = trained(run)
-            rows = {
-                each: beside(
-                    [found[each]["top1"] for found in seeds.values() if each in found],
-                    PUBLISHED.get(each),
-                    differs,
-                )
-                for each in {label for found in seeds.values() for label in found}
-            }
+            found = {label for of in seeds.values() for label in of}
+            rows = {label: row(label, seeds, differs) for label in sorted(found)}
             asked = {key: value for key, value in vars(arguments).items() if key not in ("work", "out")}
             arguments.out.mkdir(parents=True, exist_ok=True)
             document = {"benchmark": "transfer", "arguments": asked, "seeds": seeds, "rows": rows}
