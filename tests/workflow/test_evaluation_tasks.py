@@ -21,6 +21,7 @@ from lowland.evaluation import pool as pool_module
 from lowland.evaluation import references_suite
 from lowland.evaluation import tasks as tasks_module
 from lowland.evaluation.pool import EvaluationPool
+from lowland.evaluation.tasks import EvaluationWork
 from lowland.execution.local import Workers
 from lowland.store.run import Run
 from lowland.testing.simulated import Simulated, Weather
@@ -124,6 +125,49 @@ def test_a_stop_costs_a_leg_or_a_part(
     assert found(run) == found(alone)
     if where == "corruptions":
         assert len(asked) == 4 - len(parts)  # what was there was not done again
+
+
+def test_the_delivered_network_is_judged_once_and_references_beside_its_loss_curves(
+    trained: Path, alone: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the suite `corruptions` finds of it is taken over."""
+    judged: list[tuple[str, int]] = []
+    happened: list[str] = []
+    real, begin = EvaluationWork.judged, pool_module.EvaluationPool.begin_judging
+
+    class Heard(Monitor):
+        def start(self, stage: str, total: int, unit: str, done: int = 0) -> None:
+            happened.append(stage)
+
+    def counted(self: EvaluationWork, task: Any, *what: Any, **named: Any) -> Any:
+        judged.append((task.name, len(task.networks)))
+        return real(self, task, *what, **named)
+
+    def noted(self: EvaluationPool, tasks: Any, *what: Any) -> None:
+        if tasks and "1" not in next(iter(tasks.values())).networks:
+            happened.append("references are judged")
+        begin(self, tasks, *what)
+
+    monkeypatch.setattr(EvaluationWork, "judged", counted)
+    monkeypatch.setattr(pool_module.EvaluationPool, "begin_judging", noted)
+    hear = Simulated._hear  # a virtual second passes with every look
+    monkeypatch.setattr(Simulated, "_hear", lambda self, seconds: hear(self, seconds or 1.0))
+    run = copied(trained, tmp_path / "run")
+    with Run.open(run) as opened:  # the training is one leg
+        compute = opened.config.compute.model_copy(update={"checkpoint_seconds": 30.0})
+        opened.reconfigure(opened.config.model_copy(update={"compute": compute}), None)
+    pipeline.resume(run, last="evaluate", changes=[ASKED, workers(2, "simulated")], monitor=Heard())
+    assert len(judged) == 4 + 4  # four kinds: the delivered network, and the reference
+    assert {networks for _, networks in judged} == {1}
+    assert "resnet-cell" not in happened  # nothing waited for its training
+    last = len(happened) - 1 - happened[::-1].index("corruptions")
+    assert happened.index("references are judged") < last - 1
+    assert found(run) == found(alone)
+    judged.clear()
+    again = {"evaluate": {"options": {"references": {"names": ["all-conv3x3"]}}}}
+    pipeline.resume(run, last="evaluate", changes=[again])
+    assert len(judged) == 4  # what was found of the delivered network is kept beside its references
+    assert set(found(run)["weights"]) == {"resnet-cell", "all-conv3x3"}
 
 
 def test_a_reference_that_diverges_is_told_as_in_one_process(trained: Path, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from lowland.core.memory import memory_short
 from lowland.core.seeds import derive
 from lowland.delivery import network as delivery
 from lowland.evaluation.comparison import Hits, packed, unpacked
-from lowland.evaluation.contest_judging import JUDGING, judged, kept_json
+from lowland.evaluation.contest_judging import JUDGING, begin_judging, judged, kept_json
 from lowland.evaluation.tasks import ReferenceTraining
 from lowland.evaluation.terms import Terms
 from lowland.spaces import Shape
@@ -219,7 +219,7 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
         for training in begun:
             training.train(terms)
             terms.monitor.check()
-    pending = [training for training in trainings if training.hits(terms) is None]
+    pending = _pending(trainings, terms)
     for training, hits in zip(pending, judged(pending, terms, folder), strict=True):
         training.keep(hits, terms)
     for part in inside.files(folder, JUDGING):
@@ -230,7 +230,7 @@ def contest(trainings: Sequence[Training], terms: Terms, folder: Path) -> dict[s
 
 
 def begin(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Training]:
-    """Begin what is not trained yet, where it can go on beside something else.
+    """Begin what is not trained yet, where it can go on beside something else; and after that the judging of all.
 
     Returns:
         What is not trained yet.
@@ -241,7 +241,14 @@ def begin(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Tra
         for training in lacking:
             finish = partial(_finish, training, terms)
             terms.pool.begin(training.key, training.described(terms), training.checkpoints(terms), finish)
+        keys = [training.key for training in lacking]
+        terms.pool.after(keys, lambda: begin_judging(_pending(trainings, terms), terms, folder))
     return lacking
+
+
+def _pending(trainings: Sequence[Training], terms: Terms) -> list[Training]:
+    """What is not judged like this yet."""
+    return [training for training in trainings if training.hits(terms) is None]
 
 
 def _finish(training: Training, terms: Terms, found: Trained) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
+from lowland.core.errors import RunError
 from lowland.core.files import json_text
 from lowland.core.seeds import derive
 from lowland.evaluation.classification import predict, ranks
@@ -23,6 +25,9 @@ from lowland.store import inside
 if TYPE_CHECKING:
     from lowland.evaluation.contest import Training
 
+Kind = tuple[str, str, int]
+"""Which networks (`_Judgement.known`), corruption and severity."""
+
 JUDGING = "judging"
 """Folder of the parts of a judgement that is not finished."""
 
@@ -31,87 +36,136 @@ def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hi
     """Which test images trained networks name rightly; corrupted ones are made once and shown to all of them.
 
     Clean images are judged in fp32 and in the plain memory format, as a person runs a network after `lowland.load`,
-    corrupted ones in fp32 and the run's memory format: as the evaluation of a run judges them.
+    corrupted ones in fp32 and the run's memory format: as the evaluation of a run judges them. So what that has found
+    of the delivered network is taken.
 
     Returns:
         The hits of every network, in the order of `trainings`.
     """
-    if not trainings:
-        return []
     exact = replace(terms.compute, autocast_dtype=None, channels_last=False)
     networks = [training.network() for training in trainings]
     clean = [
         ranks(*predict(exact.prepare(network), terms.data.test, terms.data.normalise, exact, terms.batch_size)) == 0
         for network in networks
     ]
-    shifted = terms.shifted
-    if shifted is None:
-        return [Hits(correct_N=correct_N, corrupted_M=None, of=0) for correct_N in clean]
-    known = f"{derive(0, *(training.judging(terms) for training in trainings)):016x}"
-    kinds = [(name, severity) for name in shifted.names for severity in shifted.severities]
-    kept = {kind: kept_json(folder, _part(known, *kind)) for kind in kinds}
-    missing = [kind for kind, row in kept.items() if row is None]
-    done = len(kinds) - len(missing)
-    terms.monitor.start("corruptions", len(kinds), "corruption", done)
-    for kind, row in _rows(missing, trainings, networks, shifted, terms):
-        kept[kind] = {"hits": [packed(of_bits(row["hits"][str(place)])) for place in range(len(networks))]}
-        inside.write_text(folder, _part(known, *kind), json_text(kept[kind]), durable=False)
-        done += 1
-        terms.monitor.advance(done)
-        terms.monitor.check()
-    terms.monitor.finish()
-    counts = [torch.zeros(shifted.count, dtype=torch.int64) for _ in networks]
-    for rows in kept.values():
-        assert rows is not None
-        for count_M, bits in zip(counts, rows["hits"], strict=True):
-            count_M += unpacked(bits)
+    counts: dict[str, Tensor] = {}
+    if terms.shifted is not None:
+        for group in _groups(trainings, terms.shifted):
+            counts |= _known(group, terms.shifted) or _Judgement(group, terms.shifted, terms, folder).counts()
     return [
-        Hits(correct_N=correct_N, corrupted_M=count_M, of=len(kinds))
-        for correct_N, count_M in zip(clean, counts, strict=True)
+        Hits(correct_N=correct_N, corrupted_M=counts.get(each.key), of=len(terms.shifted.kinds) if terms.shifted else 0)
+        for correct_N, each in zip(clean, trainings, strict=True)
     ]
 
 
-def _part(known: str, name: str, severity: int) -> str:
-    return f"{JUDGING}/{known}/{name}-{severity}.json"
+def begin_judging(trainings: Sequence[Training], terms: Terms, folder: Path) -> None:
+    """Begin to judge trained networks under corruption where that can go on beside something else; see `judged`.
+
+    What the run itself judges, the delivered network, is left to it.
+    """
+    if terms.pool is not None and terms.shifted is not None:
+        for group in _groups(trainings, terms.shifted):
+            if terms.shifted.delivered is None or group[0].delivered is None:
+                judgement = _Judgement(group, terms.shifted, terms, folder)
+                terms.pool.begin_judging(judgement.tasks(), judgement.keep)
 
 
-def _rows(
-    kinds: Sequence[tuple[str, int]],
-    trainings: Sequence[Training],
-    networks: Sequence[nn.Module],
-    shifted: ShiftedImages,
-    terms: Terms,
-) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
-    """Each kind with what `hits_under` gives of the networks, which are named by their places."""
-    if terms.pool is not None:
+def _groups(trainings: Sequence[Training], shifted: ShiftedImages) -> list[list[Training]]:
+    """Networks that are judged together; the delivered one by itself where the run may have judged it."""
+    if shifted.delivered is None:
+        return [list(trainings)] if trainings else []
+    own = [[each] for each in trainings if each.delivered is not None]
+    others = [each for each in trainings if each.delivered is None]
+    return [*own, others] if others else own
+
+
+def _known(group: Sequence[Training], shifted: ShiftedImages) -> dict[str, Tensor] | None:
+    """Under how many kinds of corruption the delivered network names each image rightly, where the run knows."""
+    if shifted.delivered is None or group[0].delivered is None:
+        return None
+    bits = [shifted.delivered(*kind) for kind in shifted.kinds]
+    count_M = torch.zeros(shifted.count, dtype=torch.int64)
+    for each in bits:
+        if each is None or len(each) != shifted.count:
+            return None
+        count_M += of_bits(each)
+    return {group[0].key: count_M}
+
+
+class _Judgement:
+    """Networks judged together under every corruption; what is found of each kind is kept in a file until all is."""
+
+    def __init__(self, trainings: Sequence[Training], shifted: ShiftedImages, terms: Terms, folder: Path) -> None:
+        self.trainings, self.shifted, self.terms, self.folder = trainings, shifted, terms, folder
+        self.networks = [training.network() for training in trainings]
+        self.known = f"{derive(0, *(training.judging(terms) for training in trainings)):016x}"
+
+    def counts(self) -> dict[str, Tensor]:
+        """Under how many kinds of corruption each network names each image rightly, by `Training.key`."""
+        monitor, total, missing = self.terms.monitor, len(self.shifted.kinds), self._missing()
+        done = total - len(missing)
+        monitor.start("corruptions", total, "corruption", done)
+        for kind, row in self._rows(missing):
+            self.keep(kind, row)
+            done += 1
+            monitor.advance(done)
+            monitor.check()
+        monitor.finish()
+        counts = [torch.zeros(self.shifted.count, dtype=torch.int64) for _ in self.networks]
+        for kind in self._all():
+            kept = kept_json(self.folder, self._part(kind))
+            if kept is None:
+                raise RunError(f"{self.folder / self._part(kind)} was deleted or damaged meanwhile; run it again")
+            for count_M, bits in zip(counts, kept["hits"], strict=True):
+                count_M += unpacked(bits)
+        return {training.key: count_M for training, count_M in zip(self.trainings, counts, strict=True)}
+
+    def tasks(self) -> dict[Kind, JudgingTask]:
+        """What is not known yet, for other processes."""
         travelling = {
             str(place): Portable.of(network, training.reference, training.shape)
-            for place, (network, training) in enumerate(zip(networks, trainings, strict=True))
+            for place, (network, training) in enumerate(zip(self.networks, self.trainings, strict=True))
         }
-        yield from terms.pool.judged(
-            {
-                (name, severity): JudgingTask(
-                    networks=travelling, suite=shifted.suite, name=name, severity=severity, count=shifted.count
+        of = partial(JudgingTask, networks=travelling, suite=self.shifted.suite, count=self.shifted.count)
+        return {kind: of(name=kind[1], severity=kind[2]) for kind in self._missing()}
+
+    def keep(self, kind: Kind, row: dict[str, Any]) -> None:
+        """Keep what was found of a kind."""
+        found = {"hits": [packed(of_bits(row["hits"][str(place)])) for place in range(len(self.networks))]}
+        inside.write_text(self.folder, self._part(kind), json_text(found), durable=False)
+
+    def _all(self) -> list[Kind]:
+        return [(self.known, *kind) for kind in self.shifted.kinds]
+
+    def _missing(self) -> list[Kind]:
+        return [kind for kind in self._all() if kept_json(self.folder, self._part(kind)) is None]
+
+    def _part(self, kind: Kind) -> str:
+        known, name, severity = kind
+        return f"{JUDGING}/{known}/{name}-{severity}.json"
+
+    def _rows(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, dict[str, Any]]]:
+        """Each kind with what `hits_under` gives of the networks, which are named by their places."""
+        terms, shifted = self.terms, self.shifted
+        if terms.pool is not None:
+            yield from terms.pool.judged(self.tasks())
+            return
+        fast = replace(terms.compute, autocast_dtype=None)
+        placed = {str(place): fast.prepare(network) for place, network in enumerate(self.networks)}
+        for kind in kinds:
+            _, name, severity = kind
+            with terms.threaded:
+                row = hits_under(
+                    placed,
+                    shifted.images,
+                    name,
+                    severity,
+                    terms.data.normalise,
+                    fast,
+                    count=shifted.count,
+                    batch_size=terms.batch_size,
                 )
-                for name, severity in kinds
-            }
-        )
-        return
-    fast = replace(terms.compute, autocast_dtype=None)
-    placed = {str(place): fast.prepare(network) for place, network in enumerate(networks)}
-    for name, severity in kinds:
-        with terms.threaded:
-            row = hits_under(
-                placed,
-                shifted.images,
-                name,
-                severity,
-                terms.data.normalise,
-                fast,
-                count=shifted.count,
-                batch_size=terms.batch_size,
-            )
-        yield (name, severity), row
+            yield kind, row
 
 
 def kept_json(root: Path, relative: str) -> dict[str, Any] | None:

@@ -64,6 +64,8 @@ class EvaluationPool:
         self._chains: Chains | None = None
         self._of: dict[int, _Chain] = {}
         self._trainings: dict[Hashable, _Training] = {}
+        self._after: list[tuple[list[_Training], Callable[[], None]]] = []
+        self._judgements: dict[Hashable, dict[str, Any] | LowlandError | None] = {}
         self._shown: list[_Training] = []
         self._told = 0
 
@@ -124,8 +126,39 @@ class EvaluationPool:
             self._shown = []
         self.monitor.finish()
 
+    def after(self, keys: Sequence[Hashable], then: Callable[[], None]) -> None:
+        """Do something as soon as trainings that were begun are whole; with none, or where all are, now."""
+        self._after.append(([self._trainings[key] for key in keys], then))
+        self._then()
+
+    def begin_judging(
+        self,
+        tasks: Mapping[Key, JudgingTask],
+        keep: Callable[[Key, dict[str, Any]], None] = lambda key, row: None,
+    ) -> None:
+        """Begin judgements that `judged` will be asked for, unless they are begun, to go on beside something else.
+
+        Args:
+            tasks: By keys that differ from those of all other judgements that are not yet taken.
+            keep: Called with every row, as soon as it is known.
+        """
+        waiting = deque((key, task) for key, task in tasks.items() if key not in self._judgements)
+        self._judgements |= dict.fromkeys(key for key, _ in waiting)
+
+        def given(key: Any, row: dict[str, Any] | LowlandError) -> None:
+            self._judgements[key] = row
+            if not isinstance(row, LowlandError):
+                keep(key, row)
+
+        # As many at a time as there are workers, so that the next leg of a training waits for none of the rest.
+        for _ in range(min(len(waiting), self._running.size)):
+            lane = _Lane(waiting, given)
+            first = lane.next()
+            assert first is not None
+            self._add(JUDGING, lane, first)
+
     def judged(self, tasks: Mapping[Key, JudgingTask]) -> Iterator[tuple[Key, dict[str, Any]]]:
-        """Carry out judgements, beside trainings that were begun.
+        """Carry out judgements, beside trainings that were begun; those that were begun are waited for.
 
         Yields:
             Key and row of each, as soon as it is known.
@@ -134,28 +167,32 @@ class EvaluationPool:
             InterruptedRun: the monitor asked for a stop.
             LowlandError: one ended its workers, or a fault of all.
         """
-        if not tasks:
-            return
-        waiting = deque(tasks.items())
-        given: deque[tuple[Key, dict[str, Any]]] = deque()
-        # As many at a time as there are workers, so that the next leg of a training waits for none of the rest.
-        for _ in range(min(len(waiting), self._running.size)):
-            lane = _Lane(waiting, given)
-            first = lane.next()
-            assert first is not None
-            self._add(JUDGING, lane, first)
-        left = len(tasks)
+        self.begin_judging(tasks)
+        left = list(tasks)
         while left:
-            self._turn()
-            while given:
-                left -= 1
-                yield given.popleft()
-            self.monitor.check()
+            for key in [key for key in left if self._judgements[key] is not None]:
+                row = self._judgements.pop(key)
+                if isinstance(row, LowlandError):
+                    raise row
+                assert row is not None
+                left.remove(key)
+                yield key, row
+            if left:
+                self._turn()
+                self.monitor.check()
 
     def attend(self) -> None:
         """Take in what workers have given, and hand out what follows, without waiting."""
         if self._chains is not None:
             self._chains.turn(wait=False)
+            self._then()
+
+    def _then(self) -> None:
+        """Do what was to be done after trainings that are whole by now."""
+        due = [each for each in self._after if all(training.whole for training in each[0])]
+        self._after = [each for each in self._after if each not in due]
+        for _, then in due:
+            then()
 
     @property
     def _running(self) -> Executor:
@@ -173,7 +210,9 @@ class EvaluationPool:
 
     def _turn(self) -> bool:
         assert self._chains is not None
-        return bool(self._chains.turn())
+        given = bool(self._chains.turn())
+        self._then()
+        return given
 
     def _following(self, chain: int, found: Gave | ScoringFailure) -> LegTask | JudgingTask | None:
         after = self._of[chain].following(found)
@@ -258,9 +297,13 @@ class _Training:
 class _Lane:
     """Judgements, one after the other, of those that wait."""
 
-    def __init__(self, waiting: deque[tuple[Key, JudgingTask]], given: deque[tuple[Key, dict[str, Any]]]) -> None:
+    def __init__(
+        self,
+        waiting: deque[tuple[Key, JudgingTask]],
+        given: Callable[[Any, dict[str, Any] | LowlandError], None],
+    ) -> None:
         self._waiting: deque[tuple[Any, JudgingTask]] = waiting
-        self._given: deque[tuple[Any, dict[str, Any]]] = given
+        self._given = given
         self._at: tuple[Any, JudgingTask] | None = None
 
     def next(self) -> JudgingTask | None:
@@ -269,11 +312,12 @@ class _Lane:
         return None if self._at is None else self._at[1]
 
     def following(self, found: Gave | ScoringFailure) -> JudgingTask | None:
-        """Pass on what was given, and take the next."""
+        """Pass on what was given, or that it cannot be done, and take the next."""
         assert self._at is not None
-        if isinstance(found, ScoringFailure):
-            raise LowlandError(f"{self._at[1]} cannot be done: {found}")
-        self._given.append((self._at[0], found.value))
+        key, task = self._at
+        self._given(
+            key, LowlandError(f"{task} cannot be done: {found}") if isinstance(found, ScoringFailure) else found.value
+        )
         return self.next()
 
 

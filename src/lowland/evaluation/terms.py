@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -25,6 +26,8 @@ class ShiftedImages:
         limit: Only the first so many images; None: all.
         source: Where they come from, so that others are not taken for them; it is not kept in plain text.
         suite: Whose images they are.
+        delivered: (corruption, severity) → which of them the delivered network names rightly, a text of 0 and 1, where
+            the run has judged that by now, else None; None: nobody judges it but the contest.
     """
 
     images: CorruptedImages
@@ -33,6 +36,12 @@ class ShiftedImages:
     limit: int | None = None
     source: str = ""
     suite: str = "corruptions"
+    delivered: Callable[[str, int], str | None] | None = None
+
+    @property
+    def kinds(self) -> list[tuple[str, int]]:
+        """Corruptions, each at every severity."""
+        return [(name, severity) for name in self.names for severity in self.severities]
 
     @property
     def count(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from lowland.core.config import Config
@@ -27,6 +28,7 @@ def trial(
     corruptions: bool,
     pool: EvaluationPool | None = None,
     to_come: Network | None = None,
+    judged: Callable[[str, int], str | None] | None = None,
 ) -> Trial:
     """The delivered network and its terms, with what is found kept in `folder`.
 
@@ -37,6 +39,7 @@ def trial(
         pool: Where trainings go on side by side; None: here, one after the other.
         to_come: The delivered network as it is before it is trained, where trainings of others are to begin and
             nothing is judged yet; None: as it lies in the run.
+        judged: What the run has found of the delivered network under corruption (`ShiftedImages.delivered`).
 
     Returns:
         What a comparison needs.
@@ -67,7 +70,7 @@ def trial(
             compute=session.compute,
             seed=config.seed,
             batch_size=config.evaluate.batch_size,
-            shifted=shifted(config, session.data) if corruptions else None,
+            shifted=shifted(config, session.data, judged) if corruptions and to_come is None else None,
             checkpoint_seconds=config.compute.checkpoint_seconds,
             monitor=session.monitor,
             threads=reference_threads(config, session.compute),
@@ -76,7 +79,9 @@ def trial(
     )
 
 
-def shifted(config: Config, data: DataSet) -> ShiftedImages | None:
+def shifted(
+    config: Config, data: DataSet, judged: Callable[[str, int], str | None] | None = None
+) -> ShiftedImages | None:
     """The corrupted test images on which the run judges its networks; None where it judges on none."""
     settings = suite(config, Corruptions.name).config
     names = corruption_names(settings.names)
@@ -88,4 +93,5 @@ def shifted(config: Config, data: DataSet) -> ShiftedImages | None:
         severities=settings.severities,
         limit=settings.images,
         source=f"{config.seed} {settings.folder or ''}",
+        delivered=judged,
     )

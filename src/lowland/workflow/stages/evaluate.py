@@ -22,6 +22,7 @@ from lowland.evaluation.dense.suite import Place
 from lowland.evaluation.pool import EvaluationPool
 from lowland.evaluation.recorded import results_of
 from lowland.evaluation.references import Trial
+from lowland.evaluation.shift.suite import Corruptions
 from lowland.evaluation.suite import (
     Batches,
     EvaluationContext,
@@ -191,8 +192,27 @@ class Judging:
         """The delivered network beside others, which are trained in a folder of the run."""
         run = self.session.run
         inside.require_no_links(run.path, REFERENCES)
-        folder = run.path / REFERENCES
-        return trial(self.session, folder, corruptions=corruptions, pool=self.pool, to_come=self.to_come)
+        return trial(
+            self.session,
+            run.path / REFERENCES,
+            corruptions=corruptions,
+            pool=self.pool,
+            to_come=self.to_come,
+            judged=self._delivered() if self.to_come is None else None,
+        )
+
+    def _delivered(self) -> Callable[[str, int], str | None] | None:
+        """What the suite `corruptions` finds of the first network in this stage; None where it is not asked for."""
+        found = [each for each in suites(self.session.config) if each.name == Corruptions.name]
+        if not found:
+            return None
+        digest = self.decided_by(found[0])
+
+        def bits(name: str, severity: int) -> str | None:
+            kept = self._kept(Corruptions.name, digest, f"{name}-{severity}")
+            return None if kept is None else kept["value"]["hits"].get("1")
+
+        return bits
 
     def place(self, of: str) -> Place:
         """The first network as a source of backbones; its trainings lie in a folder of the run called as the suite."""
