@@ -46,7 +46,7 @@ def candidates(found: str, size: str) -> list[Candidate]:
     """
     genotype, shape = designed(found)
     other = of_timm(size)
-    best = fitted(get(genotype.space), genotype, shape, parameters=cost(other).parameters)
+    best = fitted(get(genotype.space), genotype, shape, parameters=cost(other).parameters, fill=False)
     wanted = get(genotype.space).cost(genotype, best).parameters
 
     @cache
@@ -54,7 +54,7 @@ def candidates(found: str, size: str) -> list[Candidate]:
         space = get(genotype.space)
         for index in range(1000):
             drawn = space.sample(numpy_rng(seed, "dense benchmark", "random genotype", index))
-            sized = fitted(space, drawn, shape, parameters=round((1 + TOLERANCE) * wanted))
+            sized = fitted(space, drawn, shape, parameters=round((1 + TOLERANCE) * wanted), fill=False)
             if space.cost(drawn, sized).parameters >= (1 - TOLERANCE) * wanted:
                 return of_genotype(drawn, sized, f"random-{genotype.space}-{seed}")
         raise SystemExit(f"no random genotype of {genotype.space} has {wanted:,} parameters")

@@ -78,7 +78,7 @@ def trained(
     space = get("nasbench201")
     genotype = space.parse(space.references.get(name, name))
     plain = Shape(in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, **size)
-    shape = fitted(space, genotype, plain, parameters=parameters)
+    shape = fitted(space, genotype, plain, parameters=parameters, fill=False)
     recipe = section(RetrainConfig, RECIPE | {"epochs": epochs})
     began = time.process_time()
     model = compute.prepare(network.build(genotype, shape, recipe, seed))

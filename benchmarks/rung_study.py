@@ -242,7 +242,7 @@ def one(
         cells=cells,
         norm=norm,
     )
-    shape = fitted(space, genotype, plain, parameters=parameters)
+    shape = fitted(space, genotype, plain, parameters=parameters, fill=False)
     recipe = recipe.model_copy(update={"include_search_split": False, "ema": EMA})
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     smooth = compute.prepare(network.build(genotype, shape, recipe, seed))

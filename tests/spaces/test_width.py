@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -41,7 +42,38 @@ def test_the_width_is_the_one_brute_force_finds(name: str, budget: str) -> None:
             if cost.parameters <= (limits["parameters"] or 10**12) and cost.macs <= (limits["macs"] or 10**15)
         )
         found = fitted(space, genotype, shape_of(name, channels=7), **limits)
-        assert found == shape_of(name, channels=best)
+        assert found == shape_of(name, channels=best, growth=found.growth)
+        if not space.grows:
+            assert found.growth == 2
+            continue
+        finer = {
+            growth: space.cost(genotype, shape_of(name, channels=best, growth=growth))
+            for growth in (round(2 + step / 100, 2) for step in range(math.ceil(200 * space.width_step / best)))
+        }
+        within = [
+            growth
+            for growth, cost in finer.items()
+            if cost.parameters <= (limits["parameters"] or 10**12) and cost.macs <= (limits["macs"] or 10**15)
+        ]
+        most = finer[max(within)]
+        assert space.cost(genotype, found) == most
+        assert found.growth == min(growth for growth, cost in finer.items() if cost.parameters == most.parameters)
+
+
+def test_later_stages_get_what_a_coarse_step_leaves() -> None:
+    """Of 8 and 9 channels parameters differ by a quarter."""
+    space = spaces.get("nasbench201")
+    cell = space.parse("3,3,3,3,3,3")
+    for parameters in (30_000, 50_000, 100_000, 300_000):
+        found = fitted(space, cell, Shape(cells=1), parameters=parameters)
+        coarse = space.cost(cell, replace(found, growth=2.0)).parameters
+        assert coarse <= space.cost(cell, found).parameters <= parameters
+        assert space.cost(cell, found).parameters > 0.95 * parameters
+        assert 2 <= found.growth < 2 * (1 + 1 / found.channels)
+    wide = fitted(space, cell, Shape(cells=1, growth=4.0), parameters=300_000)
+    assert wide.growth == 4  # the greatest that is built
+    plain = fitted(space, cell, Shape(cells=1), parameters=100_000, fill=False)
+    assert (plain.channels, plain.growth) == (8, 2)
 
 
 def test_every_width_of_a_cell_space_comes_back_from_its_own_cost() -> None:

@@ -56,7 +56,7 @@ def ranking(run: Path) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def halved(supernet_only: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = copied(supernet_only, tmp_path_factory.mktemp("halving") / "run")
-    pipeline.resume(run, last="train", changes=[{"search": {"max_params": 20_000}}, FIVE])
+    pipeline.resume(run, last="train", changes=[{"search": {"max_params": 20_000, "promote": "accuracy"}}, FIVE])
     return run
 
 
@@ -95,13 +95,14 @@ def test_designs_of_several_growths(supernet_only: Path, tmp_path: Path) -> None
     }
     pipeline.resume(run, last="train", changes=[FIVE | asked])
     shapes = [row["shape"] for row in ranking(run)[:4]]
-    assert sorted(shape.get("growth", 2.0) for shape in shapes) == [1.5, 1.5, 2.0, 2.0]
+    growths = sorted(shape.get("growth", 2.0) for shape in shapes)  # a little more, to fill the limit
+    assert all(0 <= growth - asked < 0.5 for growth, asked in zip(growths, [1.5, 1.5, 2.0, 2.0], strict=True))
     delivered = json.loads((run / "network/network.json").read_text())["shape"]
     assert delivered.get("growth", 2.0) == shapes[0].get("growth", 2.0)
     with Run.open(run, read_only=True) as opened:
         shown = gather(opened).halving
     assert shown is not None
-    assert {design.growth for design in shown.designs} == {1.5, 2.0}
+    assert {design.growth for design in shown.designs} == set(growths)
     met = trial(Session(Run.open(run, read_only=True), Monitor()), tmp_path / "contest", corruptions=False)
     assert met.usual.growth == 2.0  # a network written by hand is not what was searched for
 
@@ -152,7 +153,9 @@ def test_a_space_with_widths_of_its_own_has_no_growth(tmp_path: Path) -> None:
 
 def test_the_delivered_network_has_the_size_of_the_last_that_went_on(halved: Path) -> None:
     shape = json.loads((halved / "network/network.json").read_text())["shape"]
-    assert {key: shape[key] for key in ("channels", "cells", "norm")} == ranking(halved)[0]["shape"]
+    chosen = ranking(halved)[0]["shape"]
+    assert {"channels", "cells", "norm"} <= set(chosen)
+    assert {key: shape[key] for key in chosen} == chosen
 
 
 def test_nothing_is_trained_twice(halved: Path) -> None:

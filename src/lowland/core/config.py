@@ -230,6 +230,11 @@ class NetworkConfig(Section):
         16,
         description="initial width, or `fit`: the widest within the limits; without any limit, a size by the data",
     )
+    fill: bool = Field(
+        False,
+        description="with channels=fit: later stages get what a step of the initial width leaves of the limits "
+        "(NAS-Bench-201, DARTS), by a growth a little above that which is set",
+    )
     cells: Positive = Field(1, description="NAS-Bench-201: cells per stage; DARTS: cells in all; mobilenetv3: 1")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto", description="first layers: at full resolution (cifar) or downsampling (imagenet); auto: by image size"

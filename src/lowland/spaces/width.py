@@ -6,20 +6,32 @@ With it networks are compared at equal cost, each at the width C that fills the 
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from lowland.core.errors import BudgetError, ConfigError
 from lowland.core.genotype import Genotype
 from lowland.spaces.space import Space
-from lowland.spaces.values import Cost, Shape
+from lowland.spaces.values import GROWTH, Cost, Shape
 
 WIDEST = 4096
 """No width above this is tried."""
 
+FINE = 0.01
+"""Growths are tried in steps of this."""
+
 
 def fitted(
-    space: Space, genotype: Genotype, shape: Shape, *, parameters: int | None = None, macs: int | None = None
+    space: Space,
+    genotype: Genotype,
+    shape: Shape,
+    *,
+    parameters: int | None = None,
+    macs: int | None = None,
+    fill: bool = True,
 ) -> Shape:
     """The widest network of `genotype` within a budget.
 
@@ -27,15 +39,21 @@ def fitted(
     with the width, so bisection finds C* exactly. Where several widths round to one network (elastic spaces), it is
     the largest of them.
 
+    A step of a narrow network is coarse: of 9 channels and 10 the parameters differ by a fifth. So with `fill`, in
+    spaces whose later stages have widths of their own (`Space.grows`), these get what is left: the growth g becomes
+    g* = max {g, g + 0.01, … < g·(1 + s/C*) : parameters(C*, g*) ≤ P and MACs(C*, g*) ≤ M}, the least of those that
+    give the same network.
+
     Args:
         space: The space of `genotype`.
         genotype: What to build.
         shape: Its size but for the width, which does not matter.
         parameters: P, the most parameters; None: any number.
         macs: M, the most multiply-accumulates for one image; None: any number.
+        fill: Whether later stages get what a step of the width leaves; without, the growth stays as it is.
 
     Returns:
-        `shape` with the width C*.
+        `shape` with the width C* and the growth g*.
 
     Raises:
         BudgetError: Even the narrowest network is too large; says what it needs.
@@ -46,8 +64,8 @@ def fitted(
         >>> space = spaces.get("nasbench201")
         >>> cell = space.parse("3,3,3,3,3,3")
         >>> found = fitted(space, cell, Shape(cells=1), parameters=300_000)
-        >>> found.channels, space.cost(cell, found).parameters <= 300_000
-        (14, True)
+        >>> found.channels, found.growth, space.cost(cell, found).parameters
+        (14, 2.1, 299254)
     """
 
     def at(width: int) -> Shape:
@@ -60,7 +78,30 @@ def fitted(
         parameters=parameters,
         macs=macs,
     )
-    return at(width)
+    if not fill or not space.grows:
+        return at(width)
+    return _filled(space, genotype, at(width), partial(_within, parameters=parameters, macs=macs))
+
+
+def _filled(space: Space, genotype: Genotype, shape: Shape, within: Callable[[Cost], bool]) -> Shape:
+    """The shape with the growth that fills a budget within which it is; see `fitted`."""
+
+    def at(steps: int) -> Shape:
+        return replace(shape, growth=round(shape.growth + steps * FINE, 4))
+
+    def cost(steps: int) -> Cost:
+        return space.cost(genotype, at(steps))
+
+    most = min(shape.growth * (1 + space.width_step / shape.channels), GROWTH[1]) - shape.growth
+    low, high = 0, math.ceil(round(most / FINE, 6))
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if within(cost(middle)) else (low, middle)
+    return at(bisect_left(range(low), cost(low).parameters, key=lambda steps: cost(steps).parameters))
+
+
+def _within(cost: Cost, parameters: int | None, macs: int | None) -> bool:
+    return (parameters is None or cost.parameters <= parameters) and (macs is None or cost.macs <= macs)
 
 
 def widest(
@@ -86,8 +127,7 @@ def widest(
         raise ConfigError(f"the width of {what} cannot be fitted to nothing: give a number of parameters or of MACs")
 
     def fits(steps: int) -> bool:
-        found = cost(steps * step)
-        return (parameters is None or found.parameters <= parameters) and (macs is None or found.macs <= macs)
+        return _within(cost(steps * step), parameters, macs)
 
     if not fits(1):
         raise BudgetError(_too_large(what, step, cost(step), parameters, macs))

@@ -230,8 +230,8 @@ class Halving:
 
 
 def _network(config: Config) -> dict[str, Any]:
-    """Settings of the network; runs of before there was another norm or resolution have none of them here."""
-    values = config.network.model_dump(mode="json")
+    """Settings of the network; of runs of before there was a norm, a resolution or a filled width none are here."""
+    values = config.network.model_dump(mode="json", exclude=None if config.network.fill else {"fill"})
     return {name: value for name, value in values.items() if name == "growth" or AS_PUBLISHED.get(name) != value}
 
 

@@ -75,7 +75,7 @@ def network_shape(
     if parameters is None and limits.max_macs is None:
         parameters = natural_parameters(len(data.train) + len(data.search))
     try:
-        return fitted(space, genotype, shape, parameters=parameters, macs=limits.max_macs)
+        return fitted(space, genotype, shape, parameters=parameters, macs=limits.max_macs, fill=network.fill)
     except BudgetError:
         return replace(shape, channels=space.width_step)
 

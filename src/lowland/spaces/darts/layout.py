@@ -51,7 +51,7 @@ def has_imagenet_stem(shape: Shape) -> bool:
     return shape.stem == "imagenet" or (shape.stem == "auto" and shape.image_size >= IMAGENET_STEM_FROM)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def cell_layouts(shape: Shape, output_stride: int | None = None) -> tuple[CellLayout, ...]:
     """Lay out a network: reductions at cells // 3 and 2 · cells // 3 (DARTS), the first cell always normal.
 

@@ -355,7 +355,7 @@ _Table = list[dict[int, Cost]]
 """Cost by edge and operation, summed over the cells of one kind."""
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _cost_table(shape: Shape) -> tuple[Cost, tuple[_Table, _Table]]:
     """Cost of all that a genotype does not change but the classifier, and the tables of both kinds of cell."""
     with torch.device("meta"):
@@ -390,7 +390,7 @@ def _operation_cost(choice: int, channels: int, stride: int, height: int, width:
     return module_cost(module, height, width)[0]
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _auxiliary_cost(channels: int, imagenet: bool) -> Cost:
     """The auxiliary head without its classifier."""
     with torch.device("meta"):

@@ -305,7 +305,7 @@ def _check(shape: Shape) -> None:
         )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _cost_tables(shape: Shape, classifier: ClassifierCount) -> tuple[Cost, tuple[tuple[int, int], ...]]:
     """Cost outside the cells; and (parameters, MACs) of each operation on one edge, summed over all cells."""
     _check(shape)
