@@ -17,7 +17,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+import numpy as np
 import torch
+from matplotlib import pyplot as plt
 
 from lowland import flatness, load
 from lowland.core.config import ComputeConfig
@@ -29,6 +32,8 @@ from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
 from paper import beside, carried, cifar10_npz, imagenette, interval, parser, read, save
+
+matplotlib.use("Agg")
 
 MEASURES = {
     "accuracy (SPOS)": "accuracy",
@@ -144,6 +149,26 @@ def row(measure: str, seeds: Mapping[str, Mapping[str, Any]], differs: str) -> d
     return made
 
 
+def draw(seeds: Mapping[str, Mapping[str, Any]], path: Path) -> None:
+    """Fig. 3: loss on test images under weight noise of what each search found, mean over seeds ± standard error."""
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    searches = sorted({name for of in seeds.values() for name in of})
+    for number, name in enumerate(searches):
+        curves = [of[name]["fig3"] for of in seeds.values() if name in of]
+        losses = np.array([each["loss"] for each in curves])
+        spread = losses.std(axis=0, ddof=1) / np.sqrt(len(losses)) if len(losses) > 1 else np.zeros(losses.shape[1])
+        style = ("-", "--", "-.", ":")[number % 4]
+        axes.errorbar(
+            curves[0]["sigmas"], losses.mean(axis=0), spread, marker="osD^v"[number % 5], linestyle=style, label=name
+        )
+    axes.set_xlabel("standard deviation σ of the noise on all weights")
+    axes.set_ylabel("cross-entropy on test images")
+    axes.set_title("What each search found, trained on the target")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
 def copied(source: Path, folder: Path) -> Path:
     """A run whose supernet is trained, of which every search is a copy."""
     if not folder.exists():
@@ -211,6 +236,7 @@ def main() -> None:
             arguments.out.mkdir(parents=True, exist_ok=True)
             document = {"benchmark": "transfer", "arguments": asked, "seeds": seeds, "rows": rows}
             save(path, document, resolve(ComputeConfig(device="cpu", threads=1)))
+            draw(seeds, arguments.out / "transfer_fig3.png")
             print(f"seed {seed} {name:26s} top-1 {seeds[str(seed)][name]['top1']:.2f}", flush=True)
 
 
