@@ -44,6 +44,7 @@ def main() -> None:
         "seconds": round(seconds, 1),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6, 2),
         "stage_seconds": {name: stage["seconds"] for name, stage in manifest["stages"].items()},
+        "planned_seconds": manifest["plan"],
         "network": {key: best[key] for key in ("genotype", "parameters", "macs", "value", "standard_error")},
         "test": judged["test"],
         "corrupted_top1": {key: judged["shift"][key] for key in ("mean", "standard_error", "n")},
