@@ -168,14 +168,14 @@ class EvaluationPool:
             LowlandError: one ended its workers, or a fault of all.
         """
         self.begin_judging(tasks)
-        left = list(tasks)
+        left = dict.fromkeys(tasks)
         while left:
             for key in [key for key in left if self._judgements[key] is not None]:
                 row = self._judgements.pop(key)
                 if isinstance(row, LowlandError):
                     raise row
                 assert row is not None
-                left.remove(key)
+                del left[key]
                 yield key, row
             if left:
                 self._turn()

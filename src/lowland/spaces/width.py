@@ -65,7 +65,7 @@ def fitted(
         >>> cell = space.parse("3,3,3,3,3,3")
         >>> found = fitted(space, cell, Shape(cells=1), parameters=300_000)
         >>> found.channels, found.growth, space.cost(cell, found).parameters
-        (14, 2.1, 299254)
+        (14, 2.04, 299051)
     """
 
     def at(width: int) -> Shape:

@@ -6,6 +6,7 @@ one each time, and all ranks know which, so one flat all-reduce over the live gr
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,6 +42,8 @@ def join() -> World:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         # The others wait at a barrier while rank 0 searches, which may take days.
         dist.init_process_group(backend, timeout=datetime.timedelta(days=7))
+        if backend == "gloo":
+            atexit.register(leave)  # its threads, where another process is gone, may else abort this one at its end
     return World(dist.get_rank(), size)
 
 
