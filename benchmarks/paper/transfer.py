@@ -226,10 +226,14 @@ def main() -> None:
             home = copied(supernet, work / str(seed) / f"search-{folder}")
             pipeline.resume(home, last="search", changes=[{"measure": {**measure, "combine": "sum"}}])
             with Run.open(home, read_only=True) as opened:
-                genotype = Searched.read(opened).ranking[0].genotype
-            settings = assemble(target_layers(arguments, target, genotype), {"seed": seed})
-            run = carried(settings, work / str(seed) / f"target-{folder}", "evaluate")
-            seeds.setdefault(str(seed), {})[name] = trained(run)
+                best = Searched.read(opened).ranking[0]
+            settings = assemble(target_layers(arguments, target, best.genotype), {"seed": seed})
+            of_seed, same = seeds.setdefault(str(seed), {}), str(Genotype("darts", best.genes))
+            twins = [found for label, found in of_seed.items() if label != name and found["genotype"] == same]
+            if twins:  # two searches found one network
+                of_seed[name] = twins[0]
+            else:
+                of_seed[name] = trained(carried(settings, work / str(seed) / f"target-{folder}", "evaluate"))
             found = {label for of in seeds.values() for label in of}
             rows = {label: row(label, seeds, differs) for label in sorted(found)}
             asked = {key: value for key, value in vars(arguments).items() if key not in ("work", "out")}
