@@ -55,6 +55,9 @@ EPOCHS = {"embedded": 12, "cifar10": 10, "imagenette": 10}
 RUNGS = (1, 2, 4)
 """Epochs after which the default run promotes, as nearly as whole epochs of these trainings are: 1/12, 1/6 and 1/3."""
 
+LEAST = 8
+"""Groups of fewer networks, which are not finished, are left out of means."""
+
 PROMOTED_BY: dict[str, tuple[str, ...]] = {
     "accuracy": ("accuracy",),
     "loss": ("loss",),
@@ -150,6 +153,7 @@ def report(recipe: str) -> None:
                 print(f"  epoch {epoch}, {kind} (τ with clean, corrupted): {shown}")
     if recipe != "quick":
         return
+    groups = {name: rows for name, rows in groups.items() if len(rows) >= LEAST}
     print(f"τ with the end (clean, corrupted), mean over {len(groups)} groups and 95 % interval")
     for epoch, each in product(map(str, RUNGS), ("accuracy", "loss", "flatness", "perturbed_accuracy", "robustness")):
         means = [interval([tau(rows, epoch, "averaged", each, end) for rows in groups.values()]) for end in ENDS]
