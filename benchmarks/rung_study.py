@@ -110,6 +110,7 @@ def main() -> None:
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3], help="cells a stage of the named ones")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="wsd")
+    parser.add_argument("--raw", action="store_true", help="judge the weights as they are, too, not only averaged ones")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print rank correlations and measure nothing")
     arguments = parser.parse_args()
@@ -131,7 +132,7 @@ def main() -> None:
             base = quick.retrain if arguments.recipe == "quick" else section(RetrainConfig, RECIPES[arguments.recipe])
             recipe = base.model_copy(update={"epochs": EPOCHS[source], "min_steps": 0})
             norm = quick.network.norm if arguments.recipe == "quick" else "batch"
-            found = one(genes, cells, norm, arguments.params, recipe, data, corrupted, compute, seed)
+            found = one(genes, cells, norm, arguments.params, recipe, data, corrupted, compute, seed, arguments.raw)
             settings = {"ema": EMA, "noise_images": NOISE_IMAGES, "draws": DRAWS, "sigmas": SIGMAS, "judged": JUDGED}
             results = merge(read(RESULT) or results, {"runs": {key: found}, "settings": settings})
             save(RESULT, results, compute)
@@ -234,8 +235,9 @@ def one(
     corrupted: dict[str, list[MemorySplit]],
     compute: Compute,
     seed: int,
+    raw: bool,
 ) -> dict[str, Any]:
-    """Train one network to the end; its figures at every rung, and at the end."""
+    """Train one network to the end; its figures at every rung, with `raw` unaveraged ones too, and at the end."""
     space = get("nasbench201")
     genotype = space.parse(text)
     plain = Shape(
@@ -260,7 +262,8 @@ def one(
         }
         smooth.load_state_dict(averaged)
         if epoch in NOISE_AT:
-            rungs[epoch] = {"averaged": figures(smooth, data, compute, epoch)}
+            judged = {"averaged": smooth} | ({"raw": model} if raw else {})
+            rungs[epoch] = {kind: figures(each, data, compute, epoch) for kind, each in judged.items()}
         model.train()
     history = fit(job, checkpoints=kept, checkpoint_seconds=1e9)
     cost = space.cost(genotype, shape)
@@ -291,8 +294,6 @@ def figures(model: nn.Module, data: DataSet, compute: Compute, epoch: int) -> di
     logits_NK, labels_N = predict(model, data.search, data.normalise, compute, 250)
     loss = float(nn.functional.cross_entropy(logits_NK.float(), labels_N))
     found = {"accuracy": 100 * float((logits_NK.argmax(1) == labels_N).double().mean()), "loss": -loss}
-    if epoch not in NOISE_AT:
-        return found
     model.eval()
     indices = torch.arange(NOISE_IMAGES)
     images_NCHW, labels_N = data.search.images(indices), data.search.labels_N[indices]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland.core.errors import RunError
 from lowland.core.files import json_text
@@ -43,15 +43,15 @@ def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hi
         The hits of every network, in the order of `trainings`.
     """
     exact = replace(terms.compute, autocast_dtype=None, channels_last=False)
-    networks = [training.network() for training in trainings]
+    own = {training.key: training.network() for training in trainings}
     clean = [
         ranks(*predict(exact.prepare(network), terms.data.test, terms.data.normalise, exact, terms.batch_size)) == 0
-        for network in networks
+        for network in own.values()
     ]
     counts: dict[str, Tensor] = {}
     if terms.shifted is not None:
         for group in _groups(trainings, terms.shifted):
-            counts |= _known(group, terms.shifted) or _Judgement(group, terms.shifted, terms, folder).counts()
+            counts |= _known(group, terms.shifted) or _Judgement(group, terms.shifted, terms, folder).counts(own)
     return [
         Hits(correct_N=correct_N, corrupted_M=counts.get(each.key), of=len(terms.shifted.kinds) if terms.shifted else 0)
         for correct_N, each in zip(clean, trainings, strict=True)
@@ -67,7 +67,8 @@ def begin_judging(trainings: Sequence[Training], terms: Terms, folder: Path) -> 
         for group in _groups(trainings, terms.shifted):
             if terms.shifted.delivered is None or group[0].delivered is None:
                 judgement = _Judgement(group, terms.shifted, terms, folder)
-                terms.pool.begin_judging(judgement.tasks(), judgement.keep)
+                loaded = {training.key: training.network() for training in group}
+                terms.pool.begin_judging(judgement.tasks(judgement.missing(), loaded), judgement.keep)
 
 
 def _groups(trainings: Sequence[Training], shifted: ShiftedImages) -> list[list[Training]]:
@@ -97,21 +98,20 @@ class _Judgement:
 
     def __init__(self, trainings: Sequence[Training], shifted: ShiftedImages, terms: Terms, folder: Path) -> None:
         self.trainings, self.shifted, self.terms, self.folder = trainings, shifted, terms, folder
-        self.networks = [training.network() for training in trainings]
         self.known = f"{derive(0, *(training.judging(terms) for training in trainings)):016x}"
 
-    def counts(self) -> dict[str, Tensor]:
-        """Under how many kinds of corruption each network names each image rightly, by `Training.key`."""
-        monitor, total, missing = self.terms.monitor, len(self.shifted.kinds), self._missing()
+    def counts(self, networks: Mapping[str, nn.Module]) -> dict[str, Tensor]:
+        """Under how many kinds of corruption each network names each image rightly; both by `Training.key`."""
+        monitor, total, missing = self.terms.monitor, len(self.shifted.kinds), self.missing()
         done = total - len(missing)
         monitor.start("corruptions", total, "corruption", done)
-        for kind, row in self._rows(missing):
+        for kind, row in self._rows(missing, networks):
             self.keep(kind, row)
             done += 1
             monitor.advance(done)
             monitor.check()
         monitor.finish()
-        counts = [torch.zeros(self.shifted.count, dtype=torch.int64) for _ in self.networks]
+        counts = [torch.zeros(self.shifted.count, dtype=torch.int64) for _ in self.trainings]
         for kind in self._all():
             kept = kept_json(self.folder, self._part(kind))
             if kept is None:
@@ -120,38 +120,39 @@ class _Judgement:
                 count_M += unpacked(bits)
         return {training.key: count_M for training, count_M in zip(self.trainings, counts, strict=True)}
 
-    def tasks(self) -> dict[Kind, JudgingTask]:
-        """What is not known yet, for other processes."""
+    def tasks(self, kinds: Sequence[Kind], networks: Mapping[str, nn.Module]) -> dict[Kind, JudgingTask]:
+        """These kinds for other processes."""
         travelling = {
-            str(place): Portable.of(network, training.reference, training.shape)
-            for place, (network, training) in enumerate(zip(self.networks, self.trainings, strict=True))
+            str(place): Portable.of(networks[training.key], training.reference, training.shape)
+            for place, training in enumerate(self.trainings)
         }
         of = partial(JudgingTask, networks=travelling, suite=self.shifted.suite, count=self.shifted.count)
-        return {kind: of(name=kind[1], severity=kind[2]) for kind in self._missing()}
+        return {kind: of(name=kind[1], severity=kind[2]) for kind in kinds}
 
     def keep(self, kind: Kind, row: dict[str, Any]) -> None:
         """Keep what was found of a kind."""
-        found = {"hits": [packed(of_bits(row["hits"][str(place)])) for place in range(len(self.networks))]}
+        found = {"hits": [packed(of_bits(row["hits"][str(place)])) for place in range(len(self.trainings))]}
         inside.write_text(self.folder, self._part(kind), json_text(found), durable=False)
 
     def _all(self) -> list[Kind]:
         return [(self.known, *kind) for kind in self.shifted.kinds]
 
-    def _missing(self) -> list[Kind]:
+    def missing(self) -> list[Kind]:
+        """What is not known yet."""
         return [kind for kind in self._all() if kept_json(self.folder, self._part(kind)) is None]
 
     def _part(self, kind: Kind) -> str:
         known, name, severity = kind
         return f"{JUDGING}/{known}/{name}-{severity}.json"
 
-    def _rows(self, kinds: Sequence[Kind]) -> Iterator[tuple[Kind, dict[str, Any]]]:
+    def _rows(self, kinds: Sequence[Kind], networks: Mapping[str, nn.Module]) -> Iterator[tuple[Kind, dict[str, Any]]]:
         """Each kind with what `hits_under` gives of the networks, which are named by their places."""
         terms, shifted = self.terms, self.shifted
         if terms.pool is not None:
-            yield from terms.pool.judged(self.tasks())
+            yield from terms.pool.judged(self.tasks(kinds, networks))
             return
         fast = replace(terms.compute, autocast_dtype=None)
-        placed = {str(place): fast.prepare(network) for place, network in enumerate(self.networks)}
+        placed = {str(place): fast.prepare(networks[each.key]) for place, each in enumerate(self.trainings)}
         for kind in kinds:
             _, name, severity = kind
             with terms.threaded:
