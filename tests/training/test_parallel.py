@@ -25,6 +25,7 @@ SECONDS = 600
 """No process of a test lives longer."""
 
 SCRIPT = """
+import os
 import sys
 from pathlib import Path
 from safetensors.torch import save_file
@@ -88,6 +89,8 @@ try:
 except DivergedError as error:
     (folder / f"diverged-{world.rank}").write_text(str(error))
 leave()
+if os.path.isdir("/proc/self/task"):
+    (folder / f"threads-{world.rank}").write_text(str(len(os.listdir("/proc/self/task"))))
 """
 
 
@@ -184,6 +187,13 @@ def test_ranks_stop_together_and_go_on_to_the_same_end(trained: Path, mode: str)
 def test_a_loss_that_diverges_on_one_rank_ends_all(trained: Path) -> None:
     for rank in (0, 1):
         assert "the training loss became nan at step 1;" in (trained / f"diverged-{rank}").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted as Linux tells them")
+def test_no_thread_of_the_group_outlives_it(trained: Path) -> None:
+    """One that frees a tensor while Python ends would abort the process."""
+    assert [(trained / f"threads-{rank}").read_text() for rank in (0, 1)] == ["1", "1"]
 
 
 TINY_RUN = [

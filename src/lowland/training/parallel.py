@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import datetime
+import importlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,11 +40,14 @@ def join() -> World:
     if size == 1:
         return World()
     if not dist.is_initialized():
+        # Were it imported later, as by an optimizer, its functions would hold the group as their default for ever, and
+        # its threads would run, and abort, while Python ends.
+        importlib.import_module("torch.distributed.nn.functional")
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         # The others wait at a barrier while rank 0 searches, which may take days.
         dist.init_process_group(backend, timeout=datetime.timedelta(days=7))
         if backend == "gloo":
-            atexit.register(leave)  # its threads, where another process is gone, may else abort this one at its end
+            atexit.register(leave)
     return World(dist.get_rank(), size)
 
 
@@ -71,7 +75,7 @@ _GONE = ("Connection closed by peer", "Connection reset by peer", "Broken pipe",
 
 
 def leave() -> None:
-    """Leave the process group, if any."""
+    """Leave the process group, if any; none of its threads is left, so that none aborts the process at its end."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
