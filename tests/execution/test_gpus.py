@@ -49,9 +49,9 @@ def test_gpus_have_the_names_that_the_variable_gives_them(
 @pytest.mark.usefixtures("two")
 def test_room_and_who_shares_a_gpu() -> None:
     assert [gpus.places(share) for share in (2.0, 1.0, 0.5, 0.4, 0.3, 1 / 3, 0.1, 0.166)] == [1, 2, 4, 4, 6, 6, 20, 12]
-    assert gpus.names(2, 1.0) == ["0", "1"]
-    assert gpus.names(1, 1.0) == ["0"]
-    assert gpus.names(3, 0.5) == ["0", "1", "0"]
+    assert gpus.names(2, 1.0) == ["1", "0"]
+    assert gpus.names(1, 1.0) == ["1"]
+    assert gpus.names(3, 0.5) == ["1", "0", "1"]
 
 
 @pytest.mark.usefixtures("two")

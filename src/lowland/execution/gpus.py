@@ -38,7 +38,7 @@ def places(share: float) -> int:
 
 
 def names(size: int, share: float) -> list[str]:
-    """The GPU of each of `size` processes: one after the other, so that few of them share none.
+    """The GPU of each of `size` processes: from the last on, so that few share none, nor the caller's, the first.
 
     Args:
         size: How many processes.
@@ -54,7 +54,7 @@ def names(size: int, share: float) -> list[str]:
     fault = excess(size, share, found)
     if fault is not None:
         raise ConfigError(fault)
-    return [found[place % len(found)] for place in range(size)]
+    return [found[-1 - place % len(found)] for place in range(size)]
 
 
 def excess(size: int, share: float, found: Sequence[str]) -> str | None:
