@@ -55,7 +55,7 @@ def test_no_epochs_means_inherited_weights() -> None:
     assert finetuned(model, GENOTYPE, settings, digits(), CPU) is model
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "sgd+asam", "adamw+sam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "sgd+asam", "adamw+sam", "muon"])
 def test_a_candidate_is_its_own_network_trained_on(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = config(optimizer=optimizer, learning_rate=0.01)
     model = supernet(settings)

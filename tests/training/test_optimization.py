@@ -103,7 +103,7 @@ def test_optimizers_carry_the_recipe() -> None:
     assert adamw.param_groups[0]["weight_decay"] == 0.03
 
 
-@pytest.mark.parametrize("name", ["sgd", "adamw"])
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
 def test_state_survives_a_file(name: Any) -> None:
     """Packed, written, read and unpacked into a new optimiser, the next steps are the same bit for bit."""
 

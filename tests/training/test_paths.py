@@ -209,7 +209,7 @@ def test_paths_of_a_shrinking_space_are_restricted(elastic_space: ElasticSpace) 
             assert path == elastic_space.restrict(cast(Genotype, path), dimensions)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw+sam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw+sam", "muon"])
 def test_a_shrinking_run_resumes_to_the_same_bits(elastic_space: ElasticSpace, optimizer: str) -> None:
     """Also where it was stopped just before or behind the sorting, which is done once, in either pass of SAM."""
     config = sandwich(shrinking=ORDER, epochs=4, ema=0.6, optimizer=optimizer, learning_rate=0.01)

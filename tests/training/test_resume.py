@@ -36,6 +36,8 @@ MAKE: dict[str, Callable[[], Job]] = {
     "supernet, adamw, zeros": lambda: supernet_job(
         supernet_config(zero_grad="zeros", epochs=EPOCHS, optimizer="adamw", learning_rate=1e-3, random_labels=True)
     ),
+    "supernet, muon": lambda: supernet_job(supernet_config(epochs=EPOCHS, optimizer="muon+sam")),
+    "network, muon": lambda: network_job(retrain_recipe(epochs=EPOCHS, optimizer="muon", nesterov=True)),
     "network": lambda: network_job(retrain_recipe(epochs=EPOCHS, drop_path=0.4, ema=0.8, cutout=4)),
     "network, augmented": lambda: network_job(
         retrain_recipe(

@@ -233,7 +233,8 @@ def test_operations_not_sampled_stay_untouched() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "zero_grad"), [("sgd+sam", "none"), ("sgd+asam", "zeros"), ("adamw+sam", "none"), ("adamw+asam", "zeros")]
+    ("name", "zero_grad"),
+    [("sgd+sam", "none"), ("sgd+asam", "zeros"), ("muon+sam", "zeros"), ("adamw+sam", "none"), ("adamw+asam", "zeros")],
 )
 def test_a_stop_after_any_step_changes_nothing(name: str, zero_grad: str) -> None:
     def make() -> Any:

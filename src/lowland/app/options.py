@@ -199,7 +199,7 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "optimizer": Option(
         "--optimizer",
-        "Retraining optimiser: sgd, adamw, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
+        "Retraining optimiser: sgd, adamw, muon, or with +sam or +asam; for the supernet: --set supernet.optimizer=….",
         "retrain.optimizer",
         completed=completion.optimizers,
     ),

@@ -15,9 +15,17 @@ class OptimizationConfig(Section):
 
     epochs: Positive = Field(30, description="passes over the training images")
     batch_size: Annotated[int, Field(ge=2)] = Field(64, description="images per training step")
-    optimizer: Literal["sgd", "adamw", "sgd+sam", "adamw+sam", "sgd+asam", "adamw+asam"] = Field(
-        "sgd", description="the optimiser; +sam, +asam: sharpness-aware steps, plain or adaptive element-wise"
+    optimizer: Literal[
+        "sgd", "adamw", "muon", "sgd+sam", "adamw+sam", "muon+sam", "sgd+asam", "adamw+asam", "muon+asam"
+    ] = Field(
+        "sgd",
+        description="the optimiser (muon: orthogonal steps for kernels of convolutions, SGD for the rest); +sam, "
+        "+asam: sharpness-aware steps, plain or adaptive element-wise",
     )
+    muon_learning_rate: Rate = Field(
+        0.02, description="of kernels with muon, while all else has learning_rate; both follow the schedule"
+    )
+    muon_weight_decay: NonNegative = Field(0.5, description="of kernels with muon, decoupled")
     sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
     learning_rate: Rate = Field(0.025, description="highest learning rate, reached after warm-up")
     final_learning_rate: NonNegative = Field(1e-3, description="learning rate of the last step")
@@ -28,8 +36,8 @@ class OptimizationConfig(Section):
         0.2, description="schedule=wsd: share of all steps, at the end, in which the learning rate falls"
     )
     warmup_epochs: NonNegative = Field(0.0, description="epochs in which the learning rate rises linearly from 0")
-    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="of SGD; AdamW has its own")
-    nesterov: bool = Field(False, description="Nesterov's momentum (SGD)")
+    momentum: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.9, description="of SGD and Muon; AdamW has its own")
+    nesterov: bool = Field(False, description="Nesterov's momentum (SGD, Muon)")
     weight_decay: NonNegative = Field(3e-4, description="factor of the weights in the update; AdamW: decoupled")
     clip: NonNegative = Field(5.0, description="largest gradient norm; 0: no clipping")
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
@@ -69,6 +77,9 @@ class OptimizationConfig(Section):
     def _consistent(self) -> Self:
         if self.sam_rho is not None and "+" not in self.optimizer:
             raise ValueError(f"sam_rho needs a sharpness-aware optimizer such as {self.optimizer}+sam")
+        for name in ("muon_learning_rate", "muon_weight_decay"):
+            if not self.optimizer.startswith("muon") and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} needs optimizer=muon, and it is {self.optimizer}")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov needs momentum above 0")
         if self.warmup_epochs >= self.epochs > 0:
@@ -89,6 +100,8 @@ class OptimizationConfig(Section):
 
 _LATER = frozenset(
     {
+        "muon_learning_rate",
+        "muon_weight_decay",
         "decay_share",
         "augment",
         "augment_operations",

@@ -9,24 +9,21 @@ import torch
 from torch import Tensor, nn
 
 from lowland.core.recipe import LongConfig, OptimizationConfig
+from lowland.training.muon import Muon, sgd
 
 R = TypeVar("R", bound=LongConfig)
 
 
 def optimizer(model: nn.Module, recipe: OptimizationConfig) -> torch.optim.Optimizer:
-    """The recipe's base optimiser over all parameters of `model`: SGD or AdamW, without the ascent of `+sam`."""
-    if recipe.optimizer.startswith("adamw"):
+    """The recipe's base optimiser over all parameters of `model`: SGD, AdamW or Muon, without the ascent of `+sam`."""
+    base = recipe.optimizer.partition("+")[0]
+    if base == "muon":
+        return Muon(model, recipe)
+    if base == "adamw":
         return torch.optim.AdamW(
             model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, foreach=True
         )
-    return torch.optim.SGD(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        foreach=True,
-    )
+    return sgd(list(model.parameters()), recipe)
 
 
 def steps_per_epoch(recipe: OptimizationConfig, images: int) -> int:
