@@ -51,7 +51,8 @@ RECIPE: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
     "hard": {"label_smoothing": 0.0},
-    "averaged": {"ema": 0.999},
+    "muon": {"optimizer": "muon"},
+    "muon-hard": {"optimizer": "muon", "label_smoothing": 0.0},
 }
 """What each changes in `RECIPE`."""
 
