@@ -285,6 +285,21 @@ def test_later_presets_of_a_sum_win() -> None:
     assert made("darts", "quick+paper").supernet.epochs == 250
 
 
+def test_a_presets_recipe_wins_over_what_presets_before_it_say() -> None:
+    for space in ("darts", "nasbench201"):
+        assert made(space, "quick").retrain.optimizer == "muon"
+        assert made(space, "quick+paper").retrain.optimizer == "sgd"
+        assert made(space, "quick", retrain={"recipe": "cifar"}).retrain.optimizer == "sgd"
+        assert made(space, "quick", retrain={"recipe": "cifar", "optimizer": "muon"}).retrain.optimizer == "muon"
+
+
+def test_a_plain_optimiser_of_a_later_preset_leaves_a_sharpness_aware_one() -> None:
+    flatnas = made("nasbench201", "flatnas").retrain
+    assert flatnas.optimizer == "sgd+asam"
+    assert made("nasbench201", "flatnas+quick").retrain.optimizer == "sgd+asam"
+    assert made("nasbench201", "flatnas+quick", retrain={"optimizer": "muon+sam"}).retrain.optimizer == "muon+sam"
+
+
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize("preset", ["standard", "paper"])
 @pytest.mark.parametrize("recipe", ["cifar", "imagenet", "nasbench201"])

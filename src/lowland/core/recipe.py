@@ -22,8 +22,8 @@ class OptimizationConfig(Section):
         description="the optimiser (muon: orthogonal steps for kernels of convolutions, SGD for the rest); +sam, "
         "+asam: sharpness-aware steps, plain or adaptive element-wise",
     )
-    muon_learning_rate: Rate = Field(
-        0.02, description="of kernels with muon, while all else has learning_rate; both follow the schedule"
+    muon_learning_rate: Rate | None = Field(
+        None, description="highest of kernels with muon, whose steps have one size; default: a fifth of learning_rate"
     )
     muon_weight_decay: NonNegative = Field(0.5, description="of kernels with muon, decoupled")
     sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")

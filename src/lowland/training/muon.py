@@ -16,16 +16,20 @@ from torch import nn
 
 from lowland.core.recipe import OptimizationConfig
 
+SHARE = 0.2
+"""Default rate of kernels, over that of all else."""
+
 
 class Muon(torch.optim.Optimizer):
     """Orthogonal steps for the kernels of convolutions over several channels, SGD for the rest.
 
     The rest are norms, biases, the classifier, kernels of depthwise convolutions and of the first one on grey images.
-    Both follow one schedule: at a share s of `learning_rate` kernels have s·`muon_learning_rate`.
+    Both follow one schedule: at a share s of `learning_rate` kernels have s·`muon_learning_rate`, which by default is a
+    fifth of it.
 
     Args:
         model: Whose parameters learn.
-        recipe: `muon_learning_rate` η and `muon_weight_decay` λ of the kernels; all else of SGD. `momentum` and
+        recipe: `muon_learning_rate` η and `muon_weight_decay` λ of the kernels; the rest of SGD. `momentum` and
             `nesterov` are of both.
 
     Example:
@@ -48,7 +52,8 @@ class Muon(torch.optim.Optimizer):
         rest = [p for p in model.parameters() if not _is_kernel(p)]
         groups = [{"params": each} for each in (kernels, rest) if each]
         super().__init__(groups, {"lr": recipe.learning_rate})
-        self._share = recipe.muon_learning_rate / recipe.learning_rate
+        own = recipe.muon_learning_rate
+        share = SHARE if own is None else own / recipe.learning_rate
         self._engines: list[tuple[torch.optim.Optimizer, float]] = []
         if kernels:
             group = {
@@ -58,7 +63,7 @@ class Muon(torch.optim.Optimizer):
                 "nesterov": recipe.nesterov,
                 "weight_decay": recipe.muon_weight_decay,
             }
-            self._engines.append((Orthogonal([group]), self._share))
+            self._engines.append((Orthogonal([group]), share))
         if rest:
             self._engines.append((sgd(rest, recipe), 1.0))
         for engine, _ in self._engines:

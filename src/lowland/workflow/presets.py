@@ -39,16 +39,28 @@ def assemble(*layers: Values) -> Config:
     search = values.get("search")
     searcher = search.get("searcher") if isinstance(search, dict) else None
     for preset in named.preset.split("+"):
-        base = merge(base, _of_space(_named(preset, PRESETS, "preset"), preset, named.space))
+        found = _of_space(_named(preset, PRESETS, "preset"), preset, named.space)
+        base = merge(base, _kept_sharpness_aware(base, found))
         if isinstance(searcher, str):
             base = merge(base, of_searcher(searcher, preset, KIN.get(named.space, named.space)))
     retrain = merge(base, values).get("retrain")
     chosen = recipe(retrain.get("recipe", "quick") if isinstance(retrain, dict) else "quick")
-    base = merge({"retrain": chosen}, base)
+    base = merge({"retrain": chosen}, merge(base, _kept_sharpness_aware(base, {"retrain": _optimizer(chosen)})))
     if isinstance(values.get("retrain"), dict) and "recipe" in values["retrain"]:
         base = merge(base, {"retrain": chosen})
     base = _giving_way(base, values)
     return complete(build(merge(base, values)))
+
+
+def _optimizer(recipe: Values) -> Values:
+    """A recipe's optimiser, which goes with its rates, so that it wins over a preset's."""
+    return {name: value for name, value in recipe.items() if name == "optimizer"}
+
+
+def _kept_sharpness_aware(base: Values, found: Values) -> Values:
+    """What a preset of a sum says, but for a plain optimiser where one before it is sharpness-aware (FlatNAS)."""
+    before, now = base.get("retrain", {}).get("optimizer", ""), found.get("retrain", {}).get("optimizer")
+    return merge(found, {"retrain": {"optimizer": before}}) if now is not None and "+" in before else found
 
 
 def _giving_way(base: Values, values: Values) -> Values:
