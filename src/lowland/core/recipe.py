@@ -23,9 +23,9 @@ class OptimizationConfig(Section):
         "+asam: sharpness-aware steps, plain or adaptive element-wise",
     )
     muon_learning_rate: Rate | None = Field(
-        None, description="highest of kernels with muon, whose steps have one size; default: a fifth of learning_rate"
+        None, description="highest of kernels with muon, whose steps have one size; default: half of learning_rate"
     )
-    muon_weight_decay: NonNegative = Field(0.5, description="of kernels with muon, decoupled")
+    muon_weight_decay: NonNegative = Field(0.1, description="of kernels with muon, decoupled")
     sam_rho: Rate | None = Field(None, description="radius of sharpness-aware steps; default: 0.05 sam, 2.0 asam")
     learning_rate: Rate = Field(0.025, description="highest learning rate, reached after warm-up")
     final_learning_rate: NonNegative = Field(1e-3, description="learning rate of the last step")

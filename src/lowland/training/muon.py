@@ -16,7 +16,7 @@ from torch import nn
 
 from lowland.core.recipe import OptimizationConfig
 
-SHARE = 0.2
+SHARE = 0.5
 """Default rate of kernels, over that of all else."""
 
 
@@ -24,8 +24,8 @@ class Muon(torch.optim.Optimizer):
     """Orthogonal steps for the kernels of convolutions over several channels, SGD for the rest.
 
     The rest are norms, biases, the classifier, kernels of depthwise convolutions and of the first one on grey images.
-    Both follow one schedule: at a share s of `learning_rate` kernels have s·`muon_learning_rate`, which by default is a
-    fifth of it.
+    Both follow one schedule: at a share s of `learning_rate` kernels have s·`muon_learning_rate`, which by default is
+    half of it.
 
     Args:
         model: Whose parameters learn.
@@ -40,7 +40,7 @@ class Muon(torch.optim.Optimizer):
         >>> before = model.weight.detach().clone()
         >>> model.weight.grad = 1e-6 * torch.tensor([[3.0, 0.0], [0.0, 1.0]])[:, :, None, None]
         >>> engine.step()
-        >>> step = (before * (1 - 0.1 * 0.5) - model.weight.detach()).reshape(2, 2)
+        >>> step = (before * (1 - 0.1 * 0.1) - model.weight.detach()).reshape(2, 2)
         >>> bool(((torch.linalg.svdvals(step) > 0.06) & (torch.linalg.svdvals(step) < 0.13)).all())
         True
     """
