@@ -70,7 +70,14 @@ def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, gro
 
 
 def trained(
-    data_name: str, parameters: int, epochs: int, name: str, seed: int, compute: Compute, **size: Any
+    data_name: str,
+    parameters: int,
+    epochs: int,
+    name: str,
+    seed: int,
+    compute: Compute,
+    changes: dict[str, Any] | None = None,
+    **size: Any,
 ) -> dict[str, Any]:
     """Train one network, as wide as fits, and judge it on the search split, clean and corrupted."""
     data = load(DataConfig(name=source(data_name)), seed=seed, device=compute.device)
@@ -79,7 +86,7 @@ def trained(
     genotype = space.parse(space.references.get(name, name))
     plain = Shape(in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, **size)
     shape = fitted(space, genotype, plain, parameters=parameters, fill=False)
-    recipe = section(RetrainConfig, RECIPE | {"epochs": epochs})
+    recipe = section(RetrainConfig, RECIPE | (changes or {}) | {"epochs": epochs})
     began = time.process_time()
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     fit(network.job(genotype, model, recipe, data, compute, seed))

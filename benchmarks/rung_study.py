@@ -128,7 +128,7 @@ def main() -> None:
             results = read(RESULT) or {"benchmark": "rung_study", "runs": {}}
             if key in results["runs"]:
                 continue
-            quick = complete(assemble({"data": {"name": place(source)}}))
+            quick = complete(assemble({"data": {"name": place(source)}, "retrain": {"optimizer": "sgd"}}))
             base = quick.retrain if arguments.recipe == "quick" else section(RetrainConfig, RECIPES[arguments.recipe])
             recipe = base.model_copy(update={"epochs": EPOCHS[source], "min_steps": 0})
             norm = quick.network.norm if arguments.recipe == "quick" else "batch"
