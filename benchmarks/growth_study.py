@@ -26,7 +26,7 @@ from lowland.spaces.width import fitted
 from lowland.training import network
 from lowland.training.loop import fit
 from recipe_study import corrupted_splits
-from rung_study import EPOCHS, accuracy, source
+from rung_study import EPOCHS, accuracy, place
 
 RESULT = RESULTS / "growth_study.json"
 RECIPE: dict[str, Any] = {"mixup": 0.2, "mixed_share": 0.7, "include_search_split": False}
@@ -80,7 +80,7 @@ def trained(
     **size: Any,
 ) -> dict[str, Any]:
     """Train one network, as wide as fits, and judge it on the search split, clean and corrupted."""
-    data = load(DataConfig(name=source(data_name)), seed=seed, device=compute.device)
+    data = load(DataConfig(name=place(data_name)), seed=seed, device=compute.device)
     corrupted = corrupted_splits(data)
     space = get("nasbench201")
     genotype = space.parse(space.references.get(name, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import sys
@@ -49,3 +50,25 @@ def test_new_results_cannot_hold_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
     given = {"a": Path("/data/x/supernet-0"), "b": ["/data/y.npz", "y/z.npz", 0.5, None, True], 3: ("cifar10",)}
     assert without_folders(given) == {"a": "supernet-0", "b": ["y.npz", "y/z.npz", 0.5, None, True], 3: ["cifar10"]}
+
+
+def test_what_scripts_take_from_one_another_is_there() -> None:
+    """Types of benchmarks are not checked, and a study may lie for months before it goes on."""
+    trees = {path.stem: ast.parse(path.read_text()) for path in BENCHMARKS.rglob("*.py")}
+    defined = {
+        name: {
+            each.id if isinstance(each, ast.Name) else getattr(each, "name", None) or getattr(each, "asname", None)
+            for node in ast.walk(tree)
+            for each in ([*node.names] if isinstance(node, ast.ImportFrom) else [node])
+        }
+        for name, tree in trees.items()
+    }
+    missing = [
+        f"{name}: {taken.name} of {node.module}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module in trees
+        for taken in node.names
+        if taken.name not in defined[node.module]
+    ]
+    assert not missing
