@@ -52,17 +52,21 @@ def test_new_results_cannot_hold_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert without_folders(given) == {"a": "supernet-0", "b": ["y.npz", "y/z.npz", 0.5, None, True], 3: ["cifar10"]}
 
 
+def top_level(tree: ast.Module) -> Iterator[str]:
+    """What a module defines or imports for others to take."""
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name for alias in node.names)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            yield from (each.id for each in ast.walk(node) if isinstance(each, ast.Name))
+
+
 def test_what_scripts_take_from_one_another_is_there() -> None:
     """Types of benchmarks are not checked, and a study may lie for months before it goes on."""
     trees = {path.stem: ast.parse(path.read_text()) for path in BENCHMARKS.rglob("*.py")}
-    defined = {
-        name: {
-            each.id if isinstance(each, ast.Name) else getattr(each, "name", None) or getattr(each, "asname", None)
-            for node in ast.walk(tree)
-            for each in ([*node.names] if isinstance(node, ast.ImportFrom) else [node])
-        }
-        for name, tree in trees.items()
-    }
+    defined = {name: set(top_level(tree)) for name, tree in trees.items()}
     missing = [
         f"{name}: {taken.name} of {node.module}"
         for name, tree in trees.items()
