@@ -121,7 +121,7 @@ def test_defaults_of_the_radius() -> None:
 
 
 def test_a_radius_without_sam_is_refused() -> None:
-    with pytest.raises(ConfigError, match="sam_rho needs a sharpness-aware optimizer such as sgd\\+sam"):
+    with pytest.raises(ConfigError, match="sam_rho needs a sharpness-aware optimizer such as muon\\+sam"):
         assemble({"retrain": {"sam_rho": 0.1}})
 
 
