@@ -14,23 +14,23 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common import RESULTS, cifar10_npz, interval, read, save
+from common import RESULTS, cifar10_npz, interval, measured, read
 from lowland import load as load_network
 from lowland.core.config import ComputeConfig
 from lowland.core.device import Compute, resolve
-from lowland.core.settings import merge
 from lowland.data import DataSet, Split, load
 from lowland.evaluation.classification import predict
 from lowland.spaces import get
 from lowland.store.run import Run
 from lowland.workflow import pipeline
 from lowland.workflow.presets import assemble
+from recipe_study import RESNET
 
 RESULT = RESULTS / "cifar10_full.json"
-CELL = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|skip_connect~2|"
 CHOICE = range(10)
 """Seeds that a choice may be made on."""
 
@@ -40,6 +40,7 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "wider": {"channels": 48, "cells": 1, "growth": 1.1},
 }
 RECIPE: dict[str, Any] = {
+    "optimizer": "sgd",
     "batch_size": 128,
     "learning_rate": 0.2,
     "warmup_epochs": 2.0,
@@ -69,14 +70,10 @@ def main() -> None:
     for seed in arguments.seeds:
         for network in arguments.networks:
             for recipe in arguments.recipes:
-                results = read(RESULT) or {"benchmark": "cifar10_full", "runs": {}}
                 key = f"{network}/{recipe}/{arguments.epochs}/{seed}"
-                if key in results["runs"]:
-                    continue
-                found = one(network, recipe, arguments.epochs, seed, arguments.home / key.replace("/", "-"), compute)
-                results = merge(read(RESULT) or results, {"runs": {key: found}})
-                save(RESULT, results, compute)
-                print(key, found, flush=True)
+                home = arguments.home / key.replace("/", "-")
+                measure = partial(one, network, recipe, arguments.epochs, seed, home, compute)
+                measured(RESULT, key, {"benchmark": "cifar10_full"}, measure, compute)
     report()
 
 
@@ -88,7 +85,7 @@ def one(network: str, recipe: str, epochs: int, seed: int, home: Path, compute: 
         {
             "seed": seed,
             "data": {"name": str(source), "search_fraction": 0.1},
-            "search": {"searcher": "given", "options": {"given": {"genotypes": [CELL]}}},
+            "search": {"searcher": "given", "options": {"given": {"genotypes": [RESNET]}}},
             "network": NETWORKS[network] | {"norm": "batch", "fill": False},
             "retrain": RECIPE | RECIPES[recipe] | {"epochs": epochs, "include_search_split": not chosen},
             "compute": {"threads": 1},

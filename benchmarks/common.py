@@ -6,6 +6,7 @@ import importlib.util
 import json
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +16,7 @@ from scipy.stats import t as student
 
 from lowland.core.device import Compute, environment
 from lowland.core.files import write_json
+from lowland.core.settings import merge
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results"
@@ -71,6 +73,24 @@ def read(path: Path) -> dict[str, Any]:
 def save(path: Path, results: dict[str, Any], compute: Compute) -> None:
     """Write results with the environment they were measured in; of a path on this machine only the file's name."""
     write_json(path, without_folders(results | {"environment": environment(compute)}))
+
+
+def measured(path: Path, key: str, heading: dict[str, Any], measure: Callable[[], Any], compute: Compute) -> None:
+    """Measure one run of a study, unless it is known, and keep it at once beside what others wrote meanwhile.
+
+    Args:
+        path: The results.
+        key: The run among their `runs`.
+        heading: What results begin with where there are none.
+        measure: Gives the run's figures.
+        compute: Where.
+    """
+    results = read(path) or heading | {"runs": {}}
+    if key in results["runs"]:
+        return
+    found = measure()
+    save(path, merge(read(path) or results, {"runs": {key: found}}), compute)
+    print(key, found, flush=True)
 
 
 def without_folders(value: Any) -> Any:

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from typing import Any
 
 import torch
 
-from common import RESULTS, interval, read, save
+from common import RESULTS, interval, measured, read
 from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
 from lowland.core.device import Compute, resolve
-from lowland.core.settings import count, merge, section
+from lowland.core.settings import count, section
 from lowland.data import load
 from lowland.spaces import Shape, get
 from lowland.spaces.width import fitted
@@ -59,14 +60,9 @@ def main() -> None:
 def one(data_name: str, parameters: int, epochs: int, name: str, cells: int, growth: float, seed: int) -> None:
     """Train and judge one network, unless it is known."""
     key = f"{data_name}/{parameters}/{epochs}/{name}/{cells}/{growth:g}/{seed}"
-    results = read(RESULT) or {"benchmark": "growth_study", "recipe": RECIPE, "runs": {}}
-    if key in results["runs"]:
-        return
     compute = resolve(ComputeConfig(threads=1))
-    found = trained(data_name, parameters, epochs, name, seed, compute, cells=cells, growth=growth)
-    results = merge(read(RESULT) or results, {"runs": {key: found}})
-    save(RESULT, results, compute)
-    print(key, found, flush=True)
+    measure = partial(trained, data_name, parameters, epochs, name, seed, compute, cells=cells, growth=growth)
+    measured(RESULT, key, {"benchmark": "growth_study", "recipe": RECIPE}, measure, compute)
 
 
 def trained(

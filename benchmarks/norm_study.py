@@ -11,14 +11,15 @@ the training split alone, judged on the search split. Test images take no part. 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 import torch
 
-from common import RESULTS, read, save
+from common import RESULTS, measured, read
 from growth_study import RECIPE, compared, shown, trained
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
-from lowland.core.settings import count, merge
+from lowland.core.settings import count
 from rung_study import EPOCHS
 
 RESULT = RESULTS / "norm_study.json"
@@ -45,12 +46,10 @@ def main() -> None:
             for norm in arguments.norms:
                 parameters = count("--params", arguments.params)
                 key = f"{arguments.data}/{parameters}/{arguments.epochs}/{name}/{seed}/{norm}"
-                results = read(RESULT) or {"benchmark": "norm_study", "recipe": RECIPE, "runs": {}}
-                if key in results["runs"]:
-                    continue
-                found = trained(arguments.data, parameters, arguments.epochs, name, seed, compute, cells=1, norm=norm)
-                save(RESULT, merge(read(RESULT) or results, {"runs": {key: found}}), compute)
-                print(key, found, flush=True)
+                measure = partial(
+                    trained, arguments.data, parameters, arguments.epochs, name, seed, compute, cells=1, norm=norm
+                )
+                measured(RESULT, key, {"benchmark": "norm_study", "recipe": RECIPE}, measure, compute)
 
 
 def report() -> None:

@@ -12,15 +12,16 @@ images take no part. A stopped study goes on.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import Any
 
 import torch
 
-from common import RESULTS, read, save
+from common import RESULTS, measured, read
 from growth_study import RECIPE, compared, shown, trained
 from lowland.core.config import ComputeConfig
 from lowland.core.device import resolve
-from lowland.core.settings import count, merge
+from lowland.core.settings import count
 from rung_study import EPOCHS
 
 RESULT = RESULTS / "optimizer_study.json"
@@ -54,10 +55,8 @@ def main() -> None:
     for seed in arguments.seeds:
         for recipe in arguments.recipes:
             key = f"{arguments.data}/{parameters}/{arguments.network}/{recipe}/{arguments.epochs}/{seed}"
-            results = read(RESULT) or {"benchmark": "optimizer_study", "recipe": RECIPE, "norm": NORM, "runs": {}}
-            if key in results["runs"]:
-                continue
-            found = trained(
+            measure = partial(
+                trained,
                 arguments.data,
                 parameters,
                 arguments.epochs,
@@ -68,8 +67,8 @@ def main() -> None:
                 cells=1,
                 norm=NORM,
             )
-            save(RESULT, merge(read(RESULT) or results, {"runs": {key: found}}), compute)
-            print(key, found, flush=True)
+            heading = {"benchmark": "optimizer_study", "recipe": RECIPE, "norm": NORM}
+            measured(RESULT, key, heading, measure, compute)
 
 
 def report() -> None:

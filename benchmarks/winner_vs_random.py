@@ -40,7 +40,10 @@ def settings(name: str, seed: int, work: Path, arguments: argparse.Namespace) ->
     data: dict[str, Any] = {}
     if name == "cifar10":
         data = {"name": str(cifar10_npz(work, 10_000))}
-    extra = {"retrain": {"epochs": arguments.epochs}, "supernet": {"epochs": arguments.supernet_epochs}}
+    extra = {
+        "retrain": {"optimizer": "sgd", "epochs": arguments.epochs},
+        "supernet": {"epochs": arguments.supernet_epochs},
+    }
     return presets.assemble({"seed": seed, "data": data, "measure": {"name": arguments.measure, "images": 1000}}, extra)
 
 

@@ -94,7 +94,7 @@ def target_layers(arguments: argparse.Namespace, target: str, genotype: str) -> 
     found["network"] |= {"cells": arguments.cells, "stem": "imagenet"}  # at 64 pixels as wide as the published at 224
     found["evaluate"]["options"] = {"corruptions": {"images": arguments.corrupted_images}}
     return found | {
-        "retrain": {"epochs": arguments.retrain_epochs, "min_steps": 0, "learning_rate": 0.025},
+        "retrain": {"optimizer": "sgd", "epochs": arguments.retrain_epochs, "min_steps": 0, "learning_rate": 0.025},
         "compute": {"threads": 1},
     }
 
