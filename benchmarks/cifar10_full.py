@@ -52,8 +52,8 @@ RECIPE: dict[str, Any] = {
 RECIPES: dict[str, dict[str, Any]] = {
     "base": {},
     "hard": {"label_smoothing": 0.0},
-    "muon": {"optimizer": "muon"},
-    "muon-hard": {"optimizer": "muon", "label_smoothing": 0.0},
+    "muon": {"optimizer": "muon", "learning_rate": 0.14},
+    "muon-hard": {"optimizer": "muon", "learning_rate": 0.14, "label_smoothing": 0.0},
 }
 """What each changes in `RECIPE`."""
 

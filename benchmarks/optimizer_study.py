@@ -28,12 +28,17 @@ RESULT = RESULTS / "optimizer_study.json"
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd": {},
     "muon": {"optimizer": "muon"},
+    "muon-half": {"optimizer": "muon", "mixed_share": 0.5},
+    "muon-all": {"optimizer": "muon", "mixed_share": 1.0},
+    "muon-strong": {"optimizer": "muon", "mixup": 1.0},
     "muon.02": {"optimizer": "muon", "muon_learning_rate": 0.02, "muon_weight_decay": 0.5},
     "muon.1": {"optimizer": "muon", "muon_learning_rate": 0.1},
     "adamw": {"optimizer": "adamw", "learning_rate": 3e-3, "weight_decay": 0.05},
 }
 BASE = ("sgd", 30)
 NORM = "ibn-quarter"
+GROWTH = 2.0
+"""The preset's norm and growth; differences are from `BASE` with them."""
 
 
 def main() -> None:
@@ -42,6 +47,8 @@ def main() -> None:
     parser.add_argument("--params", default="0.1M")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--network", default="resnet-cell", help="by hand, or a genotype")
+    parser.add_argument("--norm", default=NORM, help="as network.norm; default: the preset's")
+    parser.add_argument("--growth", type=float, default=GROWTH, help="as network.growth")
     parser.add_argument("--recipes", nargs="+", choices=list(RECIPES), default=["sgd", "muon"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--report", action="store_true", help="print differences and measure nothing")
@@ -54,7 +61,8 @@ def main() -> None:
     parameters = count("--params", arguments.params)
     for seed in arguments.seeds:
         for recipe in arguments.recipes:
-            key = f"{arguments.data}/{parameters}/{arguments.network}/{recipe}/{arguments.epochs}/{seed}"
+            size = f"{arguments.data}/{parameters}/{arguments.network}/{arguments.norm}/{arguments.growth:g}"
+            key = f"{size}/{recipe}/{arguments.epochs}/{seed}"
             measure = partial(
                 trained,
                 arguments.data,
@@ -65,9 +73,10 @@ def main() -> None:
                 compute,
                 RECIPES[recipe],
                 cells=1,
-                norm=NORM,
+                norm=arguments.norm,
+                growth=arguments.growth,
             )
-            heading = {"benchmark": "optimizer_study", "recipe": RECIPE, "norm": NORM}
+            heading = {"benchmark": "optimizer_study", "recipe": RECIPE}
             measured(RESULT, key, heading, measure, compute)
 
 
@@ -76,10 +85,11 @@ def report() -> None:
     runs = read(RESULT)["runs"]
     groups: dict[str, dict[str, list[float]]] = {}
     for key, found in runs.items():
-        data, parameters, network, recipe, epochs, seed = key.split("/")
-        base = runs.get("/".join([data, parameters, network, BASE[0], str(BASE[1]), seed]))
-        if (recipe, int(epochs)) != BASE and base is not None:
-            compared(groups, "/".join([data, parameters, network, recipe, epochs]), found, base)
+        setting, seed = key.rsplit("/", 1)
+        data, parameters, network = setting.split("/")[:3]
+        base = runs.get("/".join([data, parameters, network, NORM, f"{GROWTH:g}", BASE[0], str(BASE[1]), seed]))
+        if base is not None and base is not found:
+            compared(groups, setting, found, base)
     shown(groups)
 
 
