@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+import torch
 from torch import nn
 
 import toy_suite
@@ -42,6 +43,20 @@ class TestClassification(EvaluationSuite):
 class TestCorruptions(EvaluationSuite):
     name = "corruptions"
     options: ClassVar[dict[str, Any]] = {"names": ["gaussian_noise", "contrast"], "severities": [1, 5], "images": 20}
+
+    def test_networks_are_judged_in_the_precision_they_were_trained_in(self, data: DataSet) -> None:
+        seen: set[torch.dtype] = set()
+
+        class Shown(nn.Linear):
+            def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+                logits_NK = super().forward(x_NCHW.flatten(1)[:, :1])
+                seen.add(logits_NK.dtype)
+                return logits_NK
+
+        compute = replace(CPU, autocast_dtype=torch.bfloat16)
+        context = replace(self.context(data, Parts()), compute=compute)
+        self.suite().run({"1": Shown(1, data.num_classes)}, context)
+        assert seen == {torch.bfloat16}
 
 
 class TestLandscape(EvaluationSuite):

@@ -36,8 +36,8 @@ def judged(trainings: Sequence[Training], terms: Terms, folder: Path) -> list[Hi
     """Which test images trained networks name rightly; corrupted ones are made once and shown to all of them.
 
     Clean images are judged in fp32 and in the plain memory format, as a person runs a network after `lowland.load`,
-    corrupted ones in fp32 and the run's memory format: as the evaluation of a run judges them. So what that has found
-    of the delivered network is taken.
+    corrupted ones in the run's precision and memory format, as the evaluation of a run judges them: so what that has
+    found of the delivered network is taken.
 
     Returns:
         The hits of every network, in the order of `trainings`.
@@ -151,8 +151,7 @@ class _Judgement:
         if terms.pool is not None:
             yield from terms.pool.judged(self.tasks(kinds, networks))
             return
-        fast = replace(terms.compute, autocast_dtype=None)
-        placed = {str(place): fast.prepare(networks[each.key]) for place, each in enumerate(self.trainings)}
+        placed = {str(place): terms.compute.prepare(networks[each.key]) for place, each in enumerate(self.trainings)}
         for kind in kinds:
             _, name, severity = kind
             with terms.threaded:
@@ -162,7 +161,7 @@ class _Judgement:
                     name,
                     severity,
                     terms.data.normalise,
-                    fast,
+                    terms.compute,
                     count=shifted.count,
                     batch_size=terms.batch_size,
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, field_validator
@@ -78,8 +79,8 @@ class References(Suite[ComparisonResults]):
         judged = Effort(images=len(data.test))
         if self.config.corruptions:
             judged += suite(config, Corruptions.name).effort(config, data)
-        images = judged.images * (trainings + 1)
-        return Effort(images=images, corrupted=judged.corrupted, trainings=trainings)
+        times = trainings + 1
+        return replace(judged, images=judged.images * times, as_trained=judged.as_trained * times, trainings=trainings)
 
     def run(self, networks: Mapping[str, nn.Module], context: EvaluationContext) -> ComparisonResults:
         """Train and judge the references; the first network as it was delivered."""

@@ -141,18 +141,21 @@ class Effort:
     """What a suite does for one network.
 
     Attributes:
-        images: Forward passes of single images.
+        images: Forward passes of single images in fp32.
+        as_trained: And in the run's precision and memory format.
         corrupted: Images that are corrupted first.
         trainings: Networks of the same size that are trained as it was.
     """
 
     images: int = 0
+    as_trained: int = 0
     corrupted: int = 0
     trainings: int = 0
 
     def __add__(self, other: Effort) -> Effort:
         return Effort(
             images=self.images + other.images,
+            as_trained=self.as_trained + other.as_trained,
             corrupted=self.corrupted + other.corrupted,
             trainings=self.trainings + other.trainings,
         )

@@ -175,7 +175,7 @@ class EvaluationWork(TaskFunction):
         return replace(found, weights=to_safetensors(network.state_dict(), {})) if found.whole else found
 
     def judged(self, task: JudgingTask, heard: Callable[[int], None] = lambda batches: None) -> dict[str, Any]:
-        """Judge networks in fp32 and the run's memory format; those of the last task are kept placed.
+        """Judge networks in the run's precision and memory format; those of the last task are kept placed.
 
         Args:
             task: Which, and on what.
@@ -184,10 +184,9 @@ class EvaluationWork(TaskFunction):
         Returns:
             The row of `corruptions.hits_under`.
         """
-        fast = replace(self.compute, autocast_dtype=None)
         wanted = {key: network.weights for key, network in task.networks.items()}
         if self._kept.get("weights") != wanted:
-            placed = {key: fast.prepare(network.network()) for key, network in task.networks.items()}
+            placed = {key: self.compute.prepare(network.network()) for key, network in task.networks.items()}
             self._kept.update(weights=wanted, placed=placed)
         images = self._kept.setdefault("images", {})
         if task.suite not in images:
@@ -198,7 +197,7 @@ class EvaluationWork(TaskFunction):
             task.name,
             task.severity,
             self.data.normalise,
-            fast,
+            self.compute,
             count=task.count,
             batch_size=self.batch_size,
             heard=heard,

@@ -16,7 +16,7 @@ from functools import partial
 from itertools import product
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lowland import measures as measuring
 from lowland import spaces
@@ -61,7 +61,8 @@ class Costs:
         network_step: Of the delivered network's training, on the threads that it has; where several sizes begin it,
             their mean by arithmetic. Where finalists begin, the mean of a typical one and a busy one.
         candidate: One score, on one thread.
-        image: One image through the delivered network.
+        image: One image through the delivered network, in fp32.
+        image_as_trained: And in the run's precision and memory format.
         corrupted: One image corrupted.
         search_epoch: Of what the searcher itself trains, one of `supernet.epochs`.
         search_others: Of what it does beside these epochs, by names that it knows.
@@ -78,6 +79,7 @@ class Costs:
     network_step: float
     candidate: float | None
     image: float
+    image_as_trained: float
     corrupted: float
     search_epoch: float | None = None
     search_others: Mapping[str, float] = field(default_factory=dict)
@@ -115,12 +117,9 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         rung_step, busier = rung_steps(config, data, compute, genotype, _timed)
     reference_step = with_threads(reference_threads) if rungs.with_trainings(config, data) else None
     rung_judging = _judging(config, data, compute, Single(body, genotype, shape)) if config.search.finalists else None
-    exact = replace(compute, autocast_dtype=None, channels_last=False)
     images_NCHW = data.test.images(torch.arange(min(PICTURE_BATCH, len(data.test))))
-    x_NCHW = exact.place(data.normalise(images_NCHW))
-    body = exact.prepare(body)
-    with evaluating(body), torch.inference_mode():
-        image = _timed(lambda _: body(x_NCHW)) / len(x_NCHW)
+    exact = replace(compute, autocast_dtype=None, channels_last=False)
+    image, image_as_trained = (_image(body, data.normalise(images_NCHW), each) for each in (exact, compute))
     corrupted = _corrupted(images_NCHW[:100], compute)  # of fewer the fixed cost of a call is most
     candidate = finetuning = each_step = None
     if searcher.supernet or config.finetune.epochs:
@@ -137,6 +136,7 @@ def costs(config: Config, data: DataSet, compute: Compute) -> Costs:
         network_step=usual * busier * network_step,
         candidate=candidate,
         image=image,
+        image_as_trained=image_as_trained,
         corrupted=corrupted,
         search_epoch=searcher.epoch_seconds(config, data, compute, _timed) if searcher.trains else None,
         search_others=searcher.other_pieces(config, data, compute, _timed) if searcher.trains else {},
@@ -215,7 +215,8 @@ def _evaluation(config: Config, piece: Costs, efforts: Sequence[Effort], whole: 
 
     def judging(of: Iterable[Effort]) -> float:
         effort = sum(of, Effort())
-        return effort.images * config.retrain.top * piece.image + effort.corrupted * piece.corrupted
+        each = effort.images * piece.image + effort.as_trained * piece.image_as_trained
+        return config.retrain.top * each + effort.corrupted * piece.corrupted
 
     processes = piece.reference_processes
     alone = judging(each for each in efforts if not each.trainings and not each.corrupted)
@@ -268,6 +269,13 @@ def _judging(config: Config, data: DataSet, compute: Compute, network: Single) -
         except (ArithmeticError, ValueError, LowlandError):  # random weights may have no finite loss
             return None
         return time.perf_counter() - began
+
+
+def _image(body: nn.Module, x_NCHW: Tensor, compute: Compute) -> float:
+    """One image through a network."""
+    placed_NCHW, network = compute.place(x_NCHW), compute.prepare(body)
+    with evaluating(network), torch.inference_mode(), compute.autocast():
+        return _timed(lambda _: network(placed_NCHW)) / len(placed_NCHW)
 
 
 def _corrupted(few_NCHW: Tensor, compute: Compute) -> float:
