@@ -55,7 +55,7 @@ def test_the_first_two_lines_say_what_was_found_and_what_is_planned(tmp_path: Pa
 def test_minutes_are_said_where_steps_were_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "usable_threads", lambda: 2)
     monkeypatch.setattr(threads, "time_threads", lambda work, most: {1: 6.0, 2: 40.0})
-    piece = Costs(supernet_step=6.0, network_step=1.0, candidate=2.0, image=1e-3, corrupted=1e-2)
+    piece = Costs(supernet_step=6.0, network_step=1.0, candidate=2.0, image=1e-3, image_as_trained=1e-3, corrupted=1e-2)
     monkeypatch.setattr(pipeline, "costs", lambda config, data, compute: piece)
     heard = Heard()
     settings = {"compute": {"device": "cpu", "threads": None}, "supernet": {"epochs": 1}}

@@ -29,7 +29,7 @@ from lowland.workflow.rungs import rungs
 from lowland.workflow.timing import Costs, costs, seconds
 from whole_runs import TINY, Command
 
-PIECE = Costs(supernet_step=0.1, network_step=0.2, candidate=0.5, image=1e-3, corrupted=1e-3)
+PIECE = Costs(supernet_step=0.1, network_step=0.2, candidate=0.5, image=1e-3, image_as_trained=1e-3, corrupted=1e-3)
 
 
 @pytest.fixture(scope="module")
