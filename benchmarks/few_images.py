@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from common import RESULTS, cifar10_npz, interval, measured, read, save_arrays
+from growth_study import under_corruption
 from lowland.core.config import ComputeConfig, DataConfig
 from lowland.core.device import Compute, resolve
 from lowland.data import load
@@ -78,12 +79,9 @@ def one(images: int, steps: int, seed: int, compute: Compute) -> dict[str, Any]:
     shape = fitted(space, genotype, plain, parameters=PARAMETERS, fill=True)
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     fit(network.job(genotype, model, recipe, data, compute, seed))
-    each = [
-        sum(accuracy(model, x, data, compute) for x in splits) / len(splits)
-        for splits in corrupted_splits(replace(data, search=data.test)).values()
-    ]
+    corrupted = corrupted_splits(replace(data, search=data.test))
     clean = accuracy(model, data.test, data, compute)
-    return {"epochs": epochs, "clean": clean, "corrupted": round(sum(each) / len(each), 3)}
+    return {"epochs": epochs, "clean": clean, "corrupted": under_corruption(model, corrupted, data, compute)}
 
 
 def report() -> None:

@@ -16,12 +16,13 @@ from functools import partial
 from typing import Any
 
 import torch
+from torch import nn
 
 from common import RESULTS, interval, measured, read
 from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
 from lowland.core.device import Compute, resolve
 from lowland.core.settings import count, section
-from lowland.data import load
+from lowland.data import DataSet, MemorySplit, load
 from lowland.spaces import Shape, get
 from lowland.spaces.width import fitted
 from lowland.training import network
@@ -87,16 +88,23 @@ def trained(
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     fit(network.job(genotype, model, recipe, data, compute, seed))
     seconds = time.process_time() - began
-    each = [sum(accuracy(model, x, data, compute) for x in splits) / len(splits) for splits in corrupted.values()]
     cost = space.cost(genotype, shape)
     return {
         "widths": [shape.width(stage) for stage in range(3)],
         "parameters": cost.parameters,
         "macs": cost.macs,
         "clean": round(accuracy(model, data.search, data, compute), 3),
-        "corrupted": round(sum(each) / len(each), 3),
+        "corrupted": under_corruption(model, corrupted, data, compute),
         "processor_seconds": round(seconds, 1),
     }
+
+
+def under_corruption(
+    model: nn.Module, corrupted: dict[str, list[MemorySplit]], data: DataSet, compute: Compute
+) -> float:
+    """Percent named rightly, mean over severities and corruptions."""
+    each = [sum(accuracy(model, x, data, compute) for x in splits) / len(splits) for splits in corrupted.values()]
+    return round(sum(each) / len(each), 3)
 
 
 def report() -> None:
