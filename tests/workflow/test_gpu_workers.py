@@ -27,6 +27,7 @@ from lowland.workflow import pipeline, room, rungs
 from lowland.workflow.plan import plan
 from lowland.workflow.presets import assemble
 from lowland.workflow.session import Session
+from lowland.workflow.stages import early_references
 from whole_runs import TINY, Command, copied
 
 
@@ -207,9 +208,11 @@ def test_what_workers_with_gpus_find_is_what_one_process_does(
     monkeypatch.setattr(room, "places", lambda config, compute: 2)
     monkeypatch.setattr(room, "excess", lambda config, compute: None)
     monkeypatch.setattr(Workers, "__init__", noted)
+    # At once: else a pool of their own is opened only where a machine takes more than two seconds for the network.
+    monkeypatch.setattr(early_references, "WATCHED_SECONDS", 0.0)
     several = copied(supernet_only, tmp_path / "several")
     pipeline.resume(several, last="evaluate", changes=[asked])
-    assert len(opened) == 3
+    assert len(opened) == 4  # of the search, its rungs, the references beside the network, and the evaluation
     for pool in opened:
         assert {pool._places[each].gpu for each in pool._places} <= {"6", "7"}
         assert pool.room.gpus == 1.0
