@@ -32,7 +32,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "muon-all": {"optimizer": "muon", "mixed_share": 1.0},
     "muon-strong": {"optimizer": "muon", "mixup": 1.0},
     "muon.02": {"optimizer": "muon", "muon_learning_rate": 0.02, "muon_weight_decay": 0.5},
+    "muon-.07": {"optimizer": "muon", "muon_learning_rate": 0.07},
     "muon.1": {"optimizer": "muon", "muon_learning_rate": 0.1},
+    "muon-wd.3": {"optimizer": "muon", "muon_weight_decay": 0.3},
+    "muon-linear": {"optimizer": "muon", "schedule": "linear"},
+    "muon-cutout8": {"optimizer": "muon", "cutout": 8},
+    "muon-crop": {"optimizer": "muon", "resized_crop": 0.5},
+    "muon-trivial": {"optimizer": "muon", "augment": "trivial"},
+    "muon-cutmix": {"optimizer": "muon", "cutmix": 1.0},
     "adamw": {"optimizer": "adamw", "learning_rate": 3e-3, "weight_decay": 0.05},
 }
 BASE = ("sgd", 30)

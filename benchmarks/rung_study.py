@@ -8,6 +8,7 @@ images, clean, and under the fifteen standard corruptions of them (other random 
 no part. A stopped study goes on.
 
     python benchmarks/rung_study.py --data embedded cifar10 imagenette --recipe quick --seeds 0 1
+    python benchmarks/rung_study.py --recipe muon --shortlisted --seeds 0 1 2
     python benchmarks/rung_study.py --report --recipe quick
 
 The report tells two things of every figure: Kendall's τ with the end, and what it promotes: of all networks of a group
@@ -28,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.stats import f as f_distribution
 from scipy.stats import kendalltau, rankdata
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -52,8 +54,11 @@ from recipe_study import JUDGED, corrupted_splits
 
 RESULT = RESULTS / "rung_study.json"
 EPOCHS = {"embedded": 12, "cifar10": 10, "imagenette": 10}
-RUNGS = (1, 2, 4)
+RUNGS = {"quick": (1, 2, 4), "muon": (2, 3, 7)}
 """Epochs after which the default run promotes, as nearly as whole epochs of these trainings are: 1/12, 1/6 and 1/3."""
+
+LATER = {"quick": (), "muon": ((3, 5, 10), (5, 10), (7,), (10,))}
+"""Other epochs at which it might: the same number of survivors goes on from the last."""
 
 LEAST = 8
 """Groups of fewer networks, which are not finished, are left out of means."""
@@ -77,14 +82,31 @@ SIGMAS = (2e-2, 4e-2)
 NOISE_AT = (1, 2, 3, 4, 6, 8)
 """Epochs after which networks are judged."""
 
+NOISE_AT_OF = {"muon": (1, 2, 3, 5, 7, 10)}
+"""The same where trainings are longer."""
+
+SHORTLISTED = (
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+|nor_conv_3x3~0|skip_connect~1|nor_conv_3x3~2|",
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_3x3~0|none~1|nor_conv_3x3~2|",
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|avg_pool_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "|nor_conv_1x1~0|+|nor_conv_1x1~0|skip_connect~1|+|nor_conv_3x3~0|nor_conv_3x3~1|nor_conv_3x3~2|",
+    "|nor_conv_3x3~0|+|nor_conv_1x1~0|avg_pool_3x3~1|+|nor_conv_3x3~0|nor_conv_3x3~1|none~2|",
+    "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|nor_conv_3x3~0|nor_conv_1x1~1|nor_conv_1x1~2|",
+)
+"""Cells that the default search let begin its rungs (embedded images, 0.1 M parameters, three other seeds)."""
+
 ENDS = ("clean", "corrupted")
 
 RECIPES: dict[str, dict[str, Any]] = {
     "wsd": {"schedule": "wsd"},
     "wsd-mixup": {"schedule": "wsd", "mixup": 0.2},
-    "quick": {},
+    "quick": {"optimizer": "sgd"},
+    "muon": {"epochs": 20},
 }
-"""What of a recipe is not the settings' default; `quick` is that of the preset, with its norm."""
+"""What of a recipe is not the settings' default, or that of the preset."""
+
+OF_PRESET = ("quick", "muon")
+"""Recipes of the preset `quick`, with its norm: as long as it trained by SGD, and as it is."""
 
 
 class InMemory:
@@ -107,6 +129,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", choices=tuple(EPOCHS), default=["embedded"])
     parser.add_argument("--params", type=int, default=100_000)
     parser.add_argument("--random", type=int, default=12, help="random genotypes beside the named ones")
+    parser.add_argument("--shortlisted", action="store_true", help="cells that a search shortlisted, not random ones")
     parser.add_argument("--depths", type=int, nargs="+", default=[1, 2, 3], help="cells a stage of the named ones")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="wsd")
@@ -123,16 +146,20 @@ def main() -> None:
         size = 32 if source == "imagenette" else None
         data = load(DataConfig(name=place(source), image_size=size), seed=seed, device=compute.device)
         corrupted = corrupted_splits(data)
-        for name, genes, cells in designs(arguments.random, arguments.depths):
+        chosen = shortlisted() if arguments.shortlisted else designs(arguments.random, arguments.depths)
+        for name, genes, cells in chosen:
             key = f"{source}/{arguments.params}/{arguments.recipe}/{seed}/{name}/{cells}"
             results = read(RESULT) or {"benchmark": "rung_study", "runs": {}}
             if key in results["runs"]:
                 continue
-            quick = complete(assemble({"data": {"name": place(source)}, "retrain": {"optimizer": "sgd"}}))
-            base = quick.retrain if arguments.recipe == "quick" else section(RetrainConfig, RECIPES[arguments.recipe])
-            recipe = base.model_copy(update={"epochs": EPOCHS[source], "min_steps": 0})
-            norm = quick.network.norm if arguments.recipe == "quick" else "batch"
-            found = one(genes, cells, norm, arguments.params, recipe, data, corrupted, compute, seed, arguments.raw)
+            changes = {"epochs": EPOCHS[source], "min_steps": 0} | RECIPES[arguments.recipe]
+            recipe, norm = section(RetrainConfig, changes), "batch"
+            if arguments.recipe in OF_PRESET:
+                preset = complete(assemble({"data": {"name": place(source)}, "retrain": changes}))
+                recipe, norm = preset.retrain, preset.network.norm
+            judged_at = NOISE_AT_OF.get(arguments.recipe, NOISE_AT)
+            measure = partial(one, genes, cells, norm, arguments.params, recipe, data, corrupted, compute, seed)
+            found = measure(arguments.raw, judged_at, fill=arguments.recipe == "muon")  # as the preset has it since
             settings = {"ema": EMA, "noise_images": NOISE_IMAGES, "draws": DRAWS, "sigmas": SIGMAS, "judged": JUDGED}
             results = merge(read(RESULT) or results, {"runs": {key: found}, "settings": settings})
             save(RESULT, results, compute)
@@ -144,7 +171,8 @@ def report(recipe: str) -> None:
     groups: dict[str, list[dict[str, Any]]] = {}
     for key, found in read(RESULT)["runs"].items():
         if key.split("/")[2] == recipe:
-            groups.setdefault(key.rsplit("/", 2)[0], []).append(found)
+            group, name, cells = key.rsplit("/", 2)
+            groups.setdefault(group, []).append(found | {"name": f"{name}/{cells}"})
     for name, rows in groups.items():
         print(f"{name}: {len(rows)} networks")
         for epoch in rows[0]["rungs"]:
@@ -152,23 +180,68 @@ def report(recipe: str) -> None:
                 taus = {each: [tau(rows, epoch, kind, each, end) for end in ENDS] for each in known(rows, epoch, kind)}
                 shown = ", ".join(f"{each} {clean:.2f} {shifted:.2f}" for each, (clean, shifted) in taus.items())
                 print(f"  epoch {epoch}, {kind} (τ with clean, corrupted): {shown}")
-    if recipe != "quick":
+    if recipe not in OF_PRESET:
         return
     groups = {name: rows for name, rows in groups.items() if len(rows) >= LEAST}
     print(f"τ with the end (clean, corrupted), mean over {len(groups)} groups and 95 % interval")
-    for epoch, each in product(map(str, RUNGS), ("accuracy", "loss", "flatness", "perturbed_accuracy", "robustness")):
+    for epoch, each in product(
+        map(str, RUNGS[recipe]), ("accuracy", "loss", "flatness", "perturbed_accuracy", "robustness")
+    ):
         means = [interval([tau(rows, epoch, "averaged", each, end) for rows in groups.values()]) for end in ENDS]
         print(f"  epoch {epoch} {each:20s} " + "   ".join(map(shown_interval, means)))
-    print("promoted, minus what accuracy promotes (points, clean, corrupted); below the best of its group")
-    ends = {name: [promoted(rows, parts) for rows in groups.values()] for name, parts in PROMOTED_BY.items()}
+    if len(groups) > 1:
+        report_spread(groups)
     best = [{end: max(row[end] for row in rows) for end in ENDS} for rows in groups.values()]
+    for rungs in (RUNGS[recipe], *LATER[recipe]):
+        print(f"rungs after epochs {rungs}")
+        report_promoted(list(groups.values()), best, rungs)
+
+
+def report_spread(groups: dict[str, list[dict[str, Any]]]) -> None:
+    """Is one network better than another, over groups? Two-way analysis of variance without interaction."""
+    names = sorted(set.intersection(*(set(rows) for rows in map(by_name, groups.values()))))
+    if len(names) < LEAST:
+        return
+    for end in ENDS:
+        told_GN = np.array([[by_name(rows)[name][end] for name in names] for rows in groups.values()])
+        G, N = told_GN.shape
+        centred_GN = told_GN - told_GN.mean(1, keepdims=True)
+        residual_GN = centred_GN - centred_GN.mean(0)
+        error = (residual_GN**2).sum() / ((G - 1) * (N - 1))
+        ratio = G * (centred_GN.mean(0) ** 2).sum() / (N - 1) / error
+        chance = f_distribution.sf(ratio, N - 1, (G - 1) * (N - 1))
+        between = np.sqrt(max(0.0, (ratio - 1) * error / G))
+        means = ", ".join(f"{name} {mean:+.2f}" for name, mean in zip(names, centred_GN.mean(0), strict=True))
+        print(
+            f"{end}: sd between {N} networks {between:.2f}, of one training {np.sqrt(error):.2f} "
+            f"(F = {ratio:.2f}, p = {chance:.2f}); over their mean: {means}"
+        )
+
+
+def by_name(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Networks by what they are called, with their cells a stage."""
+    return {row["name"]: row for row in rows}
+
+
+def report_promoted(groups: list[list[dict[str, Any]]], best: list[dict[str, float]], rungs: tuple[int, ...]) -> None:
+    """What goes on by each figure."""
+    print(
+        "promoted, minus what accuracy promotes (points, clean, corrupted); below the best of its group; minus its mean"
+    )
+    ends = {name: [promoted(rows, parts, rungs) for rows in groups] for name, parts in PROMOTED_BY.items()}
+    means = [{end: np.mean([row[end] for row in rows]) for end in ENDS} for rows in groups]
     for name, found in ends.items():
         over = [
             interval([one[end] - other[end] for one, other in zip(found, ends["accuracy"], strict=True)])
             for end in ENDS
         ]
         below = [np.mean([top[end] - one[end] for one, top in zip(found, best, strict=True)]) for end in ENDS]
-        print(f"  {name:42s} " + "   ".join(map(shown_interval, over)) + f"   {below[0]:.2f} {below[1]:.2f}")
+        above = [np.mean([one[end] - mean[end] for one, mean in zip(found, means, strict=True)]) for end in ENDS]
+        print(
+            f"  {name:42s} "
+            + "   ".join(map(shown_interval, over))
+            + f"   {below[0]:.2f} {below[1]:.2f}   {above[0]:+.2f} {above[1]:+.2f}"
+        )
 
 
 def shown_interval(found: dict[str, float]) -> str:
@@ -188,13 +261,13 @@ def tau(rows: list[dict[str, Any]], epoch: str, kind: str, figure: str, end: str
     return float(kendalltau(told, [row[end] for row in rows]).statistic)
 
 
-def promoted(rows: list[dict[str, Any]], parts: tuple[str, ...]) -> dict[str, Any]:
+def promoted(rows: list[dict[str, Any]], parts: tuple[str, ...], rungs: tuple[int, ...]) -> dict[str, Any]:
     """The network that is left when the better half goes on from each rung, and the best from the last."""
     alive = list(rows)
-    for epoch in map(str, RUNGS):
+    for epoch in map(str, rungs):
         figures_there = [[row["rungs"][epoch]["averaged"].get(part, -np.inf) for row in alive] for part in parts]
         total = np.sum([rankdata([-each for each in told]) for told in figures_there], axis=0)
-        keep = 1 if epoch == str(RUNGS[-1]) else (len(alive) + 1) // 2
+        keep = 1 if epoch == str(rungs[-1]) else (len(alive) + 1) // 2
         alive = [alive[place] for place in np.argsort(total, kind="stable")[:keep]]
     return alive[0]
 
@@ -225,6 +298,15 @@ def designs(count: int, depths: Sequence[int]) -> list[tuple[str, str, int]]:
     return found
 
 
+def shortlisted() -> list[tuple[str, str, int]]:
+    """The same of cells that a search shortlisted, and of those by hand, which it adds; one a stage, as it had them."""
+    space = get("nasbench201")
+    known = {name: space.format(space.parse(space.references[name])) for name in ("resnet-cell", "all-conv3x3")}
+    return [(name, text, 1) for name, text in known.items()] + [
+        (",".join(map(str, space.parse(text).genes)), text, 1) for text in SHORTLISTED
+    ]
+
+
 def one(
     text: str,
     cells: int,
@@ -236,6 +318,8 @@ def one(
     compute: Compute,
     seed: int,
     raw: bool,
+    judged_at: Sequence[int],
+    fill: bool,
 ) -> dict[str, Any]:
     """Train one network to the end; its figures at every rung, with `raw` unaveraged ones too, and at the end."""
     space = get("nasbench201")
@@ -248,7 +332,7 @@ def one(
         cells=cells,
         norm=norm,
     )
-    shape = fitted(space, genotype, plain, parameters=parameters, fill=False)
+    shape = fitted(space, genotype, plain, parameters=parameters, fill=fill)
     recipe = recipe.model_copy(update={"include_search_split": False, "ema": EMA})
     model = compute.prepare(network.build(genotype, shape, recipe, seed))
     smooth = compute.prepare(network.build(genotype, shape, recipe, seed))
@@ -261,7 +345,7 @@ def one(
             n.removeprefix("averaged:module."): t for n, t in kept.kept[0].items() if n.startswith("averaged:module.")
         }
         smooth.load_state_dict(averaged)
-        if epoch in NOISE_AT:
+        if epoch in judged_at:
             judged = {"averaged": smooth} | ({"raw": model} if raw else {})
             rungs[epoch] = {kind: figures(each, data, compute, epoch) for kind, each in judged.items()}
         model.train()
