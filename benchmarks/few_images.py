@@ -21,14 +21,10 @@ import numpy as np
 import torch
 
 from common import RESULTS, cifar10_npz, interval, measured, read, save_arrays
-from growth_study import under_corruption
+from growth_study import learned, under_corruption
 from lowland.core.config import ComputeConfig, DataConfig
 from lowland.core.device import Compute, resolve
 from lowland.data import load
-from lowland.spaces import Shape, get
-from lowland.spaces.width import fitted
-from lowland.training import network
-from lowland.training.loop import fit
 from lowland.training.optimization import steps_per_epoch
 from lowland.workflow.presets import assemble, complete
 from recipe_study import corrupted_splits
@@ -66,19 +62,14 @@ def one(images: int, steps: int, seed: int, compute: Compute) -> dict[str, Any]:
         with np.load(cifar10_npz(home, 50_000)) as whole:
             x, y = whole["x_train"], whole["y_train"]
         order = np.random.default_rng(seed).permutation(len(x))
-        learned, judged = order[:images], order[images : images + JUDGED]
-        arrays = {"x_train": x[learned], "y_train": y[learned], "x_test": x[judged], "y_test": y[judged]}
+        taught, judged = order[:images], order[images : images + JUDGED]
+        arrays = {"x_train": x[taught], "y_train": y[taught], "x_test": x[judged], "y_test": y[judged]}
         save_arrays(path, arrays)
     recipe = complete(assemble({"data": {"name": str(path)}})).retrain
     epochs = math.ceil(steps / steps_per_epoch(recipe, images))
     recipe = recipe.model_copy(update={"epochs": epochs, "min_steps": 0, "include_search_split": True})
     data = load(DataConfig(name=str(path)), seed=seed)
-    space = get("nasbench201")
-    genotype = space.parse(space.references["resnet-cell"])
-    plain = Shape(in_channels=3, image_size=data.image_size, num_classes=10, cells=1, norm="ibn-quarter")
-    shape = fitted(space, genotype, plain, parameters=PARAMETERS, fill=True)
-    model = compute.prepare(network.build(genotype, shape, recipe, seed))
-    fit(network.job(genotype, model, recipe, data, compute, seed))
+    model, *_ = learned("resnet-cell", PARAMETERS, data, recipe, compute, seed, fill=True, cells=1, norm="ibn-quarter")
     corrupted = corrupted_splits(replace(data, search=data.test))
     clean = accuracy(model, data.test, data, compute)
     return {"epochs": epochs, "clean": clean, "corrupted": under_corruption(model, corrupted, data, compute)}

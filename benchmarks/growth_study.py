@@ -24,6 +24,7 @@ from lowland.core.device import Compute, resolve
 from lowland.core.settings import count, section
 from lowland.data import DataSet, MemorySplit, load
 from lowland.spaces import Shape, get
+from lowland.spaces.values import Cost
 from lowland.spaces.width import fitted
 from lowland.training import network
 from lowland.training.loop import fit
@@ -78,25 +79,38 @@ def trained(
 ) -> dict[str, Any]:
     """Train one network, as wide as fits, and judge it on the search split, clean and corrupted."""
     data = load(DataConfig(name=place(data_name)), seed=seed, device=compute.device)
-    corrupted = corrupted_splits(data)
-    space = get("nasbench201")
-    genotype = space.parse(space.references.get(name, name))
-    plain = Shape(in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, **size)
-    shape = fitted(space, genotype, plain, parameters=parameters, fill=False)
     recipe = section(RetrainConfig, RECIPE | (changes or {}) | {"epochs": epochs})
-    began = time.process_time()
-    model = compute.prepare(network.build(genotype, shape, recipe, seed))
-    fit(network.job(genotype, model, recipe, data, compute, seed))
-    seconds = time.process_time() - began
-    cost = space.cost(genotype, shape)
+    model, shape, cost, seconds = learned(name, parameters, data, recipe, compute, seed, fill=False, **size)
     return {
         "widths": [shape.width(stage) for stage in range(3)],
         "parameters": cost.parameters,
         "macs": cost.macs,
         "clean": round(accuracy(model, data.search, data, compute), 3),
-        "corrupted": under_corruption(model, corrupted, data, compute),
+        "corrupted": under_corruption(model, corrupted_splits(data), data, compute),
         "processor_seconds": round(seconds, 1),
     }
+
+
+def learned(
+    name: str,
+    parameters: int,
+    data: DataSet,
+    recipe: RetrainConfig,
+    compute: Compute,
+    seed: int,
+    *,
+    fill: bool,
+    **size: Any,
+) -> tuple[nn.Module, Shape, Cost, float]:
+    """A trained network, its shape, as wide as fits, its cost, and the processor time of its training."""
+    space = get("nasbench201")
+    genotype = space.parse(space.references.get(name, name))
+    plain = Shape(in_channels=data.in_channels, image_size=data.image_size, num_classes=data.num_classes, **size)
+    shape = fitted(space, genotype, plain, parameters=parameters, fill=fill)
+    began = time.process_time()
+    model = compute.prepare(network.build(genotype, shape, recipe, seed))
+    fit(network.job(genotype, model, recipe, data, compute, seed))
+    return model, shape, space.cost(genotype, shape), time.process_time() - began
 
 
 def under_corruption(
