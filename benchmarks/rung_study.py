@@ -11,9 +11,10 @@ no part. A stopped study goes on.
     python benchmarks/rung_study.py --recipe muon --shortlisted --seeds 0 1 2
     python benchmarks/rung_study.py --report --recipe quick
 
-The report tells two things of every figure: Kendall's τ with the end, and what it promotes: of all networks of a group
+The report tells of every figure: Kendall's τ with the end, and what it promotes: of all networks of a group
 those of the best half after each of the rungs go on, down to one, whose accuracies at the end are compared with those
-of the network that accuracy promotes, over groups (a data set and a seed each).
+of the network that accuracy promotes, over groups (a data set and a seed each), and with the mean of their group, for
+other rungs too; and how much networks differ at the end, beside how much one training does from the next.
 """
 
 from __future__ import annotations
