@@ -102,6 +102,17 @@ def check_limits(config: Config, data: DataSet) -> None:
             f"out (they are {', '.join(f'{resolution:g}' for resolution in sorted(resolutions))})"
         )
     shape = partial(network_shape, config, data)
-    limits = Limits(space, config.search, lambda genotype: space.cost(genotype, shape(genotype)), config.seed)
-    space.check(shape(limits.smallest if config.network.channels == "fit" else space.sample(numpy_rng(config.seed))))
+    # Where widths fit the limits, a genotype is within them if its narrowest network is.
+    narrowest = _narrowest(config, data) if config.network.channels == "fit" else None
+    limits = Limits(
+        space, config.search, lambda genotype: space.cost(genotype, narrowest or shape(genotype)), config.seed
+    )
+    space.check(shape(space.sample(numpy_rng(config.seed)) if narrowest is None else limits.smallest))
     limits.require_any()
+
+
+def _narrowest(config: Config, data: DataSet) -> Shape:
+    """The least size there is at the depth, growth, norm and resolution of the settings."""
+    network = config.network
+    step = spaces.get(config.space).width_step
+    return on(data, step, network.cells, network.stem, network.growth, network.norm, network.resolution)
