@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -63,6 +63,7 @@ class Limits:
         cost: Size of the delivered network of a genotype.
         seed: Run seed.
         sampling: What draws are uniform over (`sampler`).
+        smaller: Settings that make networks smaller when they are lowered, for messages.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Limits:
         cost: Callable[[Genotype], Cost],
         seed: int,
         sampling: str = "networks",
+        smaller: Sequence[str] = ("network.channels", "network.cells"),
     ) -> None:
         self.space = space
         self._draw = sampler(space, sampling)
@@ -79,6 +81,7 @@ class Limits:
         self.max_macs = limits.max_macs
         self._cost = cost
         self._seed = seed
+        self._smaller = smaller
         self._rare = False
         self.rejected = 0
 
@@ -169,9 +172,10 @@ class Limits:
                 remedy.append(f"search.max_macs to {size.macs}")
         which = "nearest" if len(asked) > 1 else "smallest"
         found = "" if self.space.size <= ENUMERABLE else " found"
+        lower = f", or lower {' or '.join(self._smaller)}" if self._smaller else ""
         raise BudgetError(
             f"no network of {self.space.name} has at most {' and '.join(asked)}: the {which}{found} has "
-            f"{' and '.join(given)}; raise {' and '.join(remedy)}, or lower network.channels or network.cells"
+            f"{' and '.join(given)}; raise {' and '.join(remedy)}{lower}"
         )
 
     def _size(self, genotype: Genotype) -> tuple[float, int, tuple[int, ...]]:

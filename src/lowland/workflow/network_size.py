@@ -105,7 +105,11 @@ def check_limits(config: Config, data: DataSet) -> None:
     # Where widths fit the limits, a genotype is within them if its narrowest network is.
     narrowest = _narrowest(config, data) if config.network.channels == "fit" else None
     limits = Limits(
-        space, config.search, lambda genotype: space.cost(genotype, narrowest or shape(genotype)), config.seed
+        space,
+        config.search,
+        lambda genotype: space.cost(genotype, narrowest or shape(genotype)),
+        config.seed,
+        smaller=["network.channels"] * (narrowest is None) + ["network.cells"] * (config.network.cells > 1),
     )
     space.check(shape(space.sample(numpy_rng(config.seed)) if narrowest is None else limits.smallest))
     limits.require_any()
