@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lowland.core.device import Compute
 from lowland.core.recipe import OptimizationConfig
+from lowland.core.seeds import seed_global
 from lowland.training.optimization import optimizer
 from lowland.training.parallel import World, average_gradients
 from lowland.training.sam import ascent, frozen_statistics
@@ -30,6 +31,7 @@ class Stepper:
         self.engine = optimizer(model, recipe)
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.autocast_dtype == torch.float16)
         self._ascent = ascent(model, recipe)
+        self._device = compute.device
         self._parameters = list(model.parameters())
 
     def step(self, losses: Callable[[], Losses], learning_rate: float, seed: int) -> Tensor:
@@ -67,7 +69,7 @@ class Stepper:
         self.engine.state.clear()
 
     def _gradients(self, losses: Callable[[], Losses], seed: int) -> Tensor:
-        torch.manual_seed(seed)
+        seed_global(seed, self._device)
         found = losses()
         parts = []
         for loss in (found,) if isinstance(found, Tensor) else found:

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from lowland.core.device import Compute
 from lowland.core.errors import InterruptedRun
 from lowland.core.monitor import STEP, Monitor
-from lowland.core.seeds import derive
+from lowland.core.seeds import derive, seed_global
 from lowland.core.settings import Fraction, NonNegative, Positive, Probability, Rate, Section
 from lowland.data import order
 from lowland.training.loop import Checkpoints, DivergedError
@@ -282,7 +282,7 @@ class _State:
         job = self.job
         for group in self.engine.param_groups:
             group["lr"] = rate
-        torch.manual_seed(derive(job.seed, job.task.name, "step", step))
+        seed_global(derive(job.seed, job.task.name, "step", step), job.compute.device)
         parts = job.task.losses(job.model, batch, job.compute)
         self.scaler.scale(torch.stack(list(parts.values())).sum()).backward()  # type: ignore[no-untyped-call]
         self.scaler.unscale_(self.engine)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from lowland.core.device import Compute
 from lowland.core.inference import evaluating
-from lowland.core.seeds import derive
+from lowland.core.seeds import derive, seed_global
 from lowland.search.gradient import spectrum
 from lowland.search.gradient.architecture import Architecture, skips
 from lowland.search.gradient.gradients import Gradients, WeightStep, first_order, flat, second_order
@@ -95,7 +95,8 @@ class Alternation:
         train: Batch = (x_NCHW, labels)
         epoch = step // self.setting.steps_per_epoch
         if self.method.learns == "bilevel" and epoch >= self.method.options.warmup_epochs:
-            torch.manual_seed(derive(self.setting.seed, self.setting.name, "architecture step", step))
+            seed = derive(self.setting.seed, self.setting.name, "architecture step", step)
+            seed_global(seed, self.setting.compute.device)
             self._learn(self.setting.validation(step), train, stepper, learning_rate)
         self.weights = self.method.for_weights(self.architecture, self._moment(step, epoch, train))
 
