@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -24,7 +23,7 @@ from scipy.stats import kendalltau
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from common import RESULTS, measured, read
+from common import RESULTS, interval, measured, read
 from growth_study import RECIPE, learned
 from lowland.core.config import ComputeConfig, DataConfig, RetrainConfig
 from lowland.core.device import Compute, resolve
@@ -34,15 +33,14 @@ from lowland.evaluation.classification import predict
 from lowland.measures.calibration import by_batch
 from lowland.measures.per_image import ImageResults, evaluate, loss_under_noise
 from recipe_study import corrupted_splits
-from rung_study import EPOCHS, accuracy, place, shortlisted
+from rung_report import ENDS, shown_interval
+from rung_study import EPOCHS, accuracy, place, placed, shortlisted
 
 RESULT = RESULTS / "end_study.json"
 PARAMETERS = 100_000
 NORM = "ibn-quarter"
 SETTINGS: dict[str, Any] = RECIPE | {"optimizer": "muon", "epochs": 20}
 IMAGES = 500
-BATCH = 125
-"""Images whose statistics batch norms take where they take those of a batch."""
 
 ABSOLUTE = (0.001, 0.002, 0.005, 0.01, 0.02)
 """σ of noise on every weight (GeNAS), 4 draws each."""
@@ -100,11 +98,7 @@ def one(
 def under_noise(model: nn.Module, split: Any, indices_N: Tensor, data: DataSet, compute: Compute) -> dict[str, float]:
     """Accuracy (percent) and loss on these images, by kind and size of the noise on all weights."""
     model.eval()
-    images_NCHW, labels_N = split.images(indices_N), split.labels_N[indices_N]
-    batches = [
-        (compute.place(data.normalise(x)), y)
-        for x, y in zip(images_NCHW.split(BATCH), labels_N.split(BATCH), strict=True)
-    ]
+    batches = placed(split, indices_N, data, compute)
     weights = dict(model.named_parameters())
 
     def drawn(sigma: float, draws: int, relative: bool) -> list[ImageResults]:
@@ -116,8 +110,7 @@ def under_noise(model: nn.Module, split: Any, indices_N: Tensor, data: DataSet, 
         found |= {f"loss, absolute {sigma:g}": mean_loss(drawn(sigma, 4, False))}
     for sigma in RELATIVE:
         found |= told(f"relative {sigma:g}", drawn(sigma, 8, True))
-    with ExitStack() as stack:
-        stack.enter_context(by_batch([each for each in model.modules() if isinstance(each, _BatchNorm)]))
+    with by_batch([each for each in model.modules() if isinstance(each, _BatchNorm)]):
         for sigma in BY_BATCH:
             found |= told(f"relative {sigma:g}, batch statistics", drawn(sigma, 8, True))
     return found
@@ -137,7 +130,9 @@ def mean_loss(results: Sequence[ImageResults]) -> float:
 def report() -> None:
     """Of every figure its correlation with the end: Kendall's τ of each group, Pearson's r over all, less their means.
 
-    Figures of held-out images are compared with clean accuracy on the other half of these.
+    Figures of held-out images are compared with clean accuracy on the other half of these. With accuracy under
+    corruption also the mean of τ over groups with a 95 % t-interval; and the network that is best by the figure minus
+    the mean of its group, clean and corrupted, mean over groups.
     """
     groups: dict[str, list[dict[str, Any]]] = {}
     for key, found in (read(RESULT) or {"runs": {}})["runs"].items():
@@ -148,10 +143,20 @@ def report() -> None:
             parts = []
             for end in (clean, "corrupted"):
                 pairs = [([row[kind][figure] for row in rows], [row[end] for row in rows]) for rows in groups.values()]
-                taus = " ".join(f"{kendalltau(*pair).statistic:+.2f}" for pair in pairs)
+                told_G = [float(kendalltau(*pair).statistic) for pair in pairs]
+                taus = " ".join(f"{each:+.2f}" for each in told_G)
                 told_N, ends_N = (np.concatenate([centred(pair[side]) for pair in pairs]) for side in (0, 1))
                 parts.append(f"{end} r {np.corrcoef(told_N, ends_N)[0, 1]:+.2f} (τ {taus})")
+            parts.append(f"mean τ {shown_interval(interval(told_G))}")
+            parts.append("best minus mean " + " ".join(f"{best(groups, kind, figure, end):+.2f}" for end in ENDS))
             print(f"{kind:5s} {figure:42s} {'   '.join(parts)}")
+
+
+def best(groups: dict[str, list[dict[str, Any]]], kind: str, figure: str, end: str) -> float:
+    """Of the network of the highest accuracy or the lowest loss, less the mean of its group, mean over groups."""
+    sign = 1 if figure.startswith("accuracy") else -1
+    ends = [(max(rows, key=lambda row: sign * row[kind][figure])[end], rows) for rows in groups.values()]
+    return float(np.mean([one - np.mean([row[end] for row in rows]) for one, rows in ends]))
 
 
 def centred(values: Sequence[float]) -> np.ndarray:

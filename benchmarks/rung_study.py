@@ -236,17 +236,21 @@ def accuracy(model: nn.Module, split: Any, data: DataSet, compute: Compute) -> f
     return 100 * float((logits_NK.argmax(1) == labels_N).double().mean())
 
 
+def placed(split: Any, indices_N: Tensor, data: DataSet, compute: Compute) -> list[tuple[Tensor, Tensor]]:
+    """These images and their labels, normalised and on the device, in batches of 125."""
+    images_NCHW, labels_N = split.images(indices_N), split.labels_N[indices_N]
+    return [
+        (compute.place(data.normalise(x)), y) for x, y in zip(images_NCHW.split(125), labels_N.split(125), strict=True)
+    ]
+
+
 def figures(model: nn.Module, data: DataSet, compute: Compute, epoch: int) -> dict[str, float]:
     """What is known of a network half-way, from held-out images alone; greater is better."""
     logits_NK, labels_N = predict(model, data.search, data.normalise, compute, 250)
     loss = float(nn.functional.cross_entropy(logits_NK.float(), labels_N))
     found = {"accuracy": 100 * float((logits_NK.argmax(1) == labels_N).double().mean()), "loss": -loss}
     model.eval()
-    indices = torch.arange(NOISE_IMAGES)
-    images_NCHW, labels_N = data.search.images(indices), data.search.labels_N[indices]
-    batches = [
-        (compute.place(data.normalise(x)), y) for x, y in zip(images_NCHW.split(125), labels_N.split(125), strict=True)
-    ]
+    batches = placed(data.search, torch.arange(NOISE_IMAGES), data, compute)
     weights = dict(model.named_parameters())
 
     def under(sigma: float, draw: int, relative: bool) -> ImageResults:
